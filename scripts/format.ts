@@ -1,0 +1,12 @@
+// npm run format: put everything into the one accepted form, and mend what the linters can mend by themselves.
+import { developmentPython, nodeTool, runSteps } from './steps.ts';
+
+const python = (await developmentPython()).path;
+
+const isOk = runSteps([
+  { name: 'TypeScript and JSON', command: [nodeTool('biome'), 'check', '--write'] },
+  { name: 'Python lint', command: [python, '-m', 'ruff', 'check', '--fix'] },
+  { name: 'Python format', command: [python, '-m', 'ruff', 'format'] },
+]);
+
+process.exit(isOk ? 0 : 1);

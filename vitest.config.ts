@@ -1,0 +1,11 @@
+import { defineConfig } from 'vitest/config';
+
+// `forks` is required: PR_SET_PDEATHSIG in the worker belongs to the thread that spawned it.
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    pool: 'forks',
+    testTimeout: 120_000,
+    hookTimeout: 180_000,
+  },
+});
