@@ -1,0 +1,1 @@
+"""The PyTorch worker of tms: sequences, weights, steps, samples and paths; no knowledge of any method."""

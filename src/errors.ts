@@ -1,0 +1,47 @@
+/** What the shell sees when `tms` ends: scripts may rely on these numbers. */
+export const exitCodes = {
+  ok: 0,
+  failed: 1,
+  qualityGate: 2,
+  usage: 3,
+  interrupted: 130,
+} as const;
+
+/** The optional parts of a `TmsError`. */
+export interface TmsErrorOptions {
+  /** One line, or one command, that puts it right. */
+  fix?: string | null;
+  /** The code `tms` exits with when nobody handles the error. */
+  exitCode?: number;
+  cause?: unknown;
+}
+
+/** An error made for a person: `message` says what, where and what was found; `fix` says what to do about it. */
+export class TmsError extends Error {
+  readonly fix: string | null;
+  readonly exitCode: number;
+
+  constructor(message: string, options: TmsErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = new.target.name;
+    this.fix = options.fix ?? null;
+    this.exitCode = options.exitCode ?? exitCodes.failed;
+  }
+}
+
+/** The command line or a configuration asks for something that does not exist or does not fit together. */
+export class UsageError extends TmsError {
+  constructor(message: string, options: TmsErrorOptions = {}) {
+    super(message, { exitCode: exitCodes.usage, ...options });
+  }
+}
+
+/** The machine lacks something that `tms` needs: Python, a package, a writable folder. */
+export class EnvironmentError extends TmsError {}
+
+/** The person pressed Ctrl-C, or the process was asked to stop. */
+export class InterruptedError extends TmsError {
+  constructor(message = 'interrupted', options: TmsErrorOptions = {}) {
+    super(message, { exitCode: exitCodes.interrupted, ...options });
+  }
+}

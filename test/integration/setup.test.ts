@@ -1,0 +1,266 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { exitCodes } from '../../src/errors.ts';
+import { installCommand } from '../../src/python/base-python.ts';
+import { environmentState, ownEnvironment, readStamp } from '../../src/python/own-environment.ts';
+import { minimumVersions } from '../../src/python/requirements.ts';
+import { ensurePython, setUpPython } from '../../src/python/setup.ts';
+import {
+  bareEnvironment,
+  makeProject,
+  makeVenv,
+  makeWheel,
+  oldPython,
+  supportedPython,
+  temporaryFolder,
+  uvPath,
+  writeProgram,
+} from '../support/python-environments.ts';
+
+/** A machine with uv and one Python. */
+const machine = () => bareEnvironment({ uv: uvPath(), python3: supportedPython() });
+
+describe('a first setup', () => {
+  test('makes the environment, installs the requirements, and stamps it last', async () => {
+    const root = makeProject({ requirements: `${makeWheel(temporaryFolder(), 'apple', '1.2')}\n` });
+    const env = machine();
+    const lines: string[] = [];
+    const { python, changed } = await setUpPython({ root, env, report: line => lines.push(line) });
+    expect(changed).toBe(true);
+    expect(python).toMatchObject({ path: join(root, '.venv', 'bin', 'python'), source: 'own' });
+    expect(canImport(python.path, 'apple')).toBe(true);
+    expect(lines.map(line => line.split(' ')[0])).toEqual(['making', 'installing']);
+    const own = ownEnvironment({ root, env });
+    expect(environmentState(own)).toBe('current');
+    expect(readStamp(own)).toMatchObject({ pythonVersion: python.version, torch: null, development: null });
+    expect(existsSync(own.buildingMark)).toBe(false);
+  });
+
+  test('where nothing is to do starts no process', async () => {
+    const root = makeProject();
+    const env = machine();
+    const { python } = await setUpPython({ root, env });
+    const trace = join(root, 'started');
+    unlinkSync(python.path);
+    for (const program of [python.path, join(root, 'uv')]) writeProgram(program, `touch ${trace}`);
+    const again = await setUpPython({ root, env: { ...env, PATH: root } });
+    expect(again).toEqual({ python, changed: false });
+    expect(existsSync(trace)).toBe(false);
+  });
+
+  test('of two at the same time the second waits and finds all done', async () => {
+    const root = makeProject();
+    const env = machine();
+    const lines: string[] = [];
+    const report = (line: string) => lines.push(line);
+    const results = await Promise.all([
+      setUpPython({ root, env, report }),
+      setUpPython({ root, env, report }),
+    ]);
+    expect(results.map(({ changed }) => changed).sort()).toEqual([false, true]);
+    expect(lines).toContain(`waiting for another tms setup (process ${process.pid})`);
+  });
+});
+
+describe('a setup that was cut off', () => {
+  test('leaves an environment that nothing takes for whole, and the next one begins anew', async () => {
+    const root = makeProject({ requirements: `${makeWheel(temporaryFolder(), 'apple', '1.2')}\n` });
+    const env = machine();
+    const folder = temporaryFolder();
+    const script = `case "$1" in venv) exec ${uvPath()} "$@";; *) echo "no space left" >&2; kill -9 $$;; esac`;
+    const dyingUv = { ...env, PATH: `${folder}:${env.PATH}` };
+    writeProgram(join(folder, 'uv'), script);
+    await expect(setUpPython({ root, env: dyingUv })).rejects.toThrow(
+      /could not install the requirements:\nno space left/,
+    );
+    const own = ownEnvironment({ root, env });
+    expect(environmentState(own)).toBe('half-made');
+    writeFileSync(join(own.folder, 'leftover'), '');
+
+    const { python, changed } = await setUpPython({ root, env });
+    expect([changed, canImport(python.path, 'apple')]).toEqual([true, true]);
+    expect(existsSync(join(own.folder, 'leftover'))).toBe(false);
+    expect(environmentState(own)).toBe('current');
+  });
+
+  test('does not keep the lock of a process that is gone', async () => {
+    const root = makeProject();
+    const dead = spawnSync('true').pid;
+    const lock = join(root, '.venv-setup.lock');
+    mkdirSync(lock);
+    const owner = { pid: dead, host: hostname(), since: '2026-01-01T00:00:00.000Z' };
+    writeFileSync(join(lock, 'owner.json'), JSON.stringify(owner));
+    expect((await setUpPython({ root, env: machine() })).changed).toBe(true);
+    expect(existsSync(lock)).toBe(false);
+  });
+
+  test('whose interpreter vanished is begun anew', async () => {
+    const root = makeProject();
+    const env = machine();
+    const { python } = await setUpPython({ root, env });
+    rmSync(python.path);
+    expect(environmentState(ownEnvironment({ root, env }))).toBe('half-made');
+    expect((await setUpPython({ root, env })).changed).toBe(true);
+    expect(existsSync(python.path)).toBe(true);
+  });
+});
+
+describe('a later setup', () => {
+  test('installs changed requirements in place, and another Python or --force begins anew', async () => {
+    const root = makeProject();
+    const env = machine();
+    await setUpPython({ root, env });
+    const witness = join(root, '.venv', 'witness');
+    const survives = async (options: { python?: string; force?: boolean; dev?: boolean }) => {
+      writeFileSync(witness, '');
+      await setUpPython({ root, env, ...options });
+      return existsSync(witness);
+    };
+    writeFileSync(join(root, 'requirements.txt'), '# changed\n');
+    expect(await survives({})).toBe(true);
+    expect(await survives({ dev: true })).toBe(true);
+    expect(await survives({ python: supportedPython() })).toBe(true);
+    expect(await survives({ force: true })).toBe(false);
+    const other = makeVenv(join(temporaryFolder(), 'other'));
+    const stamp = readStamp(ownEnvironment({ root, env }));
+    expect(stamp?.development).not.toBeNull();
+    writeFileSync(
+      ownEnvironment({ root, env }).stampPath,
+      JSON.stringify({ ...stamp, basePython: '/nowhere/python' }),
+    );
+    expect(await survives({ python: other })).toBe(false);
+  });
+
+  test('that fails leaves the environment that was there', async () => {
+    const root = makeProject();
+    const env = machine();
+    const { python } = await setUpPython({ root, env });
+    await expect(setUpPython({ root, env, force: true, python: '/nowhere/python' })).rejects.toThrow(
+      'no such program',
+    );
+    expect(environmentState(ownEnvironment({ root, env }))).toBe('current');
+
+    const folder = temporaryFolder();
+    const script = `case "$1" in venv) exec ${uvPath()} "$@";; *) echo "no such index" >&2; exit 2;; esac`;
+    writeProgram(join(folder, 'uv'), script);
+    const failing = setUpPython({ root, env: { ...env, PATH: `${folder}:${env.PATH}` }, torch: 'cpu' });
+    await expect(failing).rejects.toMatchObject({ fix: expect.stringContaining('leave --torch out') });
+    expect(environmentState(ownEnvironment({ root, env }))).toBe('current');
+    expect(canImport(python.path, 'json')).toBe(true);
+    expect(existsSync(join(root, '.venv-old'))).toBe(false);
+  });
+
+  test('is made from the interpreter behind it when it is itself the active environment', async () => {
+    const root = makeProject();
+    const env = machine();
+    await setUpPython({ root, env });
+    const active = {
+      ...env,
+      VIRTUAL_ENV: join(root, '.venv'),
+      PATH: `${join(root, '.venv', 'bin')}:${env.PATH}`,
+    };
+    const { python } = await setUpPython({ root, env: active, force: true });
+    expect(canImport(python.path, 'json')).toBe(true);
+  });
+
+  test('completes an environment made by hand, and never removes it unasked', async () => {
+    const root = makeProject({ requirements: `${makeWheel(temporaryFolder(), 'apple', '1.2')}\n` });
+    const env = machine();
+    const python = makeVenv(join(root, '.venv'));
+    await expect(setUpPython({ root, env, python: supportedPython() })).rejects.toMatchObject({
+      message: expect.stringContaining('was made by hand'),
+      fix: expect.stringContaining('--force'),
+    });
+    expect((await setUpPython({ root, env })).changed).toBe(true);
+    expect(canImport(python, 'apple')).toBe(true);
+  });
+
+  test('refuses a folder that is no environment', async () => {
+    const root = makeProject();
+    mkdirSync(join(root, '.venv'));
+    writeFileSync(join(root, '.venv', 'thesis.tex'), 'years of work');
+    await expect(setUpPython({ root, env: machine() })).rejects.toThrow('is in the way');
+    expect(existsSync(join(root, '.venv', 'thesis.tex'))).toBe(true);
+  });
+});
+
+describe('a machine without what is needed', () => {
+  test('no Python and no uv: says so and names the command', async () => {
+    const setup = setUpPython({ root: makeProject(), env: bareEnvironment() });
+    await expect(setup).rejects.toThrow(/no Python 3\.10 to 3\.13 found:\n {2}nothing on PATH/);
+    await expect(setup).rejects.toMatchObject({
+      exitCode: exitCodes.failed,
+      fix: expect.stringContaining('install'),
+    });
+  });
+
+  test('only a Python that is too old: names it and its version', async () => {
+    const { path, version } = oldPython();
+    const setup = setUpPython({ root: makeProject(), env: bareEnvironment({ python3: path }) });
+    await expect(setup).rejects.toThrow(`is Python ${version}; 3.10 to 3.13 is needed`);
+  });
+
+  test('no uv and a Python without ensurepip, as Debian ships it: names the package', async () => {
+    const hidden = temporaryFolder();
+    mkdirSync(join(hidden, 'lib'));
+    writeFileSync(join(hidden, 'lib', 'sitecustomize.py'), hideEnsurepip);
+    const python = writeProgram(
+      join(hidden, 'python3'),
+      `PYTHONPATH=${hidden}/lib exec ${supportedPython()} "$@"`,
+    );
+    const setup = setUpPython({ root: makeProject(), env: bareEnvironment({ python3: python }) });
+    await expect(setup).rejects.toThrow(/cannot make environments.*\n.*without venv or ensurepip/);
+  });
+
+  test.each([
+    ['ID=debian', '3.11', 'sudo apt install python3.11-venv'],
+    ['ID=linuxmint\nID_LIKE="ubuntu debian"', undefined, 'sudo apt install python3 python3-venv'],
+    ['ID="rocky"\nID_LIKE="rhel centos fedora"', undefined, 'sudo dnf install python3.12 python3.12-pip'],
+    ['ID=alpine', undefined, 'sudo apk add python3 py3-pip'],
+  ])('the command for %j', (osRelease, version, command) => {
+    expect(installCommand(osRelease, version)).toBe(command);
+  });
+});
+
+describe('a command that needs Python', () => {
+  test('makes the environment where there is none', async () => {
+    const root = makeProject();
+    const python = await ensurePython({ root, env: machine() });
+    expect(python).toMatchObject({ path: join(root, '.venv', 'bin', 'python'), source: 'own' });
+  });
+
+  test('leaves an environment made by hand alone when it has all packages', async () => {
+    const root = makeProject();
+    const python = makeVenv(join(root, '.venv'), minimumVersions);
+    expect(await ensurePython({ root, env: bareEnvironment() })).toMatchObject({
+      path: python,
+      source: 'own',
+    });
+    expect(readStamp(ownEnvironment({ root }))).toBeNull();
+  });
+
+  test('refuses a named Python without torch, with the command that installs it there', async () => {
+    const root = makeProject();
+    const python = makeVenv(join(temporaryFolder(), 'venv'));
+    await expect(ensurePython({ root, python, env: bareEnvironment() })).rejects.toMatchObject({
+      message: expect.stringContaining('lacks torch, transformers'),
+      fix: `${python} -m pip install -r ${join(root, 'requirements.txt')}`,
+    });
+  });
+});
+
+function canImport(python: string, module: string): boolean {
+  return spawnSync(python, ['-c', `import ${module}`]).status === 0;
+}
+
+const hideEnsurepip = `
+import sys
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ensurepip":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Hide())
+`;
