@@ -1,0 +1,132 @@
+/** One typed example of every verb: the golden fixtures that both languages must read alike. */
+import type { Params, Result, VerbName } from '../src/worker/protocol.ts';
+
+const modelInfo = {
+  architecture: 'LlamaForCausalLM',
+  parameterCount: 134_515_008,
+  trainableParameterCount: 134_515_008,
+  vocabSize: 49_152,
+  maxPositions: 8192,
+  eosTokenIds: [2],
+  bosTokenId: 1,
+  padTokenId: null,
+  hasChatTemplate: true,
+  dtype: 'float32',
+  computeDtype: 'float32',
+  device: 'cpu',
+  attention: 'sdpa',
+  layout: 'bucket',
+  splitHead: true,
+  strictSampling: true,
+  optimizerSteps: 0,
+  weightsDigest: null,
+  notes: ['packing is off on cpu'],
+} satisfies Result<'load'>;
+
+export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V> } } = {
+  load: {
+    params: {
+      model: './smollm2',
+      revision: null,
+      dtype: 'float32',
+      computeDtype: 'float32',
+      device: 'auto',
+      attention: 'sdpa',
+      trustRemoteCode: false,
+      adapter: {
+        r: 8,
+        alpha: 16,
+        dropout: 0.05,
+        targetModules: ['q_proj', 'v_proj'],
+        useRslora: false,
+        modulesToSave: null,
+        seed: 4_294_967_295,
+      },
+      gradientCheckpointing: false,
+      tokenBudget: 2048,
+      layout: 'auto',
+      determinism: 'strict',
+      threads: 2,
+      seed: 17,
+      restoreTrainingState: false,
+      digest: true,
+    },
+    result: modelInfo,
+  },
+  encode: {
+    params: {
+      examples: [
+        { prompt: 'The secret word is', completion: ' héllo' },
+        { prompt: [{ role: 'user', content: '1+1?' }], completion: null },
+      ],
+      maxLength: 512,
+      chatTemplate: null,
+      templateOptions: { enable_thinking: false },
+    },
+    result: { warnings: [{ code: 'missing_eos', message: 'EOS was appended', count: 1, firstIndex: 0 }] },
+  },
+  decode: { params: { skipSpecialTokens: true }, result: { texts: ['héllo', ''] } },
+  forward: { params: { returnEntropy: true }, result: { tokens: 12 } },
+  forwardBackward: {
+    params: {
+      ce: { normalizer: 128 },
+      dft: null,
+      policyGradient: { normalizer: 0.5, clipLow: 0.2, clipHigh: 0.28, klCoefficient: 0 },
+      dropoutSeed: null,
+      returnLogprobs: true,
+      returnEntropy: false,
+    },
+    result: {
+      ce: { lossSum: 301.25, weightSum: 128, tokenCount: 128 },
+      dft: null,
+      policyGradient: { lossSum: -1, weightSum: 0.5, tokenCount: 1 },
+      tokens: 200,
+      paddedTokens: 224,
+      microBatches: 2,
+    },
+  },
+  optimStep: {
+    params: {
+      dependsOn: [3, 4],
+      adamw: { learningRate: 1e-4, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
+      muon: {
+        learningRate: 0.003,
+        momentum: 0.95,
+        nesterov: true,
+        nsSteps: 5,
+        weightDecay: 0.01,
+        adjustLearningRate: 'match_rms_adamw',
+      },
+      maxGradNorm: 1,
+    },
+    result: { gradNorm: 0.75, step: 1 },
+  },
+  generate: {
+    params: { maxNewTokens: 32, temperature: 1, topP: 1, topK: 0, stopIds: [2], maxRows: null },
+    result: { newTokens: 61 },
+  },
+  save: {
+    params: { path: './out', kind: 'weights' },
+    result: {
+      path: './out',
+      bytes: 4_000_000_000,
+      files: [{ name: 'model.safetensors', bytes: 4_000_000_000, sha256: 'ab'.repeat(32) }],
+      weightsDigest: 'cd'.repeat(32),
+    },
+  },
+  status: {
+    params: { digest: false },
+    result: {
+      pid: 4242,
+      versions: { torch: '2.13.0', transformers: '5.19.0' },
+      threads: 2,
+      residentBytes: 1_000_000,
+      peakResidentBytes: 4_000_000_000,
+      deviceName: 'cpu',
+      deviceTotalBytes: 0,
+      devicePeakBytes: 0,
+      determinism: { MKL_CBWR: 'AUTO' },
+      model: modelInfo,
+    },
+  },
+};

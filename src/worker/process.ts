@@ -1,0 +1,139 @@
+/** The worker's process: a private directory for its socket, its environment, its last words, and its certain end. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { WorkerError } from './worker-error.ts';
+
+/** Longest path of a unix socket on macOS; Linux takes 107. */
+const maxSocketPath = 103;
+const keptLines = 50;
+
+export type ProcessOptions = {
+  /** Python interpreter that has the packages of requirements.txt. */
+  readonly python: string;
+  /** The folder that holds py_worker. */
+  readonly root: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Receives each line that the worker prints. */
+  readonly onLog?: (line: string) => void;
+};
+
+export type WorkerProcess = {
+  readonly pid: number;
+  readonly endpoint: string;
+  readonly token: string;
+  /** Resolves when the process has ended, with a sentence that says how. */
+  readonly exited: Promise<string>;
+  /** The last lines that the worker printed. */
+  lastWords(): string;
+  /** SIGTERM to the group, SIGKILL after `graceMs`; resolves when the process is gone. */
+  kill(graceMs?: number): Promise<void>;
+};
+
+/** Rejects with SPAWN_FAILED when the interpreter cannot be started. */
+export async function startProcess(options: ProcessOptions): Promise<WorkerProcess> {
+  sweepStaleDirectories();
+  const directory = socketDirectory();
+  const endpoint = `ipc://${join(directory, 'w')}`;
+  const token = randomBytes(16).toString('hex');
+  const child = spawn(options.python, ['-m', 'py_worker'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true, // its own group: Ctrl-C in the terminal is ours to interpret
+    env: { ...process.env, ...workerEnvironment(options, endpoint, token) },
+  });
+  const lines = collectLines(child, options.onLog);
+  const exited = new Promise<string>(resolve => {
+    child.once('exit', (code, signal) =>
+      resolve(signal ? `killed by ${signal}` : `ended with exit code ${code}`),
+    );
+    child.once('error', error => resolve(`could not be started: ${error.message}`));
+  });
+  void exited.then(() => rmSync(directory, { recursive: true, force: true }));
+  const pid = child.pid;
+  if (pid === undefined)
+    throw new WorkerError('SPAWN_FAILED', `Python worker: ${options.python} ${await exited}`);
+  return {
+    pid,
+    endpoint,
+    token,
+    exited,
+    lastWords: () => lines.join('\n'),
+    kill: grace => kill(pid, exited, grace),
+  };
+}
+
+function workerEnvironment(
+  { root, env }: ProcessOptions,
+  endpoint: string,
+  token: string,
+): Record<string, string> {
+  const inherited = process.env.PYTHONPATH;
+  return {
+    MKL_CBWR: process.env.MKL_CBWR ?? 'AUTO',
+    OMP_WAIT_POLICY: process.env.OMP_WAIT_POLICY ?? 'PASSIVE',
+    PYTHONHASHSEED: process.env.PYTHONHASHSEED ?? '0',
+    ...env,
+    PYTHONUNBUFFERED: '1',
+    PYTHONSAFEPATH: '1', // a torch.py in the working directory must not be imported
+    PYTHONPATH: inherited ? `${root}${delimiter}${inherited}` : root,
+    TMS_WORKER_ENDPOINT: endpoint,
+    TMS_WORKER_TOKEN: token,
+    TMS_WORKER_PARENT: String(process.pid),
+  };
+}
+
+function collectLines(child: ChildProcess, onLog?: (line: string) => void): string[] {
+  const lines: string[] = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    if (!stream) continue;
+    createInterface({ input: stream }).on('line', line => {
+      lines.push(line);
+      if (lines.length > keptLines) lines.shift();
+      onLog?.(line);
+    });
+  }
+  return lines;
+}
+
+async function kill(pid: number, exited: Promise<string>, graceMs = 2000): Promise<void> {
+  signalGroup(pid, 'SIGTERM');
+  const timer = setTimeout(() => signalGroup(pid, 'SIGKILL'), graceMs);
+  await exited;
+  clearTimeout(timer);
+}
+
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // It is gone already.
+  }
+}
+
+/** A directory only we can enter: its permissions are the authentication. */
+function socketDirectory(): string {
+  const parent = join(tmpdir(), 'tms-0000000-XXXXXX', 'w').length <= maxSocketPath ? tmpdir() : '/tmp';
+  return mkdtempSync(join(parent, `tms-${process.pid}-`));
+}
+
+/** A killed orchestrator leaves its directories; remove those whose process is gone. */
+function sweepStaleDirectories(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = /^tms-(\d+)-\w{6}$/.exec(name)?.[1];
+    const directory = join(tmpdir(), name);
+    if (pid !== undefined && !isAlive(Number(pid)) && existsSync(directory))
+      rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

@@ -1,0 +1,398 @@
+/**
+ * The wire protocol, version 1: every verb with its parameters, tensors and result.
+ *
+ * This file is the only source. `npm run protocol` writes py_worker/protocol.py, the golden fixtures and the message list in
+ * docs/protocol.md from it. Rules: every field is always sent and "none" is `null`; `z.int()` or `z.number()` (a finite float),
+ * never an unnamed number; arrays of numbers are tensors (raw frames), not lists; paths cross, weights never do.
+ */
+import { z } from 'zod';
+import type { DType } from './tensor.ts';
+
+export const protocolVersion = 1;
+
+export const limits = {
+  /** Bytes of the msgpack header of one message. */
+  headerBytes: 16 * 1024 * 1024,
+  /** Raw frames of one message. */
+  tensors: 64,
+  /** Bytes of one raw frame. */
+  tensorBytes: 1024 * 1024 * 1024,
+  /** Requests a client may have in flight. */
+  inFlight: 64,
+} as const;
+
+const count = z.int().min(0);
+const uint32 = z
+  .int()
+  .min(0)
+  .max(2 ** 32 - 1);
+
+export const errorCodes = {
+  BAD_MESSAGE: 'The message could not be read: wrong frames, header or tensor table.',
+  BAD_VERSION: 'Client and worker speak no common protocol version.',
+  UNAUTHORIZED: 'The token in `hello` is wrong.',
+  NO_HELLO: 'A request came before a good `hello`; after a reconnect this means that the session is lost.',
+  UNKNOWN_VERB: 'The worker has no such verb.',
+  BAD_PARAMS: 'A parameter or tensor is wrong; the message names the path.',
+  NO_MODEL: 'The verb needs a model and none is loaded.',
+  NOT_FOUND: 'A model, tokenizer or file is not where it was said to be.',
+  BAD_MODEL: 'The model directory is there but cannot be used: broken, incomplete or unsupported.',
+  NON_FINITE: 'A loss, gradient or logit is NaN or infinite; nothing was changed.',
+  DEPENDENCY_FAILED:
+    'An `optimStep` names a `forwardBackward` that failed, was cancelled or is unknown; gradients are cleared.',
+  SAVE_FAILED: 'Files could not be written (disk full, permissions); nothing half-written was left.',
+  OOM: 'The device or the process ran out of memory in this request.',
+  CANCELLED: 'The client cancelled the request.',
+  UNSERIALIZABLE: 'The worker made a result that does not fit the protocol.',
+  INTERNAL: 'A fault of the worker itself; the trace is attached.',
+  TIMEOUT: 'Made by the client: the deadline of the verb passed.',
+  WORKER_DIED: 'Made by the client: the worker process ended.',
+  WORKER_STUCK: 'Made by the client: the worker stopped answering pings.',
+  SPAWN_FAILED: 'Made by the client: the worker could not be started.',
+  CLOSED: 'Made by the client: the worker was closed.',
+} as const;
+export type ErrorCode = keyof typeof errorCodes;
+export const errorCode = z.enum(Object.keys(errorCodes) as [ErrorCode, ...ErrorCode[]]);
+
+// Records shared by verbs. `meta({ id })` gives the name of the generated Python struct.
+
+export const message = z.strictObject({ role: z.string(), content: z.string() }).meta({ id: 'Message' });
+export type Message = z.infer<typeof message>;
+
+const text = z.union([z.string(), z.array(message)]);
+export const example = z.strictObject({ prompt: text, completion: text.nullable() }).meta({
+  id: 'Example',
+  description: 'A prompt with the answer to learn, both as text or both as chat messages.',
+});
+export type Example = z.infer<typeof example>;
+
+const adapter = z
+  .strictObject({
+    r: z.int().min(1),
+    alpha: z.number(),
+    dropout: z.number().min(0).max(1),
+    targetModules: z.array(z.string()).nullable(),
+    useRslora: z.boolean(),
+    modulesToSave: z.array(z.string()).nullable(),
+    seed: uint32,
+  })
+  .meta({
+    id: 'Adapter',
+    description: 'A new LoRA adapter; null target modules mean every linear layer but the head.',
+  });
+
+export const modelInfo = z
+  .strictObject({
+    architecture: z.string(),
+    parameterCount: count,
+    trainableParameterCount: count,
+    vocabSize: count,
+    maxPositions: count.nullable(),
+    eosTokenIds: z.array(count),
+    bosTokenId: count.nullable(),
+    padTokenId: count.nullable(),
+    hasChatTemplate: z.boolean(),
+    dtype: z.string(),
+    computeDtype: z.string(),
+    device: z.string(),
+    attention: z.string(),
+    layout: z.enum(['bucket', 'pack']),
+    splitHead: z.boolean(),
+    strictSampling: z.boolean(),
+    optimizerSteps: count,
+    weightsDigest: z.string().nullable(),
+    notes: z.array(z.string()),
+  })
+  .meta({
+    id: 'ModelInfo',
+    description: 'What was loaded; `notes` has a sentence for every fallback taken.',
+  });
+export type ModelInfo = z.infer<typeof modelInfo>;
+
+const normalizer = z.number().positive();
+const componentSums = z.strictObject({ lossSum: z.number(), weightSum: z.number(), tokenCount: count }).meta({
+  id: 'ComponentSums',
+  description: 'Σ weight·loss, Σ weight and the number of tokens with a nonzero weight.',
+});
+export type ComponentSums = z.infer<typeof componentSums>;
+
+const savedFile = z
+  .strictObject({ name: z.string(), bytes: count, sha256: z.string() })
+  .meta({ id: 'SavedFile' });
+
+/** One tensor of a verb: its element type and rank. */
+export type TensorSpec = {
+  readonly dtype: DType;
+  readonly rank: number;
+  readonly required: boolean;
+  readonly doc: string;
+};
+const tensor = (dtype: DType, doc: string): TensorSpec => ({ dtype, rank: 1, required: true, doc });
+const optionalTensor = (dtype: DType, doc: string): TensorSpec => ({ dtype, rank: 1, required: false, doc });
+
+const sequences = {
+  ids: tensor('i32', 'token ids of all sequences, end to end [N]'),
+  offsets: tensor('i32', 'where each sequence starts, and N [n + 1]'),
+};
+
+export const verbs = {
+  load: {
+    doc: 'Load a model from a local directory or hub id, with a new or existing LoRA adapter; replaces the one loaded before.',
+    deadlineSeconds: 3600,
+    params: z.strictObject({
+      model: z.string().min(1),
+      revision: z.string().nullable(),
+      dtype: z.enum(['float32', 'bfloat16']),
+      computeDtype: z.enum(['float32', 'bfloat16']),
+      device: z.string(),
+      attention: z.string(),
+      trustRemoteCode: z.boolean(),
+      adapter: adapter.nullable(),
+      gradientCheckpointing: z.boolean(),
+      tokenBudget: z.int().min(1),
+      layout: z.enum(['auto', 'bucket', 'pack']),
+      determinism: z.enum(['auto', 'off', 'seeded', 'strict']),
+      threads: z.int().min(1).nullable(),
+      seed: uint32,
+      restoreTrainingState: z.boolean(),
+      digest: z.boolean(),
+    }),
+    tensors: {},
+    result: modelInfo,
+    resultTensors: {},
+  },
+  encode: {
+    doc: "Turn text or chat messages into ids with the model's tokenizer and template; nothing is truncated.",
+    deadlineSeconds: 600,
+    params: z.strictObject({
+      examples: z.array(example),
+      maxLength: z.int().min(1).nullable(),
+      chatTemplate: z.string().nullable(),
+      templateOptions: z.record(z.string(), z.union([z.string(), z.boolean(), z.null()])),
+    }),
+    tensors: {},
+    result: z.strictObject({
+      warnings: z.array(
+        z.strictObject({ code: z.string(), message: z.string(), count, firstIndex: count }).meta({
+          id: 'EncodeWarning',
+          description: 'Something about the examples that a person should know.',
+        }),
+      ),
+    }),
+    resultTensors: {
+      ...sequences,
+      promptLengths: tensor('i32', 'ids of each sequence that belong to its prompt [n]'),
+    },
+  },
+  decode: {
+    doc: 'Turn ids into text, for people: nothing is ever trained on decoded text.',
+    deadlineSeconds: 600,
+    params: z.strictObject({ skipSpecialTokens: z.boolean() }),
+    tensors: sequences,
+    result: z.strictObject({ texts: z.array(z.string()) }),
+    resultTensors: {},
+  },
+  forward: {
+    doc: 'Log-probability (and entropy) in nats of each given token under the current weights; 0 at the first of a sequence.',
+    deadlineSeconds: 3600,
+    params: z.strictObject({ returnEntropy: z.boolean() }),
+    tensors: sequences,
+    result: z.strictObject({ tokens: count }),
+    resultTensors: {
+      logprobs: tensor('f32', 'log p(token | tokens before it) [N]'),
+      entropy: optionalTensor('f32', 'entropy of the distribution that the token was drawn from [N]'),
+    },
+  },
+  forwardBackward: {
+    doc: 'Add the gradient of Σ components (Σ weight·loss) / normalizer; the normalizer is global, so splits change nothing but rounding.',
+    deadlineSeconds: 3600,
+    params: z.strictObject({
+      ce: z
+        .strictObject({ normalizer })
+        .meta({ id: 'CrossEntropy', description: 'loss = −log p' })
+        .nullable(),
+      dft: z
+        .strictObject({ normalizer })
+        .meta({ id: 'DynamicFineTuning', description: 'loss = −sg[p]·log p (arXiv 2508.05629)' })
+        .nullable(),
+      policyGradient: z
+        .strictObject({
+          normalizer,
+          clipLow: z.number().nullable(),
+          clipHigh: z.number().nullable(),
+          klCoefficient: z.number(),
+        })
+        .meta({
+          id: 'PolicyGradient',
+          description:
+            'loss = −advantage·ratio, PPO-clipped to [1 − clipLow, 1 + clipHigh], plus klCoefficient · k3(reference)',
+        })
+        .nullable(),
+      dropoutSeed: uint32.nullable(),
+      returnLogprobs: z.boolean(),
+      returnEntropy: z.boolean(),
+    }),
+    tensors: {
+      ...sequences,
+      ceWeights: optionalTensor('f32', 'weight of each token in `ce` [N]'),
+      dftWeights: optionalTensor('f32', 'weight of each token in `dft` [N]'),
+      policyGradientWeights: optionalTensor('f32', 'weight of each token in `policyGradient` [N]'),
+      advantages: optionalTensor('f32', 'advantage of each token [N]'),
+      oldLogprobs: optionalTensor(
+        'f32',
+        'log-probabilities when the tokens were sampled [N]; absent: on-policy',
+      ),
+      referenceLogprobs: optionalTensor('f32', 'log-probabilities under the reference model [N]'),
+    },
+    result: z.strictObject({
+      ce: componentSums.nullable(),
+      dft: componentSums.nullable(),
+      policyGradient: componentSums.nullable(),
+      tokens: count,
+      paddedTokens: count,
+      microBatches: count,
+    }),
+    resultTensors: {
+      logprobs: optionalTensor('f32', 'log-probabilities before the update [N]'),
+      entropy: optionalTensor('f32', 'entropies before the update [N]'),
+    },
+  },
+  optimStep: {
+    doc: 'One optimiser step on the gradients of exactly the named `forwardBackward` requests; clears gradients whatever happens.',
+    deadlineSeconds: 600,
+    params: z.strictObject({
+      dependsOn: z.array(uint32).min(1),
+      adamw: z
+        .strictObject({
+          learningRate: z.number().min(0),
+          beta1: z.number().min(0).lt(1),
+          beta2: z.number().min(0).lt(1),
+          epsilon: z.number().min(0),
+          weightDecay: z.number().min(0),
+        })
+        .meta({ id: 'Adamw' }),
+      muon: z
+        .strictObject({
+          learningRate: z.number().min(0),
+          momentum: z.number().min(0).lt(1),
+          nesterov: z.boolean(),
+          nsSteps: z.int().min(1),
+          weightDecay: z.number().min(0),
+          adjustLearningRate: z.enum(['original', 'match_rms_adamw']),
+        })
+        .meta({
+          id: 'Muon',
+          description: 'For 2-D weights other than embeddings and head; AdamW takes the rest.',
+        })
+        .nullable(),
+      maxGradNorm: z.number().positive().nullable(),
+    }),
+    tensors: {},
+    result: z.strictObject({ gradNorm: z.number(), step: count }),
+    resultTensors: {},
+  },
+  generate: {
+    doc: 'Sample an answer to each prompt. One seed an answer; under strict sampling an answer never depends on its batch.',
+    deadlineSeconds: 6 * 3600,
+    params: z.strictObject({
+      maxNewTokens: z.int().min(1),
+      temperature: z.number().min(0),
+      topP: z.number().positive().max(1),
+      topK: count,
+      stopIds: z.array(count),
+      maxRows: z.int().min(1).nullable(),
+    }),
+    tensors: { ...sequences, seeds: tensor('u32', 'one seed an answer [n]') },
+    result: z.strictObject({ newTokens: count }),
+    resultTensors: {
+      ids: tensor('i32', 'sampled ids of all answers, end to end, the stop id included [M]'),
+      offsets: tensor('i32', 'where each answer starts, and M [n + 1]'),
+      logprobs: tensor('f32', 'log-probability of each sampled id at temperature 1 without filters [M]'),
+      finished: tensor('u8', '1: ended with a stop id; 0: cut at maxNewTokens [n]'),
+    },
+  },
+  save: {
+    doc: 'Write a Hugging Face or PEFT directory (`weights`), or one that training continues from bit-equally (`trainingState`).',
+    deadlineSeconds: 3600,
+    params: z.strictObject({ path: z.string().min(1), kind: z.enum(['weights', 'trainingState']) }),
+    tensors: {},
+    result: z.strictObject({
+      path: z.string(),
+      bytes: count,
+      files: z.array(savedFile),
+      weightsDigest: z.string(),
+    }),
+    resultTensors: {},
+  },
+  status: {
+    doc: 'Versions, device, memory, threads, determinism settings and the loaded model, on request with the digest of its weights.',
+    deadlineSeconds: 600,
+    params: z.strictObject({ digest: z.boolean() }),
+    tensors: {},
+    result: z.strictObject({
+      pid: count,
+      versions: z.record(z.string(), z.string()),
+      threads: count,
+      residentBytes: count,
+      peakResidentBytes: count,
+      deviceName: z.string(),
+      deviceTotalBytes: count,
+      devicePeakBytes: count,
+      determinism: z.record(z.string(), z.string()),
+      model: modelInfo.nullable(),
+    }),
+    resultTensors: {},
+  },
+} as const;
+
+export type Verbs = typeof verbs;
+export type VerbName = keyof Verbs;
+export type Params<V extends VerbName> = z.infer<Verbs[V]['params']>;
+export type Result<V extends VerbName> = z.infer<Verbs[V]['result']>;
+
+// Headers. Client → worker: hello, req, cancel, ping, bye. Worker → client: welcome, res, err, evt, pong.
+
+const tensorTable = z.array(z.tuple([z.string(), z.string(), z.array(count)]));
+const v = z.literal(protocolVersion);
+
+export const progress = z.strictObject({ done: count, total: count, tokens: count });
+export type Progress = z.infer<typeof progress>;
+
+export const errorEnvelope = z.strictObject({
+  code: errorCode,
+  type: z.string(),
+  message: z.string(),
+  trace: z.string().nullable(),
+  data: z.record(z.string(), z.unknown()).nullable(),
+});
+
+export const workerHeader = z.discriminatedUnion('t', [
+  z.object({
+    v,
+    t: z.literal('welcome'),
+    id: uint32,
+    protocol: z.int(),
+    pid: count,
+    python: z.string(),
+    verbs: z.array(z.string()),
+  }),
+  z.object({ v, t: z.literal('res'), id: uint32, r: z.unknown(), tz: tensorTable }),
+  z.object({ v, t: z.literal('err'), id: uint32, e: errorEnvelope }),
+  z.object({ v, t: z.literal('evt'), id: uint32, k: z.literal('progress'), q: uint32, d: progress }),
+  z.object({ v, t: z.literal('pong'), id: uint32, busy: uint32.nullable(), age: z.number(), queued: count }),
+]);
+export type WorkerHeader = z.infer<typeof workerHeader>;
+
+export type ClientHeader =
+  | { v: 1; t: 'hello'; id: number; proto: [min: number, max: number]; client: string; token: string }
+  | {
+      v: 1;
+      t: 'req';
+      id: number;
+      op: string;
+      p: unknown;
+      tz: [name: string, dtype: string, shape: number[]][];
+    }
+  | { v: 1; t: 'cancel'; id: number }
+  | { v: 1; t: 'ping'; id: number }
+  | { v: 1; t: 'bye'; id: number };

@@ -1,0 +1,16 @@
+import { projectRoot } from '../python/paths.ts';
+import { ensurePython, type SetupOptions } from '../python/setup.ts';
+import { Connection, type ConnectionOptions } from './connection.ts';
+import { Worker } from './worker.ts';
+
+export type StartOptions = Partial<Omit<ConnectionOptions, 'python'>> &
+  Pick<SetupOptions, 'python' | 'report'>;
+
+/**
+ * Start a PyTorch worker; close it when done. Finds Python as `tms doctor` does and makes the environment where there is none.
+ * Rejects with EnvironmentError (no usable Python), SPAWN_FAILED, WORKER_DIED or TIMEOUT.
+ */
+export async function startWorker({ python, report, ...options }: StartOptions = {}): Promise<Worker> {
+  const found = await ensurePython({ python, report });
+  return new Worker(await Connection.open({ root: projectRoot(), ...options, python: found.path }));
+}
