@@ -1,0 +1,47 @@
+"""What a loaded model is, in plain values for the client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from py_worker.model import Model
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """Return the facts that a client plans with; names as in the protocol's ModelInfo."""
+    parameters = list(model.network.parameters())
+    tokenizer = model.tokenizer
+    return {
+        "architecture": type(model.causal_lm).__name__,
+        "parameter_count": sum(parameter.numel() for parameter in parameters),
+        "trainable_parameter_count": sum(
+            parameter.numel() for parameter in parameters if parameter.requires_grad
+        ),
+        "vocab_size": model.vocab_size,
+        "max_positions": model.max_positions,
+        "eos_token_ids": eos_token_ids(model),
+        "bos_token_id": tokenizer.bos_token_id if tokenizer else None,
+        "pad_token_id": tokenizer.pad_token_id if tokenizer else None,
+        "has_chat_template": bool(tokenizer and tokenizer.chat_template),
+        "dtype": str(model.causal_lm.dtype).removeprefix("torch."),
+        "compute_dtype": str(model.compute_dtype).removeprefix("torch."),
+        "device": str(model.device),
+        "attention": model.causal_lm.config._attn_implementation,
+        "layout": model.layout,
+        "split_head": model.split_head,
+        "strict_sampling": model.strict,
+        "notes": list(model.notes),
+    }
+
+
+def eos_token_ids(model: Model) -> list[int]:
+    """Return every id that ends an answer: the tokenizer's, the config's and the generation config's, sorted."""
+    declared = [
+        model.tokenizer.eos_token_id if model.tokenizer else None,
+        model.causal_lm.config.get_text_config().eos_token_id,
+        model.causal_lm.generation_config.eos_token_id if model.causal_lm.generation_config else None,
+    ]
+    found: set[int] = set()
+    for value in declared:
+        found.update(value if isinstance(value, list) else [value] if value is not None else [])
+    return sorted(found)

@@ -1,0 +1,168 @@
+"""Sample answers to prompts: ids in; ids, log-probabilities and reasons to end out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from py_worker.decode import Answer, Progress, Request, decode
+from py_worker.decode_grouped import decode_grouped
+from py_worker.errors import WorkerError
+from py_worker.model import Check, Model
+from py_worker.sampling import Sampling
+from py_worker.strict import widened
+
+CPU_CACHE_BYTES = 2 << 30
+CUDA_CACHE_FRACTION = 0.5
+"""Of the memory that is free when sampling begins."""
+MOST_ROWS = {"cpu": 256, "cuda": 1024}
+"""More rows no longer make a step cheaper per row."""
+LOGIT_BYTES = 16
+"""Per row and vocabulary entry: logits, shifted logits and weights in float32, and one spare."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Ragged answers: answer i is ``ids[offsets[i]:offsets[i + 1]]``, in the order of the prompts."""
+
+    ids: np.ndarray
+    """int32, the stop token included where one was sampled."""
+    offsets: np.ndarray
+    """int64 [n + 1]."""
+    logprobs: np.ndarray
+    """float32, of the model's own distribution at temperature 1, whatever filters chose the token."""
+    finished: np.ndarray
+    """uint8 [n]: 1 a stop token was sampled, 0 the length limit was reached."""
+
+
+def generate(
+    model: Model,
+    ids: np.ndarray,
+    offsets: np.ndarray,
+    seeds: np.ndarray,
+    *,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    stop_ids: Sequence[int] = (),
+    max_rows: int | None = None,
+    on_progress: Progress = lambda done, total, tokens: None,
+    check: Check = lambda: None,
+) -> Answers:
+    """Sample one answer per prompt; prompt i is ``ids[offsets[i]:offsets[i + 1]]`` and draws from ``seeds[i]`` alone.
+
+    Token t of an answer is drawn with a number that depends on (seed, t) only. With ``model.strict`` logits too are
+    independent of the other rows, hence ids and log-probabilities bit-equal in any batch; otherwise neighbours may
+    change the last bits of logits, and thereby, rarely, a token. Raise BAD_PARAMS before any work, NON_FINITE on the way.
+    """
+    sampling = Sampling(temperature, top_p, top_k)
+    _require_sampling(model, sampling, max_new_tokens, stop_ids, max_rows)
+    prompts = _split(ids, offsets)
+    _require_prompts(model, prompts, seeds, max_new_tokens)
+    is_stop_V = np.zeros(model.vocab_size, bool)
+    is_stop_V[list(stop_ids)] = True
+    rows = max_rows or default_rows(
+        model, max((len(prompt) for prompt in prompts), default=1) + max_new_tokens
+    )
+    request = Request(
+        prompts, seeds.astype(np.uint64), max_new_tokens, sampling, is_stop_V, rows, on_progress, check
+    )
+    exactly = widened(model.causal_lm) if model.strict else nullcontext()
+    with torch.inference_mode(), _evaluating(model), exactly:
+        return _pack((decode if model.row_cache else decode_grouped)(model, request))
+
+
+def default_rows(model: Model, tokens: int) -> int:
+    """Return how many rows of ``tokens`` tokens fit the memory set aside for keys, values and logits."""
+    config = model.causal_lm.config.get_text_config(decoder=True)
+    heads = config.num_attention_heads if hasattr(config, "num_attention_heads") else 1
+    kept_heads = config.num_key_value_heads if hasattr(config, "num_key_value_heads") else heads
+    # Without grouped heads or a head_dim of its own this is 2 × layers × hidden size.
+    width = config.head_dim if getattr(config, "head_dim", None) else config.hidden_size // heads
+    token_bytes = 2 * config.num_hidden_layers * (kept_heads or heads) * width * model.compute_dtype.itemsize
+    budget = CPU_CACHE_BYTES
+    if model.device.type == "cuda":
+        budget = int(torch.cuda.mem_get_info(model.device)[0] * CUDA_CACHE_FRACTION)
+    fitting = budget // (token_bytes * tokens + LOGIT_BYTES * model.vocab_size)
+    return max(1, min(fitting, MOST_ROWS.get(model.device.type, MOST_ROWS["cpu"])))
+
+
+def _require_sampling(
+    model: Model, sampling: Sampling, max_new_tokens: int, stop_ids: Sequence[int], max_rows: int | None
+) -> None:
+    if not (math.isfinite(sampling.temperature) and sampling.temperature >= 0):
+        raise _bad(f"temperature must be a number ≥ 0, found {sampling.temperature}")
+    if not 0 < sampling.top_p <= 1:
+        raise _bad(f"top_p must lie in (0, 1], found {sampling.top_p}; 1 keeps all tokens")
+    if sampling.top_k < 0:
+        raise _bad(f"top_k must be ≥ 0, found {sampling.top_k}; 0 keeps all tokens")
+    if max_new_tokens < 1:
+        raise _bad(f"max_new_tokens must be ≥ 1, found {max_new_tokens}")
+    if max_rows is not None and max_rows < 1:
+        raise _bad(f"max_rows must be ≥ 1, found {max_rows}")
+    for index, stop in enumerate(stop_ids):
+        if not 0 <= stop < model.vocab_size:
+            raise _bad(f"stop_ids[{index}] is {stop}, outside the vocabulary of {model.vocab_size}")
+
+
+def _split(ids: np.ndarray, offsets: np.ndarray) -> list[np.ndarray]:
+    if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(ids) or (np.diff(offsets) < 0).any():
+        raise _bad(
+            f"offsets must rise from 0 to the number of ids, {len(ids)}; found {offsets[:8].tolist()} …"
+        )
+    return [ids[first:last] for first, last in pairwise(offsets)]
+
+
+def _require_prompts(model: Model, prompts: list[np.ndarray], seeds: np.ndarray, max_new_tokens: int) -> None:
+    if len(seeds) != len(prompts):
+        raise _bad(f"one seed per prompt: found {len(seeds)} seeds for {len(prompts)} prompts")
+    for row, prompt in enumerate(prompts):
+        if len(prompt) == 0:
+            raise _bad(f"prompt {row} is empty: give it at least one id", row=row)
+        outside = np.flatnonzero((prompt < 0) | (prompt >= model.vocab_size))
+        if len(outside):
+            place, found = int(outside[0]), int(prompt[outside[0]])
+            raise _bad(
+                f"prompt {row} has id {found} at {place}, outside the vocabulary of {model.vocab_size}",
+                row=row,
+            )
+        if model.max_positions is not None and len(prompt) + max_new_tokens > model.max_positions:
+            room = model.max_positions - len(prompt)
+            raise _bad(
+                f"prompt {row} has {len(prompt)} ids and max_new_tokens is {max_new_tokens}, but the model has "
+                f"{model.max_positions} positions: max_new_tokens can be at most {max(room, 0)} for this prompt",
+                row=row,
+            )
+
+
+def _bad(message: str, **data: int) -> WorkerError:
+    return WorkerError("BAD_PARAMS", f"generate: {message}", dict(data) or None)
+
+
+@contextmanager
+def _evaluating(model: Model) -> Iterator[None]:
+    """Switch dropout off for a while."""
+    was_training = model.network.training
+    model.network.eval()
+    try:
+        yield
+    finally:
+        model.network.train(was_training)
+
+
+def _pack(answers: list[Answer]) -> Answers:
+    counts = [len(answer.ids) for answer in answers]
+    empty = [np.zeros(0, np.int32)]
+    return Answers(
+        ids=np.concatenate([answer.ids for answer in answers] or empty).astype(np.int32),
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        logprobs=np.concatenate([answer.logprobs for answer in answers] or empty).astype(np.float32),
+        finished=np.array([answer.is_stopped for answer in answers], np.uint8),
+    )

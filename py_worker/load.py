@@ -1,0 +1,190 @@
+"""Load a causal language model, its tokenizer and its adapter, and find out how it can be run."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from py_worker.adapter import AdapterOptions, new_adapter, saved_adapter
+from py_worker.batch import probe_packing
+from py_worker.digest import unique_tensors
+from py_worker.errors import WorkerError
+from py_worker.generate_probe import probe_row_cache, probe_strict
+from py_worker.model import Model, probe_split_head
+from py_worker.pretrained import Placement, load_causal_lm, load_tokenizer
+from py_worker.source import Source, base_of_adapter, find_source
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """What to load and how to run it."""
+
+    model: str
+    """A directory or a hub id; a PEFT directory brings its base with it."""
+    revision: str | None = None
+    dtype: str = "float32"
+    """Of the stored weights."""
+    compute_dtype: str | None = None
+    """Of matrix products; ``bfloat16`` over float32 weights means autocast. None: as stored."""
+    device: str = "auto"
+    attention: str = "sdpa"
+    trust_remote_code: bool = False
+    adapter: AdapterOptions | None = None
+    gradient_checkpointing: bool = False
+    """Takes effect while the network is in training mode."""
+    token_budget: int = 2048
+    layout: str = "auto"
+    determinism: str = "auto"
+    """``off``, ``seeded``, ``strict`` (deterministic kernels, strict sampling); ``auto``: strict on CPU, else seeded."""
+    threads: int | None = None
+    seed: int = 0
+    tokenizer_required: bool = True
+
+
+def load_model(options: LoadOptions) -> Model:
+    """Load a model in evaluation mode; every fallback is a sentence in ``notes``.
+
+    Raises NOT_FOUND (nothing there), BAD_MODEL (there but unusable) or BAD_PARAMS (an option does not fit).
+    """
+    transformers_logging.disable_progress_bar()
+    notes: list[str] = []
+    device = _choose_device(options.device)
+    dtype, compute_dtype = _choose_dtypes(options)
+    determinism = _choose_determinism(options, device)
+    _apply_determinism(determinism, device, notes)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    source = find_source(options.model, options.revision)
+    base = base_of_adapter(source) if source.is_adapter else source
+    tokenizer = load_tokenizer([source, base], options.trust_remote_code, options.tokenizer_required)
+    placement = Placement(device, dtype, options.attention, options.trust_remote_code)
+    causal_lm = load_causal_lm(base, placement, notes)
+    plain_tensors = unique_tensors(causal_lm.state_dict(keep_vars=True))
+    with warnings.catch_warnings(record=True) as caught:
+        network = _wrap_adapter(causal_lm, options, source, base)
+    notes += [str(warning.message) for warning in caught]
+    if options.gradient_checkpointing:
+        causal_lm.gradient_checkpointing_enable({"use_reentrant": False})
+    text_config = causal_lm.config.get_text_config()
+    model = Model(
+        network=network,
+        causal_lm=causal_lm,
+        tokenizer=tokenizer,
+        device=device,
+        compute_dtype=compute_dtype,
+        vocab_size=text_config.vocab_size,
+        max_positions=getattr(text_config, "max_position_embeddings", None),
+        token_budget=options.token_budget,
+        base_tensors=None if network is causal_lm else plain_tensors,
+        notes=notes,
+    )
+    _probe(model, determinism == "strict")
+    model.layout = _choose_layout(model, options.layout)
+    if determinism != "off":
+        torch.manual_seed(options.seed)
+    return model
+
+
+def _wrap_adapter(
+    causal_lm: PreTrainedModel, options: LoadOptions, source: Source, base: Source
+) -> nn.Module:
+    if source.is_adapter and options.adapter:
+        raise WorkerError(
+            "BAD_PARAMS", f"adapter must be null: {source.directory} is an adapter, which is trained on."
+        )
+    if source.is_adapter:
+        return saved_adapter(causal_lm, source, base.name)
+    if options.adapter:
+        return new_adapter(causal_lm, options.adapter, base.name, options.revision)
+    return causal_lm
+
+
+def _choose_device(asked: str) -> torch.device:
+    if asked == "auto":
+        asked = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, index = asked.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+        raise WorkerError("BAD_PARAMS", f"device {asked!r} is unknown; use auto, cpu, cuda or cuda:N.")
+    if kind == "cpu":
+        return torch.device("cpu")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    number = int(index or 0)
+    if number >= count:
+        built = torch.version.cuda or "no CUDA"
+        raise WorkerError(
+            "BAD_PARAMS",
+            f"device {asked!r} is not there: torch {torch.__version__} (built with {built}) sees {count} CUDA devices. "
+            "Use device cpu, or check the driver, CUDA_VISIBLE_DEVICES and the torch build.",
+        )
+    return torch.device("cuda", number)
+
+
+def _choose_dtypes(options: LoadOptions) -> tuple[torch.dtype, torch.dtype]:
+    compute = options.compute_dtype or options.dtype
+    for field, value in (("dtype", options.dtype), ("compute_dtype", compute)):
+        if value not in DTYPES:
+            raise WorkerError("BAD_PARAMS", f"{field} {value!r} is unknown; use float32 or bfloat16.")
+    if options.dtype == "bfloat16" and compute == "float32":
+        raise WorkerError(
+            "BAD_PARAMS", "compute_dtype float32 needs dtype float32: bfloat16 weights have lost the bits."
+        )
+    return DTYPES[options.dtype], DTYPES[compute]
+
+
+def _choose_determinism(options: LoadOptions, device: torch.device) -> str:
+    if options.determinism == "auto":
+        return "strict" if device.type == "cpu" else "seeded"
+    return options.determinism
+
+
+def _apply_determinism(determinism: str, device: torch.device, notes: list[str]) -> None:
+    strict = determinism == "strict"
+    if strict and device.type == "cuda" and "CUBLAS_WORKSPACE_CONFIG" not in os.environ:
+        # cuBLAS reads it when its first handle is made, so this is early enough in a worker that has just started.
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+        notes.append("CUBLAS_WORKSPACE_CONFIG was set to :4096:8 for strict determinism.")
+    torch.use_deterministic_algorithms(strict)
+    # An aid to find reads of unwritten memory, which costs a pass over every new tensor.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _probe(model: Model, is_strict: bool) -> None:
+    """Find out by trying how the model can be run."""
+    notes, tokenizer = model.notes, model.tokenizer
+    if tokenizer is None:
+        notes.append("The model has no tokenizer: texts cannot be encoded or decoded.")
+    elif len(tokenizer) > model.vocab_size:
+        notes.append(f"The tokenizer knows {len(tokenizer)} tokens, the model only {model.vocab_size}.")
+    model.split_head = probe_split_head(model)
+    if not model.split_head:
+        notes.append("The model does more than its head after the backbone: full logits are computed.")
+    model.row_cache = probe_row_cache(model)
+    if not model.row_cache:
+        notes.append("Attention is not plain and full: sampling groups prompts by length.")
+    model.strict = is_strict and probe_strict(model)
+    if is_strict and not model.strict:
+        unset = (
+            "" if "MKL_CBWR" in os.environ or model.device.type != "cpu" else " (MKL_CBWR=AUTO is not set)"
+        )
+        notes.append(f"Sampling is not strict: here answers depend on their neighbours in a batch{unset}.")
+
+
+def _choose_layout(model: Model, asked: str) -> str:
+    if asked == "bucket" or (asked == "auto" and model.device.type == "cpu"):
+        return "bucket"
+    if probe_packing(model):
+        return "pack"
+    if asked == "pack":
+        raise WorkerError(
+            "BAD_PARAMS", "layout 'pack' would let sequences of this model see each other; use bucket."
+        )
+    model.notes.append("layout is bucket: packed sequences of this model would see each other.")
+    return "bucket"

@@ -1,0 +1,211 @@
+"""Optimiser steps whose hyper-parameters come with every step, and their state as named tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from py_worker.errors import WorkerError
+from py_worker.model import Model
+
+
+@dataclass(frozen=True)
+class Adamw:
+    """AdamW (arXiv 1711.05101). Weight decay applies to every parameter it updates: norms, biases and LoRA's too."""
+
+    learning_rate: float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Muon:
+    """Muon (torch.optim.Muon) for two-dimensional matrices other than embeddings and head; AdamW takes the rest."""
+
+    learning_rate: float
+    momentum: float = 0.95
+    nesterov: bool = True
+    ns_steps: int = 5
+    weight_decay: float = 0.0
+    adjust_lr_fn: str | None = None
+    """``original`` (same as None) or ``match_rms_adamw``."""
+
+
+@dataclass
+class OptimizerState:
+    """The optimisers of a model; empty until the first step decides their kind. An optimiser without parameters is None."""
+
+    kind: str | None = None
+    """``adamw`` or ``muon``."""
+    adamw: torch.optim.AdamW | None = None
+    muon: torch.optim.Muon | None = None
+
+
+def step(
+    model: Model, state: OptimizerState, adamw: Adamw, muon: Muon | None, max_grad_norm: float | None
+) -> float:
+    """Update the parameters from their gradients, clear these, and return their global norm before clipping.
+
+    Raises WorkerError BAD_PARAMS where there is no gradient or the kind differs from the first step's, and NON_FINITE
+    where the norm is not finite. Then weights and state are as before; gradients are cleared in every case.
+    """
+    parameters = trainable_parameters(model)
+    try:
+        kind = "adamw" if muon is None else "muon"
+        if state.kind not in (None, kind):
+            raise WorkerError(
+                "BAD_PARAMS", f"this model is being trained with {state.kind}; a step asked for {kind}"
+            )
+        _validate_hyperparameters(adamw, muon, max_grad_norm)
+        norm = _clip(list(parameters.values()), max_grad_norm)
+        if state.kind is None:
+            _create(model, state, kind)
+        _set_hyperparameters(state, adamw, muon)
+        for optimizer in (state.muon, state.adamw):
+            if optimizer is not None:
+                optimizer.step()
+    finally:
+        for parameter in parameters.values():
+            parameter.grad = None
+    return norm
+
+
+def trainable_parameters(model: Model) -> dict[str, nn.Parameter]:
+    """Return the parameters that are trained, by name; tied ones once."""
+    return {name: p for name, p in model.network.named_parameters() if p.requires_grad}
+
+
+def muon_parameters(model: Model) -> dict[str, nn.Parameter]:
+    """Return the trained two-dimensional matrices that belong to no embedding and not to the head."""
+    outer = [m for m in model.network.modules() if isinstance(m, nn.Embedding)]
+    outer += [
+        m for m in (model.causal_lm.get_input_embeddings(), model.causal_lm.get_output_embeddings()) if m
+    ]
+    excluded = {id(parameter) for module in outer for parameter in module.parameters()}
+    trained = trainable_parameters(model).items()
+    return {name: p for name, p in trained if p.ndim == 2 and id(p) not in excluded}
+
+
+def state_tensors(model: Model, state: OptimizerState) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Return the state as tensors named ``<optimizer>/<entry>/<parameter name>``, and what else ``restore`` needs.
+
+    The tensors are the live ones: write them before the next step.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    for title, optimizer in (("adamw", state.adamw), ("muon", state.muon)):
+        if optimizer is None:
+            continue
+        for name, parameter in trainable_parameters(model).items():
+            for entry, tensor in optimizer.state.get(parameter, {}).items():
+                tensors[f"{title}/{entry}/{name}"] = tensor
+    return tensors, {"kind": state.kind}
+
+
+def restore(model: Model, tensors: dict[str, torch.Tensor], description: dict[str, Any]) -> OptimizerState:
+    """Rebuild the state that ``state_tensors`` described; steps then continue bit-equal.
+
+    Raises WorkerError BAD_PARAMS where a tensor fits no trained parameter of ``model``.
+    """
+    state = OptimizerState()
+    if description["kind"] is None:
+        return state
+    _create(model, state, description["kind"])
+    optimizers = {"adamw": state.adamw, "muon": state.muon}
+    parameters = trainable_parameters(model)
+    owners = {
+        id(p): title for title, o in optimizers.items() if o for g in o.param_groups for p in g["params"]
+    }
+    for key, tensor in tensors.items():
+        title, entry, name = key.split("/", 2)
+        parameter, optimizer = parameters.get(name), optimizers.get(title)
+        if parameter is None or optimizer is None or owners[id(parameter)] != title:
+            raise WorkerError(
+                "BAD_PARAMS", f"optimiser state {key} belongs to no trained parameter of this model"
+            )
+        if tensor.shape not in (parameter.shape, torch.Size([])):
+            found = f"optimiser state {key} has shape {list(tensor.shape)}"
+            raise WorkerError("BAD_PARAMS", f"{found}, the parameter {list(parameter.shape)}")
+        on_device = entry != "step" or optimizer.param_groups[0].get("fused")
+        device = parameter.device if on_device else torch.device("cpu")
+        optimizer.state[parameter][entry] = tensor.detach().to(device, copy=True)
+    return state
+
+
+def _create(model: Model, state: OptimizerState, kind: str) -> None:
+    matrices = muon_parameters(model) if kind == "muon" else {}
+    rest = [p for name, p in trainable_parameters(model).items() if name not in matrices]
+    state.kind = kind
+    state.muon = torch.optim.Muon(list(matrices.values())) if matrices else None
+    state.adamw = torch.optim.AdamW(rest, fused=True) if rest else None
+
+
+def _validate_hyperparameters(adamw: Adamw, muon: Muon | None, max_grad_norm: float | None) -> None:
+    """Refuse what torch would only check in a constructor, or find out in the middle of a step."""
+    rules: list[tuple[str, float, Callable[[float], bool], str]] = [
+        ("learning_rate", adamw.learning_rate, _is_not_negative, "at least 0"),
+        ("beta1", adamw.beta1, _is_fraction, "in [0, 1)"),
+        ("beta2", adamw.beta2, _is_fraction, "in [0, 1)"),
+        ("epsilon", adamw.epsilon, _is_not_negative, "at least 0"),
+        ("weight_decay", adamw.weight_decay, _is_not_negative, "at least 0"),
+    ]
+    if max_grad_norm is not None:
+        rules.append(("max_grad_norm", max_grad_norm, lambda norm: norm > 0.0, "above 0"))
+    if muon is not None:
+        rules += [
+            ("muon.learning_rate", muon.learning_rate, _is_not_negative, "at least 0"),
+            ("muon.momentum", muon.momentum, _is_fraction, "in [0, 1)"),
+            ("muon.ns_steps", muon.ns_steps, lambda steps: 1 <= steps < 100, "from 1 to 99"),
+            ("muon.weight_decay", muon.weight_decay, _is_not_negative, "at least 0"),
+        ]
+        if muon.adjust_lr_fn not in (None, "original", "match_rms_adamw"):
+            found = f"muon.adjust_lr_fn is {muon.adjust_lr_fn!r}"
+            raise WorkerError("BAD_PARAMS", f"{found}; original and match_rms_adamw exist")
+    for name, value, is_allowed, wanted in rules:
+        if not is_allowed(value):
+            raise WorkerError("BAD_PARAMS", f"{name} is {value}; it must be {wanted}")
+
+
+def _is_not_negative(value: float) -> bool:
+    return 0.0 <= value < float("inf")
+
+
+def _is_fraction(value: float) -> bool:
+    return 0.0 <= value < 1.0
+
+
+def _clip(parameters: list[nn.Parameter], max_grad_norm: float | None) -> float:
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if not gradients:
+        raise WorkerError("BAD_PARAMS", "a step needs gradients; none were accumulated since the last step")
+    total = nn.utils.get_total_norm(gradients)
+    norm = float(total)
+    if norm != norm or norm == float("inf"):
+        raise WorkerError(
+            "NON_FINITE", f"the global gradient norm is {norm}; the step is refused, gradients cleared"
+        )
+    if max_grad_norm is not None:
+        nn.utils.clip_grads_with_norm_(parameters, max_grad_norm, total)
+    return norm
+
+
+def _set_hyperparameters(state: OptimizerState, adamw: Adamw, muon: Muon | None) -> None:
+    if state.adamw is not None:
+        for group in state.adamw.param_groups:
+            group["lr"] = adamw.learning_rate
+            group["betas"] = (adamw.beta1, adamw.beta2)
+            group["eps"] = adamw.epsilon
+            group["weight_decay"] = adamw.weight_decay
+    if state.muon is not None and muon is not None:
+        for group in state.muon.param_groups:
+            group["lr"] = muon.learning_rate
+            group["momentum"] = muon.momentum
+            group["nesterov"] = muon.nesterov
+            group["ns_steps"] = muon.ns_steps
+            group["weight_decay"] = muon.weight_decay
+            group["adjust_lr_fn"] = muon.adjust_lr_fn

@@ -1,0 +1,181 @@
+"""Save weights as a plain Hugging Face or PEFT directory, alone or with the state that training continues from."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import GenerationConfig
+
+from py_worker.atomic import atomic_directory, file_digest, list_files
+from py_worker.digest import saved_tensors, weights_digest
+from py_worker.errors import WorkerError
+from py_worker.model import Model
+
+STATE_FORMAT = 1
+STATE_FILE = "training_state.json"
+OPTIMIZER_FILE = "optimizer.safetensors"
+RNG_FILE = "rng.safetensors"
+
+
+def save_weights(model: Model, path: str | Path) -> dict[str, Any]:
+    """Write a directory that transformers or PEFT loads as it is; it appears complete or not at all.
+
+    Returns path, bytes, files (name, bytes, sha256) and weights_digest. Raises BAD_PARAMS where ``path`` holds anything,
+    SAVE_FAILED where the disk refuses.
+    """
+    return _save(model, Path(path), None)
+
+
+def save_training_state(
+    model: Model, state: tuple[Mapping[str, torch.Tensor], Mapping[str, Any]], path: str | Path
+) -> dict[str, Any]:
+    """Write what ``save_weights`` writes and all that training continues from, bit-equal on CPU.
+
+    ``state`` is the optimiser's: tensors by name, and values that are kept as JSON.
+    """
+    return _save(model, Path(path), state)
+
+
+def load_training_state(
+    path: str | Path,
+) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, torch.Tensor]]:
+    """Return the tensors (on CPU) and the values that were saved, and the random states for ``restore_rng``.
+
+    Raises NOT_FOUND where there is no training state, BAD_MODEL where a file of it is broken.
+    """
+    directory = Path(path).expanduser()
+    if not (directory / STATE_FILE).is_file():
+        raise WorkerError(
+            "NOT_FOUND",
+            f"{directory} has no {STATE_FILE}: it holds weights only, training cannot continue from it.",
+        )
+    try:
+        state = json.loads((directory / STATE_FILE).read_text(encoding="utf-8"))
+        version, digests, meta = state["format"], state["sha256"], state["meta"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _broken(directory / STATE_FILE, f"{type(error).__name__}: {error}") from error
+    if version != STATE_FORMAT:
+        raise _broken(directory / STATE_FILE, f"format {version} found, {STATE_FORMAT} expected")
+    tensors, rng = (_load_checked(directory / name, digests.get(name)) for name in (OPTIMIZER_FILE, RNG_FILE))
+    return tensors, meta, rng
+
+
+def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """Return torch's random states: of the CPU, and of ``device`` where that is a GPU."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def restore_rng(states: Mapping[str, torch.Tensor], device: torch.device) -> None:
+    """Set torch's random states to what ``rng_state`` returned; a GPU's is left out where ``device`` is none."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+
+
+def _save(
+    model: Model, target: Path, optimizer_state: tuple[Mapping[str, torch.Tensor], Mapping[str, Any]] | None
+) -> dict[str, Any]:
+    target = target.expanduser().absolute()
+    weights = saved_tensors(model)
+    written = [*weights.values(), *(optimizer_state[0].values() if optimizer_state else [])]
+    bytes_needed = sum(tensor.numel() * tensor.element_size() for tensor in written)
+    with atomic_directory(target, bytes_needed) as directory:
+        digest = weights_digest(model)
+        if isinstance(model.network, PeftModel):
+            _write_adapter(model.network, weights, directory)
+        else:
+            _write_causal_lm(model, directory)
+        if model.tokenizer is not None:
+            model.tokenizer.save_pretrained(directory)
+        if optimizer_state:
+            _write_training_state(model, optimizer_state, digest, directory)
+        files = list_files(directory)
+    total = sum(file["bytes"] for file in files)
+    return {"path": str(target), "bytes": total, "files": files, "weights_digest": digest}
+
+
+def _write_causal_lm(model: Model, directory: Path) -> None:
+    causal_lm = model.causal_lm
+    own = causal_lm.generation_config
+    # transformers refuses to save some generation configs that it loads; ours never depends on them, so it is kept as is.
+    causal_lm.generation_config = GenerationConfig()
+    try:
+        causal_lm.save_pretrained(directory)
+    finally:
+        causal_lm.generation_config = own
+    if own is not None:
+        own.to_json_file(directory / "generation_config.json", use_diff=True, keys_to_pop=["compile_config"])
+
+
+def _write_adapter(network: PeftModel, tensors: Mapping[str, torch.Tensor], directory: Path) -> None:
+    _save_tensors(tensors, directory / "adapter_model.safetensors")
+    config = network.peft_config[str(network.active_adapter)].to_dict() | {"inference_mode": True}
+    _write_json({key: _sorted(value) for key, value in config.items()}, directory / "adapter_config.json")
+
+
+def _sorted(value: Any) -> Any:
+    """Give sets and lists of names one order: PEFT's own varies with PYTHONHASHSEED."""
+    if isinstance(value, (set, frozenset, list, tuple)) and all(isinstance(name, str) for name in value):
+        return sorted(value)
+    return value
+
+
+def _write_training_state(
+    model: Model,
+    optimizer_state: tuple[Mapping[str, torch.Tensor], Mapping[str, Any]],
+    digest: str,
+    directory: Path,
+) -> None:
+    tensors, meta = optimizer_state
+    _save_tensors(tensors, directory / OPTIMIZER_FILE)
+    _save_tensors(rng_state(model.device), directory / RNG_FILE)
+    state = {
+        "format": STATE_FORMAT,
+        "weights_digest": digest,
+        "meta": dict(meta),
+        "sha256": {name: file_digest(directory / name) for name in (OPTIMIZER_FILE, RNG_FILE)},
+    }
+    _write_json(state, directory / STATE_FILE)
+
+
+def _save_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    own = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    names = Counter(tensor.data_ptr() for tensor in own.values())
+    # safetensors refuses two names for one memory
+    own = {name: t.clone() if names[t.data_ptr()] > 1 else t for name, t in own.items()}
+    save_file(own, path, {"format": "pt"})
+
+
+def _write_json(value: Any, path: Path) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _load_checked(path: Path, expected: str | None) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise _broken(path, "the file is missing")
+    found = file_digest(path)
+    if found != expected:
+        raise _broken(path, f"its SHA-256 is {found}, {STATE_FILE} says {expected}")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise _broken(path, str(error)) from error
+
+
+def _broken(path: Path, why: str) -> WorkerError:
+    return WorkerError(
+        "BAD_MODEL",
+        f"Training state {path} is broken ({why}); continue from an older one.",
+        {"file": str(path)},
+    )

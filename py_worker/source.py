@@ -1,0 +1,190 @@
+"""Find the directory of a model, a local one or a snapshot of the hub, and check that its files can be loaded."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from safetensors import SafetensorError, safe_open
+
+from py_worker.errors import WorkerError
+
+VOCABULARY_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "vocab.json",
+    "vocab.txt",
+    "tekken.json",
+)
+_HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.py"]
+_HUB_IGNORED = ["*/*", "consolidated*"]
+_UNFINISHED = re.compile(r"\.tmp-\d+-[0-9a-f]+$")
+"""How save.py names a directory that is still being written."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A directory that holds a model or an adapter, complete as far as can be told without loading it."""
+
+    name: str
+    """The absolute directory or the hub id: what a saved adapter names as its base."""
+    directory: Path
+    is_adapter: bool
+
+
+def find_source(model: str, revision: str | None = None) -> Source:
+    """Return the checked directory of ``model``; NOT_FOUND when it is nowhere, BAD_MODEL when its files are broken."""
+    path = Path(model).expanduser()
+    if path.exists():
+        source = Source(str(path.resolve()), path.resolve(), (path / "adapter_config.json").is_file())
+    else:
+        source = _from_hub(model, revision)
+    _check_directory(source)
+    return source
+
+
+def base_of_adapter(adapter: Source) -> Source:
+    """Return the model that an adapter directory was trained on; a relative base is also looked for beside it."""
+    config = read_json(adapter.directory / "adapter_config.json")
+    name = config.get("base_model_name_or_path")
+    if not name:
+        raise WorkerError(
+            "BAD_MODEL", f"{adapter.directory}/adapter_config.json has no base_model_name_or_path; add it."
+        )
+    beside = adapter.directory / name
+    found = str(beside) if not Path(name).expanduser().exists() and beside.exists() else name
+    base = find_source(found, config.get("revision"))
+    if base.is_adapter:
+        raise WorkerError(
+            "BAD_MODEL", f"The base of adapter {adapter.directory} is itself an adapter: {base.directory}."
+        )
+    return base
+
+
+def has_tokenizer_files(directory: Path) -> bool:
+    """Say whether any file of a tokenizer is there."""
+    return (directory / "tokenizer_config.json").is_file() or has_vocabulary(directory)
+
+
+def has_vocabulary(directory: Path) -> bool:
+    """Say whether a file with a tokenizer's vocabulary is there."""
+    return any((directory / name).is_file() for name in VOCABULARY_FILES) or any(directory.glob("*.tiktoken"))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; BAD_MODEL names the file and the place where it breaks."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WorkerError(
+            "BAD_MODEL", f"{path} is not readable JSON ({error}); copy the file again."
+        ) from error
+    if not isinstance(content, dict):
+        raise WorkerError("BAD_MODEL", f"{path} should hold a JSON object, found {type(content).__name__}.")
+    return content
+
+
+def _from_hub(model: str, revision: str | None) -> Source:
+    looks_like_path = model.startswith(("/", "./", "../", "~")) or model.count("/") > 1 or "\\" in model
+    if looks_like_path:
+        raise WorkerError("NOT_FOUND", f"Model {model!r} does not exist: no such directory. Check the path.")
+    directory = _snapshot(model, revision, _HUB_FILES)
+    is_adapter = (directory / "adapter_config.json").is_file()
+    if not is_adapter and not any(directory.glob("*.safetensors")):
+        directory = _snapshot(model, revision, [*_HUB_FILES, "pytorch_model*.bin"])
+    return Source(model, directory, is_adapter)
+
+
+def _snapshot(model: str, revision: str | None, files: list[str]) -> Path:
+    try:
+        found = snapshot_download(
+            model, revision=revision, allow_patterns=files, ignore_patterns=_HUB_IGNORED
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WorkerError(
+            "NOT_FOUND",
+            f"Model {model!r} (revision {revision or 'main'}) is neither a local directory nor reachable as a hub id: "
+            f"{reason}. Check the spelling; a gated or private model needs HF_TOKEN; offline (HF_HUB_OFFLINE=1 or no "
+            "network) the model must be in the cache (HF_HOME) or given as a directory.",
+        ) from error
+    return Path(found)
+
+
+def _check_directory(source: Source) -> None:
+    directory = source.directory
+    if not directory.is_dir():
+        raise WorkerError(
+            "NOT_FOUND", f"Model {directory} is a file; give the directory that holds config.json."
+        )
+    if _UNFINISHED.search(directory.name):
+        raise WorkerError(
+            "NOT_FOUND", f"{directory} is an unfinished save, left by a worker that was killed; delete it."
+        )
+    if source.is_adapter:
+        weights = _first_existing(directory, ("adapter_model.safetensors", "adapter_model.bin"))
+        if weights is None:
+            raise _missing(directory, "adapter_config.json but no adapter_model.safetensors")
+        check_safetensors([weights])
+        return
+    if not (directory / "config.json").is_file():
+        raise _missing(directory, "no config.json and no adapter_config.json")
+    read_json(directory / "config.json")
+    check_safetensors(_weight_files(directory))
+
+
+def _weight_files(directory: Path) -> list[Path]:
+    order = (
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+    )
+    first = _first_existing(directory, order)
+    if first is None:
+        raise _missing(directory, "config.json but no weights (model.safetensors)")
+    if first.suffix != ".json":
+        return [first]
+    shards = [directory / name for name in sorted(set(read_json(first).get("weight_map", {}).values()))]
+    absent = [shard.name for shard in shards if not shard.is_file()]
+    if absent:
+        raise WorkerError(
+            "BAD_MODEL", f"{first} names weight files that are not there: {', '.join(absent)}. Copy them too."
+        )
+    return shards
+
+
+def check_safetensors(files: list[Path]) -> None:
+    """Open every safetensors file, which checks its header against its length; BAD_MODEL names the broken one."""
+    for file in files:
+        if file.suffix != ".safetensors":
+            continue
+        try:
+            with safe_open(str(file), "pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            size = file.stat().st_size
+            raise WorkerError(
+                "BAD_MODEL",
+                f"Weights file {file} is corrupted or truncated ({error}; {size} bytes found). Copy or download it again.",
+                {"file": str(file), "bytes": size},
+            ) from error
+
+
+def _first_existing(directory: Path, names: tuple[str, ...]) -> Path | None:
+    return next((directory / name for name in names if (directory / name).is_file()), None)
+
+
+def _missing(directory: Path, what: str) -> WorkerError:
+    found = sorted(entry.name for entry in directory.iterdir())
+    shown = ", ".join(found[:8]) + (", …" if len(found) > 8 else "") if found else "nothing"
+    return WorkerError(
+        "NOT_FOUND",
+        f"Directory {directory} has {what}; found {shown}. Give a directory written by save_pretrained or by this worker.",
+    )

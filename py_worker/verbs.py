@@ -1,0 +1,323 @@
+"""The verbs: each turns parameters and arrays into a call of one plain function, and its result into the reply."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+from py_worker import optim, protocol
+from py_worker.adapter import AdapterOptions
+from py_worker.describe import describe, eos_token_ids
+from py_worker.digest import weights_digest
+from py_worker.encode import decode, encode
+from py_worker.errors import WorkerError
+from py_worker.generate import generate
+from py_worker.load import LoadOptions, load_model
+from py_worker.loss import PolicyGradient
+from py_worker.model import Model
+from py_worker.save import load_training_state, restore_rng, save_training_state, save_weights
+from py_worker.score import score
+from py_worker.sequences import WeightedSequences, locate
+from py_worker.server import Job, is_out_of_memory
+from py_worker.status import status
+from py_worker.train import GradientOptions, GradientReport, accumulate_gradients, clear_gradients
+from py_worker.wire import Tensors
+
+COMPONENTS = {"ce": "ce", "dft": "dft", "policy_gradient": "policyGradient"}
+"""Name of each loss component here and on the wire."""
+Reply = tuple[msgspec.Struct, Tensors]
+
+
+class Session:
+    """The model of this process, its optimiser, and the requests whose gradients wait for a step."""
+
+    def __init__(self) -> None:
+        self._model: Model | None = None
+        self._optimizer = optim.OptimizerState()
+        self._steps = 0
+        self._gradients: list[int] = []
+        self._digest: str | None = None
+
+        self._handlers: dict[str, Callable[[Any, Tensors, Job], Reply]] = {
+            "load": self.load,
+            "encode": self.encode,
+            "decode": self.decode,
+            "forward": self.forward,
+            "forwardBackward": self.forward_backward,
+            "optimStep": self.optim_step,
+            "generate": self.generate,
+            "save": self.save,
+            "status": self.status,
+        }
+
+    def run(self, job: Job) -> Reply:
+        """Run one request; however a ``forwardBackward`` or ``optimStep`` fails, unread or cancelled too, gradients are gone."""
+        try:
+            job.check()
+            params, tensors = job.decode()
+            return self._handlers[job.request.op](params, tensors, job)
+        except BaseException as error:
+            if job.request.op in ("forwardBackward", "optimStep"):
+                self._drop_gradients()
+            if isinstance(error, Exception) and is_out_of_memory(error):
+                free_memory()
+            raise
+
+    @property
+    def model(self) -> Model:
+        """The loaded model; raises NO_MODEL."""
+        if self._model is None:
+            raise WorkerError("NO_MODEL", "no model is loaded")
+        return self._model
+
+    def load(self, params: protocol.LoadParams, _: Tensors, job: Job) -> Reply:
+        """Drop the model that was there, then load: two at once may not fit."""
+        self._model, self._optimizer, self._digest = None, optim.OptimizerState(), None
+        self._steps, self._gradients = 0, []
+        free_memory()
+        job.check()
+        model = load_model(load_options(params))
+        if params.restore_training_state:
+            tensors, meta, rng = load_training_state(Path(params.model))
+            self._optimizer = optim.restore(model, tensors, meta["optimizer"])
+            self._steps = meta["steps"]
+            restore_rng(rng, model.device)
+        self._model = model
+        self._digest = weights_digest(model) if params.digest else None
+        return self._info(), {}
+
+    def encode(self, params: protocol.EncodeParams, _: Tensors, job: Job) -> Reply:
+        """Ids of text or messages."""
+        examples = [(plain(example.prompt), plain(example.completion)) for example in params.examples]
+        encoded = encode(
+            self._tokenizer(),
+            examples,
+            max_length=params.max_length,
+            chat_template=params.chat_template,
+            template_options=params.template_options,
+            eos_ids=eos_token_ids(self.model),
+        )
+        warnings = [protocol.EncodeWarning(**warning) for warning in encoded.warnings]
+        arrays = {"ids": encoded.ids, "offsets": encoded.offsets, "promptLengths": encoded.prompt_lengths}
+        return protocol.EncodeResult(warnings=warnings), as_int32(arrays)
+
+    def decode(self, params: protocol.DecodeParams, tensors: Tensors, job: Job) -> Reply:
+        """Text of ids."""
+        tokenizer, ids = self._tokenizer(), tensors["ids"]
+        size = max(len(tokenizer), self.model.vocab_size)
+        if len(ids) and not 0 <= ids.min() <= ids.max() < size:
+            raise WorkerError("BAD_PARAMS", f"ids must be 0 to {size - 1}, found {ids.min()} to {ids.max()}")
+        texts = decode(tokenizer, ids, tensors["offsets"], params.skip_special_tokens)
+        return protocol.DecodeResult(texts=texts), {}
+
+    def forward(self, params: protocol.ForwardParams, tensors: Tensors, job: Job) -> Reply:
+        """Log-probabilities and entropies of given ids."""
+        logprobs, entropy = score(
+            self.model, tensors["ids"], tensors["offsets"], params.return_entropy, job.check
+        )
+        require_finite(logprobs, tensors["offsets"])
+        result = protocol.ForwardResult(tokens=len(tensors["ids"]))
+        return result, present({"logprobs": logprobs, "entropy": entropy})
+
+    def forward_backward(self, params: protocol.ForwardBackwardParams, tensors: Tensors, job: Job) -> Reply:
+        """Add the gradients of weighted token losses."""
+        parts = {name: getattr(params, name) for name in COMPONENTS if getattr(params, name) is not None}
+        report = accumulate_gradients(
+            self.model,
+            weighted_sequences(parts, tensors),
+            {name: part.normalizer for name, part in parts.items()},
+            gradient_options(params),
+            job.check,
+        )
+        self._gradients.append(job.id)
+        return gradient_result(report), present({"logprobs": report.logprobs, "entropy": report.entropy})
+
+    def optim_step(self, params: protocol.OptimStepParams, _: Tensors, job: Job) -> Reply:
+        """Step on the gradients of exactly the requests that the client names."""
+        model = self.model
+        if set(params.depends_on) != set(self._gradients):
+            found = (
+                f"it depends on requests {params.depends_on}, but the gradients held are of {self._gradients}"
+            )
+            raise WorkerError(
+                "DEPENDENCY_FAILED",
+                f"{found}: one failed, was cancelled or is unknown; gradients are cleared",
+            )
+        adamw = optim.Adamw(**msgspec.structs.asdict(params.adamw))
+        norm = optim.step(model, self._optimizer, adamw, muon_options(params.muon), params.max_grad_norm)
+        self._gradients = []
+        self._steps += 1
+        self._digest = None
+        return protocol.OptimStepResult(grad_norm=norm, step=self._steps), {}
+
+    def generate(self, params: protocol.GenerateParams, tensors: Tensors, job: Job) -> Reply:
+        """Sample an answer to each prompt."""
+        answers = generate(
+            self.model,
+            tensors["ids"],
+            tensors["offsets"],
+            tensors["seeds"],
+            max_new_tokens=params.max_new_tokens,
+            temperature=params.temperature,
+            top_p=params.top_p,
+            top_k=params.top_k,
+            stop_ids=params.stop_ids,
+            max_rows=params.max_rows,
+            on_progress=job.progress,
+            check=job.check,
+        )
+        arrays = {"ids": answers.ids, "offsets": answers.offsets.astype(np.int32)}
+        arrays |= {"logprobs": answers.logprobs, "finished": answers.finished}
+        return protocol.GenerateResult(new_tokens=len(answers.ids)), arrays
+
+    def save(self, params: protocol.SaveParams, _: Tensors, job: Job) -> Reply:
+        """Write weights, or all that training continues from."""
+        model, path = self.model, Path(params.path)
+        if params.kind == "weights":
+            saved = save_weights(model, path)
+        else:
+            tensors, optimizer = optim.state_tensors(model, self._optimizer)
+            saved = save_training_state(
+                model, (tensors, {"optimizer": optimizer, "steps": self._steps}), path
+            )
+        self._digest = saved["weights_digest"]
+        return saved_result(saved), {}
+
+    def status(self, params: protocol.StatusParams, _: Tensors, job: Job) -> Reply:
+        """Facts about the process and the model."""
+        device = self._model.device if self._model else torch.device("cpu")
+        if params.digest and self._digest is None:
+            self._digest = weights_digest(self.model)
+        return protocol.StatusResult(**status(device), model=self._info() if self._model else None), {}
+
+    def _info(self) -> protocol.ModelInfo:
+        return protocol.ModelInfo(
+            **describe(self.model), optimizer_steps=self._steps, weights_digest=self._digest
+        )
+
+    def _tokenizer(self) -> Any:
+        tokenizer = self.model.tokenizer
+        if tokenizer is None:
+            raise WorkerError(
+                "NOT_FOUND", "the loaded model has no tokenizer; put its files into the model's directory"
+            )
+        return tokenizer
+
+    def _drop_gradients(self) -> None:
+        self._gradients = []
+        if self._model is not None:
+            clear_gradients(self._model)
+
+
+def free_memory() -> None:
+    """Give back what a failed request or a dropped model held."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def load_options(params: protocol.LoadParams) -> LoadOptions:
+    """Translate from the wire; ``auto`` determinism is strict on CPU where the probe allows it."""
+    names = {field.name for field in fields(LoadOptions)}
+    values = {key: value for key, value in msgspec.structs.asdict(params).items() if key in names}
+    if params.adapter is not None:
+        values["adapter"] = AdapterOptions(**msgspec.structs.asdict(params.adapter))
+    return LoadOptions(**values)
+
+
+def weighted_sequences(parts: dict[str, Any], tensors: Tensors) -> WeightedSequences:
+    """Gather the tensors of the components that are asked for."""
+    weights = {}
+    for name in COMPONENTS.keys() - parts.keys():
+        if f"{COMPONENTS[name]}Weights" in tensors:
+            raise WorkerError(
+                "BAD_PARAMS", f"tensor `{COMPONENTS[name]}Weights` came, but `{COMPONENTS[name]}` is null"
+            )
+    for name in parts:
+        array = tensors.get(f"{COMPONENTS[name]}Weights")
+        if array is None:
+            raise WorkerError(
+                "BAD_PARAMS", f"component {COMPONENTS[name]} needs tensor `{COMPONENTS[name]}Weights`"
+            )
+        weights[name] = array
+    return WeightedSequences(
+        tensors["ids"],
+        tensors["offsets"],
+        weights,
+        advantages=tensors.get("advantages"),
+        old_logprobs=tensors.get("oldLogprobs"),
+        reference_logprobs=tensors.get("referenceLogprobs"),
+    )
+
+
+def gradient_options(params: protocol.ForwardBackwardParams) -> GradientOptions:
+    """Translate from the wire."""
+    options = GradientOptions(
+        dropout_seed=params.dropout_seed, logprobs=params.return_logprobs, entropy=params.return_entropy
+    )
+    if (policy := params.policy_gradient) is None:
+        return options
+    clip = PolicyGradient(
+        clip_low=policy.clip_low, clip_high=policy.clip_high, kl_coefficient=policy.kl_coefficient
+    )
+    return replace(options, policy=clip)
+
+
+def gradient_result(report: GradientReport) -> protocol.ForwardBackwardResult:
+    """Translate to the wire."""
+    sums = {name: protocol.ComponentSums(**vars(part)) for name, part in report.components.items()}
+    return protocol.ForwardBackwardResult(
+        ce=sums.get("ce"),
+        dft=sums.get("dft"),
+        policy_gradient=sums.get("policy_gradient"),
+        tokens=report.useful_tokens,
+        padded_tokens=report.padded_tokens,
+        micro_batches=report.micro_batches,
+    )
+
+
+def require_finite(logprobs: np.ndarray, offsets: np.ndarray) -> None:
+    """Raise NON_FINITE with the sequence: NaN weights must not pass for scores."""
+    bad = np.flatnonzero(~np.isfinite(logprobs))
+    if len(bad):
+        sequence, token = locate(offsets, int(bad[0]))
+        found = f"log-probability of token {token} of sequence {sequence} is {logprobs[bad[0]]}"
+        raise WorkerError("NON_FINITE", found, {"sequence": sequence})
+
+
+def saved_result(saved: dict[str, Any]) -> protocol.SaveResult:
+    """Translate to the wire."""
+    files = [protocol.SavedFile(**file) for file in saved["files"]]
+    return protocol.SaveResult(**{**saved, "files": files})
+
+
+def muon_options(muon: protocol.Muon | None) -> optim.Muon | None:
+    """Translate from the wire."""
+    if muon is None:
+        return None
+    values = msgspec.structs.asdict(muon)
+    return optim.Muon(
+        **{("adjust_lr_fn" if key == "adjust_learning_rate" else key): values[key] for key in values}
+    )
+
+
+def plain(content: str | list[protocol.Message] | None) -> Any:
+    """Messages as the dictionaries that chat templates read."""
+    return [msgspec.structs.asdict(message) for message in content] if isinstance(content, list) else content
+
+
+def as_int32(arrays: Tensors) -> Tensors:
+    """Ids and offsets cross the wire as 32-bit integers."""
+    return {name: array.astype(np.int32, copy=False) for name, array in arrays.items()}
+
+
+def present(arrays: dict[str, np.ndarray | None]) -> Tensors:
+    """Drop what was not asked for."""
+    return {name: array for name, array in arrays.items() if array is not None}

@@ -1,0 +1,330 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from builders import bpe_tokenizer, char_tokenizer, tiny_network, write_model
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from py_worker.adapter import AdapterOptions
+from py_worker.describe import describe
+from py_worker.errors import WorkerError
+from py_worker.load import LoadOptions, load_model
+from py_worker.model import Model
+from py_worker.save import save_weights
+
+IDS = torch.tensor([[5, 40, 41, 42, 60, 61]])
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("models") / "llama")
+
+
+def load(model: Path | str, **options: Any) -> Model:
+    defaults: dict[str, Any] = {"determinism": "seeded", "device": "cpu"}
+    return load_model(LoadOptions(model=str(model), **defaults | options))
+
+
+def refused(model: Path | str, **options: Any) -> WorkerError:
+    with pytest.raises(WorkerError) as caught:
+        load(model, **options)
+    return caught.value
+
+
+def adapter_tensors(model: Model) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in model.network.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
+def test_a_loaded_model_has_the_logits_of_plain_transformers(family: str, tmp_path: Path) -> None:
+    write_model(tmp_path / family, family=family)
+    model = load(tmp_path / family)
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / family, dtype=torch.float32)
+    assert torch.equal(model.causal_lm(IDS).logits, plain(IDS).logits)
+    assert model.notes == []
+    assert (model.max_positions, model.vocab_size, model.layout, model.split_head) == (
+        128,
+        101,
+        "bucket",
+        True,
+    )
+
+
+def test_gemma2_falls_back_to_eager_attention_and_full_logits_and_says_so(tmp_path: Path) -> None:
+    # a soft cap this small moves the logits of a random model visibly
+    write_model(tmp_path / "gemma", family="gemma2", attn_logit_softcapping=0.05, final_logit_softcapping=2.0)
+    model = load(tmp_path / "gemma")
+    eager = AutoModelForCausalLM.from_pretrained(tmp_path / "gemma", attn_implementation="eager")
+    sdpa = AutoModelForCausalLM.from_pretrained(tmp_path / "gemma", attn_implementation="sdpa")
+    assert torch.equal(model.causal_lm(IDS).logits, eager(IDS).logits)
+    assert (eager(IDS).logits - sdpa(IDS).logits).abs().max() > 1e-3
+    assert describe(model)["attention"] == "eager"
+    assert not model.split_head
+    assert any("soft cap" in note for note in model.notes)
+    assert any("full logits" in note for note in model.notes)
+
+
+def test_describe_counts_parameters_and_joins_every_eos(tmp_path: Path) -> None:
+    directory = write_model(tmp_path / "model", tie_word_embeddings=True)
+    (directory / "generation_config.json").write_text(json.dumps({"eos_token_id": [4, 7]}))
+    facts = describe(load(directory))
+    layer = 32 * 32 * 2 + 32 * 16 * 2 + 3 * 32 * 64 + 2 * 32
+    assert facts["parameter_count"] == facts["trainable_parameter_count"] == 101 * 32 + 2 * layer + 32
+    assert facts["eos_token_ids"] == [4, 7]
+    assert (facts["bos_token_id"], facts["pad_token_id"], facts["has_chat_template"]) == (None, 1, True)
+    assert (facts["dtype"], facts["compute_dtype"], facts["device"]) == ("float32", "float32", "cpu")
+
+
+def test_describe_counts_only_the_adapter_as_trainable(llama: Path) -> None:
+    options = AdapterOptions(r=2, target_modules=["q_proj", "v_proj"])
+    facts = describe(load(llama, adapter=options))
+    # per layer: q 32 to 32, v 32 to 16
+    assert facts["trainable_parameter_count"] == 2 * 2 * (32 + 32 + 32 + 16)
+
+
+def test_an_adapter_without_target_modules_takes_every_linear_layer_but_the_head(llama: Path) -> None:
+    names = adapter_tensors(load(llama, adapter=AdapterOptions(r=2)))
+    assert {name.split(".lora_")[0].rsplit(".", 1)[1] for name in names} == {
+        *("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    }
+
+
+def test_the_same_seed_gives_the_same_adapter_whatever_was_drawn_before(llama: Path) -> None:
+    first = adapter_tensors(load(llama, adapter=AdapterOptions(r=4, seed=3), seed=0))
+    torch.rand(17)
+    second = adapter_tensors(load(llama, adapter=AdapterOptions(r=4, seed=3), seed=9))
+    other = adapter_tensors(load(llama, adapter=AdapterOptions(r=4, seed=4), seed=0))
+    drawn = [name for name in first if "lora_A" in name]
+    assert drawn
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not any(torch.equal(first[name], other[name]) for name in drawn)
+
+
+def test_making_an_adapter_leaves_the_global_random_stream_alone(llama: Path) -> None:
+    load(llama, seed=5)
+    without = torch.rand(3)
+    load(llama, seed=5, adapter=AdapterOptions(r=4))
+    assert torch.equal(torch.rand(3), without)
+
+
+def test_a_saved_adapter_is_loaded_on_its_base_and_trained_on(llama: Path, tmp_path: Path) -> None:
+    model = load(llama, adapter=AdapterOptions(r=2, alpha=3, seed=1))
+    perturb(model)
+    save_weights(model, tmp_path / "adapter")
+    again = load(tmp_path / "adapter")
+    assert torch.equal(again.network(IDS).logits, model.network(IDS).logits)
+    assert adapter_tensors(again).keys() == adapter_tensors(model).keys()
+    assert refused(tmp_path / "adapter", adapter=AdapterOptions()).code == "BAD_PARAMS"
+
+
+def test_a_base_with_a_relative_path_is_found_beside_the_adapter(llama: Path, tmp_path: Path) -> None:
+    model = load(llama, adapter=AdapterOptions(r=2))
+    save_weights(model, tmp_path / "adapter")
+    (tmp_path / "base").symlink_to(llama)
+    edit_json(tmp_path / "adapter" / "adapter_config.json", base_model_name_or_path="../base")
+    assert load(tmp_path / "adapter").network is not None
+
+
+def test_an_adapter_that_lacks_a_tensor_is_refused(llama: Path, tmp_path: Path) -> None:
+    save_weights(load(llama, adapter=AdapterOptions(r=2)), tmp_path / "adapter")
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    tensors = load_file(file)
+    dropped = tensors.pop(sorted(tensors)[0])
+    save_file(tensors, file)
+    error = refused(tmp_path / "adapter")
+    assert error.code == "BAD_MODEL"
+    assert "1 tensors missing" in str(error)
+    save_file({**tensors, sorted(tensors)[0]: dropped[:1]}, file)
+    assert refused(tmp_path / "adapter").code == "BAD_MODEL"
+
+
+def test_an_adapter_whose_base_is_gone_is_refused(llama: Path, tmp_path: Path) -> None:
+    save_weights(load(llama, adapter=AdapterOptions(r=2)), tmp_path / "adapter")
+    edit_json(tmp_path / "adapter" / "adapter_config.json", base_model_name_or_path="/nowhere/base")
+    error = refused(tmp_path / "adapter")
+    assert error.code == "NOT_FOUND"
+    assert "/nowhere/base" in str(error)
+
+
+def test_what_peft_warns_of_is_noted(tmp_path: Path) -> None:
+    tied = write_model(tmp_path / "tied", tie_word_embeddings=True)
+    model = load(tied, adapter=AdapterOptions(r=2, modules_to_save=["lm_head"]))
+    assert any("ensure_weight_tying" in note for note in model.notes)
+
+
+def test_unknown_target_modules_are_refused_with_the_names_that_exist(llama: Path) -> None:
+    error = refused(llama, adapter=AdapterOptions(target_modules=["query"]))
+    assert error.code == "BAD_PARAMS"
+    assert "q_proj" in str(error)
+
+
+def test_a_path_that_does_not_exist_is_refused_without_asking_the_hub() -> None:
+    error = refused("/nowhere/model")
+    assert error.code == "NOT_FOUND"
+    assert "no such directory" in str(error)
+
+
+def test_an_unreachable_hub_id_names_both_ways_and_the_variables() -> None:
+    program = "from py_worker.source import find_source; find_source('nobody/nothing')"
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    last = ended.stderr.strip().splitlines()[-1]
+    assert "neither a local directory nor reachable as a hub id" in last
+    assert "HF_TOKEN" in last
+    assert "HF_HUB_OFFLINE" in last
+
+
+def test_directories_without_config_or_weights_or_tokenizer_are_refused(llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    assert "no config.json" in str(refused(tmp_path))
+    assert "notes.txt" in str(refused(tmp_path))
+    assert "is a file" in str(refused(tmp_path / "notes.txt"))
+    copy = write_model(tmp_path / "copy")
+    (copy / "tokenizer.json").unlink()
+    assert "no tokenizer.json" in str(refused(copy))
+    edit_json(copy / "tokenizer_config.json", tokenizer_class="LlamaTokenizer")
+    assert "no vocabulary" in str(refused(copy))
+    (copy / "tokenizer_config.json").unlink()
+    error = refused(copy)
+    assert error.code == "NOT_FOUND"
+    assert "no tokenizer files" in str(error)
+    without = load(copy, tokenizer_required=False)
+    assert without.tokenizer is None
+    assert any("no tokenizer" in note for note in without.notes)
+    (copy / "model.safetensors").unlink()
+    assert "no weights" in str(refused(copy))
+
+
+def test_an_unfinished_save_is_not_loaded(llama: Path, tmp_path: Path) -> None:
+    write_model(tmp_path / "step-3.tmp-4242-0a1b2c3d")
+    assert "unfinished save" in str(refused(tmp_path / "step-3.tmp-4242-0a1b2c3d"))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage header", "empty"])
+def test_broken_safetensors_are_refused_by_name(damage: str, tmp_path: Path) -> None:
+    file = write_model(tmp_path / "model") / "model.safetensors"
+    content = file.read_bytes()
+    file.write_bytes(
+        {"truncated": content[: len(content) // 2], "garbage header": b"\xff" * 64, "empty": b""}[damage]
+    )
+    error = refused(tmp_path / "model")
+    assert error.code == "BAD_MODEL"
+    assert str(file) in str(error)
+    assert error.data == {"file": str(file), "bytes": file.stat().st_size}
+
+
+def test_a_missing_shard_is_refused_by_name(tmp_path: Path) -> None:
+    directory = write_model(tmp_path / "model")
+    network = tiny_network(vocab_size=101)
+    (directory / "model.safetensors").unlink()
+    network.save_pretrained(directory, max_shard_size="50KB")
+    shard = sorted(directory.glob("model-*.safetensors"))[1]
+    assert load(directory).vocab_size == 101
+    shard.unlink()
+    error = refused(directory)
+    assert error.code == "BAD_MODEL"
+    assert shard.name in str(error)
+
+
+def test_missing_and_misshapen_weights_are_never_filled_with_random_numbers(tmp_path: Path) -> None:
+    file = write_model(tmp_path / "model") / "model.safetensors"
+    tensors = load_file(file)
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    tensors["model.norm.weight"] = torch.ones(31)
+    save_file(tensors, file, {"format": "pt"})
+    error = refused(tmp_path / "model")
+    assert error.code == "BAD_MODEL"
+    assert "model.layers.1.mlp.up_proj.weight" in str(error)
+    assert "model.norm.weight: file (31,), model (32,)" in str(error)
+
+
+def test_unused_tensors_are_noted(tmp_path: Path) -> None:
+    file = write_model(tmp_path / "model") / "model.safetensors"
+    save_file({**load_file(file), "score.weight": torch.ones(2)}, file, {"format": "pt"})
+    assert any("score.weight" in note for note in load(tmp_path / "model").notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model_type": "no_such_type"}, "no_such_type"),
+        ({"model_type": "t5", "architectures": ["T5Model"]}, "causal language model"),
+        ({"num_attention_heads": "many"}, "num_attention_heads"),
+    ],
+)
+def test_configs_that_are_no_causal_language_model_are_refused(
+    change: dict, said: str, tmp_path: Path
+) -> None:
+    directory = write_model(tmp_path / "model")
+    edit_json(directory / "config.json", **change)
+    error = refused(directory)
+    assert error.code == "BAD_MODEL"
+    assert said in str(error)
+
+
+def test_a_config_that_is_no_json_is_refused_with_the_place(tmp_path: Path) -> None:
+    directory = write_model(tmp_path / "model")
+    (directory / "config.json").write_text('{"vocab_size": 3,')
+    assert "config.json is not readable JSON" in str(refused(directory))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"attention": "no_such_attention"}, "no_such_attention"),
+        ({"device": "cuda:77"}, "cuda:77"),
+        ({"device": "toaster"}, "toaster"),
+        ({"dtype": "float8"}, "float8"),
+        ({"dtype": "bfloat16", "compute_dtype": "float32"}, "compute_dtype"),
+    ],
+)
+def test_options_that_cannot_be_met_are_refused(options: dict[str, str], said: str, llama: Path) -> None:
+    error = refused(llama, **options)
+    assert error.code == "BAD_PARAMS"
+    assert said in str(error)
+
+
+def test_an_invalid_generation_config_neither_matters_nor_gets_lost(tmp_path: Path) -> None:
+    directory = write_model(tmp_path / "model")
+    # a temperature without sampling: transformers warns when loading and refuses to save it
+    (directory / "generation_config.json").write_text(json.dumps({"temperature": 0.7, "do_sample": False}))
+    save_weights(load(directory), tmp_path / "saved")
+    assert json.loads((tmp_path / "saved" / "generation_config.json").read_text())["temperature"] == 0.7
+
+
+def test_strict_turns_deterministic_kernels_on_and_off_again(llama: Path) -> None:
+    load(llama, determinism="strict")
+    assert torch.are_deterministic_algorithms_enabled()
+    load(llama, determinism="off")
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_bfloat16_weights_and_compute_are_as_asked(llama: Path) -> None:
+    model = load(llama, dtype="bfloat16")
+    assert (model.causal_lm.dtype, model.compute_dtype) == (torch.bfloat16, torch.bfloat16)
+    mixed = load(llama, compute_dtype="bfloat16")
+    assert (mixed.causal_lm.dtype, mixed.compute_dtype) == (torch.float32, torch.bfloat16)
+
+
+def test_a_larger_tokenizer_than_vocabulary_is_noted(tmp_path: Path) -> None:
+    directory = write_model(tmp_path / "model", tokenizer=char_tokenizer())
+    bpe_tokenizer(["some text"]).save_pretrained(directory)
+    assert any("the model only 101" in note for note in load(directory).notes)
+
+
+def perturb(model: Model) -> None:
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.network.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
+
+
+def edit_json(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import Factory, no_check, random_sequences
+from safetensors.torch import load_file, save_file
+
+from py_worker.errors import WorkerError
+from py_worker.model import Model
+from py_worker.optim import (
+    Adamw,
+    Muon,
+    OptimizerState,
+    muon_parameters,
+    restore,
+    state_tensors,
+    step,
+    trainable_parameters,
+)
+from py_worker.sequences import WeightedSequences
+from py_worker.train import GradientOptions, accumulate_gradients
+
+ADAMW = Adamw(1e-2, weight_decay=0.1)
+MUON = Muon(2e-2, weight_decay=0.1)
+
+
+def weight_bytes(model: Model) -> bytes:
+    return b"".join(p.detach().numpy().tobytes() for p in model.network.state_dict().values())
+
+
+def accumulate(model: Model, seed: int) -> float:
+    """Accumulate the mean loss of 29 random tokens and return it."""
+    ids, offsets = random_sequences([9, 17, 6], seed)
+    weights = np.ones(len(ids), dtype=np.float32)
+    weights[offsets[:-1]] = 0
+    options, batch = GradientOptions(dropout_seed=seed), WeightedSequences(ids, offsets, {"ce": weights})
+    report = accumulate_gradients(model, batch, {"ce": 29.0}, options, no_check)
+    return report.components["ce"].loss_sum / 29.0
+
+
+def train(model: Model, state: OptimizerState, steps: range, muon: Muon | None) -> list[float]:
+    norms = []
+    for index in steps:
+        accumulate(model, index)
+        adamw = Adamw(1e-2 * (1 - index / 40), weight_decay=0.1)
+        norms.append(step(model, state, adamw, muon, 1.0))
+    return norms
+
+
+def set_gradients(model: Model, value: float) -> None:
+    for parameter in trainable_parameters(model).values():
+        parameter.grad = torch.full_like(parameter, value)
+
+
+def test_the_first_adamw_step_moves_by_the_learning_rate(tiny_model: Factory):
+    model, state = tiny_model(), OptimizerState()
+    before = {name: p.detach().clone() for name, p in trainable_parameters(model).items()}
+    set_gradients(model, 0.5)
+    count = sum(p.numel() for p in before.values())
+    norm = step(model, state, Adamw(0.1, epsilon=0.0, weight_decay=0.2), None, None)
+    assert norm == pytest.approx(0.5 * math.sqrt(count), rel=1e-5)
+    for name, parameter in trainable_parameters(model).items():
+        # decoupled decay of 0.1 * 0.2, then lr * m / sqrt(v) = 0.1 * 0.5 / 0.5
+        torch.testing.assert_close(parameter.detach(), before[name] * 0.98 - 0.1, rtol=1e-5, atol=1e-6)
+        assert parameter.grad is None
+
+
+def test_clipping_scales_gradients_to_the_norm(tiny_model: Factory):
+    model, state = tiny_model(), OptimizerState()
+    set_gradients(model, 3.0)
+    norm = step(model, state, Adamw(0.0), None, 1.0)
+    tensors, _ = state_tensors(model, state)
+    # after one step exp_avg is (1 - beta1) times the clipped gradient
+    expected = 0.1 * 3.0 / norm
+    assert tensors["adamw/exp_avg/model.norm.weight"].tolist() == pytest.approx([expected] * 32, rel=1e-4)
+
+
+def test_hyper_parameters_of_a_step_hold_for_that_step(tiny_model: Factory):
+    model, state = tiny_model(), OptimizerState()
+    for learning_rate, moves in ((0.1, True), (0.0, False), (0.1, True)):
+        before = weight_bytes(model)
+        set_gradients(model, 1.0)
+        step(model, state, Adamw(learning_rate), None, None)
+        assert (weight_bytes(model) != before) is moves
+
+
+@pytest.mark.parametrize("muon", [None, MUON])
+@pytest.mark.parametrize(
+    "lora", [None, {"r": 4, "target_modules": ["q_proj", "v_proj"], "lora_dropout": 0.1}]
+)
+def test_forty_steps_are_bit_equal_repeated_and_restored(
+    tiny_model: Factory, tmp_path: Path, muon: Muon | None, lora: dict[str, Any] | None
+):
+    runs = []
+    for _ in range(2):
+        model = tiny_model(lora=lora)
+        norms = train(model, OptimizerState(), range(40), muon)
+        runs.append((norms, weight_bytes(model)))
+    first, state = tiny_model(lora=lora), OptimizerState()
+    norms = train(first, state, range(20), muon)
+    tensors, description = state_tensors(first, state)
+    save_file(tensors, tmp_path / "optimizer.safetensors")
+    text = json.dumps(description)
+    second = tiny_model(lora=lora, seed=9)
+    second.network.load_state_dict(first.network.state_dict())
+    restored = restore(second, load_file(tmp_path / "optimizer.safetensors"), json.loads(text))
+    norms += train(second, restored, range(20, 40), muon)
+    assert runs[0] == runs[1] == (norms, weight_bytes(second))
+
+
+def test_two_threads_give_the_bits_of_one(tiny_model: Factory):
+    weights = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        model = tiny_model()
+        train(model, OptimizerState(), range(5), None)
+        weights.append(weight_bytes(model))
+    torch.set_num_threads(1)
+    assert weights[0] == weights[1]
+
+
+def test_training_lowers_the_loss_with_either_optimizer(tiny_model: Factory):
+    for muon in (None, MUON):
+        model, state = tiny_model(), OptimizerState()
+        losses = []
+        for _ in range(20):
+            losses.append(accumulate(model, seed=0))
+            step(model, state, ADAMW, muon, None)
+        assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_muon_takes_hidden_matrices_only(tiny_model: Factory, tied: bool):
+    model = tiny_model(config={"tie_word_embeddings": tied})
+    modules = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    names = set(muon_parameters(model))
+    assert len(names) == 2 * len(modules)
+    assert all(name.split(".")[-2] in modules for name in names)
+    state = OptimizerState()
+    set_gradients(model, 1.0)
+    step(model, state, ADAMW, MUON, None)
+    tensors, description = state_tensors(model, state)
+    assert description == {"kind": "muon"}
+    assert {key.split("/")[2] for key in tensors if key.startswith("muon/")} == names
+    rest = {key.split("/")[2] for key in tensors if key.startswith("adamw/")}
+    assert rest == set(trainable_parameters(model)) - names
+    assert "model.embed_tokens.weight" in rest
+
+
+def test_muon_leaves_adapters_of_embedding_and_head_to_adamw(tiny_model: Factory):
+    lora = {"r": 4, "target_modules": ["q_proj", "embed_tokens", "lm_head"]}
+    model = tiny_model(lora=lora, config={"tie_word_embeddings": False})
+    names = set(muon_parameters(model))
+    assert len(names) == 4
+    assert all("q_proj.lora_" in name for name in names)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_non_finite_gradient_refuses_the_step(tiny_model: Factory, bad: float):
+    model, state = tiny_model(), OptimizerState()
+    train(model, state, range(2), MUON)
+    weights, before = weight_bytes(model), {k: t.clone() for k, t in state_tensors(model, state)[0].items()}
+    accumulate(model, 2)
+    gradient = next(iter(trainable_parameters(model).values())).grad
+    assert gradient is not None
+    gradient[0, 0] = bad
+    with pytest.raises(WorkerError, match="norm is") as caught:
+        step(model, state, ADAMW, MUON, 1.0)
+    assert caught.value.code == "NON_FINITE"
+    assert weight_bytes(model) == weights
+    assert all(torch.equal(tensor, before[key]) for key, tensor in state_tensors(model, state)[0].items())
+    assert all(p.grad is None for p in trainable_parameters(model).values())
+
+
+def refusals() -> list[Any]:
+    return [
+        (Adamw(-1.0), None, None, "learning_rate is -1.0; it must be at least 0"),
+        (Adamw(float("nan")), None, None, "learning_rate is nan"),
+        (Adamw(0.1, beta1=1.0), None, None, r"beta1 is 1.0; it must be in \[0, 1\)"),
+        (Adamw(0.1, weight_decay=-0.1), None, None, "weight_decay is -0.1"),
+        (Adamw(0.1), None, 0.0, "max_grad_norm is 0.0; it must be above 0"),
+        (Adamw(0.1), MUON, None, "being trained with adamw; a step asked for muon"),
+    ]
+
+
+@pytest.mark.parametrize(("adamw", "muon", "max_grad_norm", "message"), refusals())
+def test_a_refused_step_changes_no_weight(
+    tiny_model: Factory, adamw: Adamw, muon: Muon | None, max_grad_norm: float | None, message: str
+):
+    model, state = tiny_model(), OptimizerState()
+    train(model, state, range(1), None)
+    weights = weight_bytes(model)
+    accumulate(model, 1)
+    with pytest.raises(WorkerError, match=message) as caught:
+        step(model, state, adamw, muon, max_grad_norm)
+    assert caught.value.code == "BAD_PARAMS"
+    assert weight_bytes(model) == weights
+
+
+@pytest.mark.parametrize(
+    ("muon", "message"),
+    [
+        (Muon(0.1, ns_steps=100), "muon.ns_steps is 100; it must be from 1 to 99"),
+        (Muon(0.1, momentum=1.5), "muon.momentum is 1.5"),
+        (Muon(0.1, adjust_lr_fn="other"), "muon.adjust_lr_fn is 'other'"),
+    ],
+)
+def test_impossible_muon_settings_are_refused_before_a_state_exists(
+    tiny_model: Factory, muon: Muon, message: str
+):
+    model, state = tiny_model(), OptimizerState()
+    set_gradients(model, 1.0)
+    with pytest.raises(WorkerError, match=message):
+        step(model, state, ADAMW, muon, None)
+    assert state == OptimizerState()
+
+
+def test_a_step_without_gradients_is_refused(tiny_model: Factory):
+    model = tiny_model()
+    with pytest.raises(WorkerError, match="none were accumulated"):
+        step(model, OptimizerState(), ADAMW, None, None)
+
+
+@pytest.mark.parametrize(
+    ("key", "shape", "message"),
+    [
+        ("adamw/exp_avg/model.other.weight", [32], "belongs to no trained parameter"),
+        ("muon/momentum_buffer/model.norm.weight", [32], "belongs to no trained parameter"),
+        ("adamw/exp_avg/model.norm.weight", [31], r"has shape \[31\], the parameter \[32\]"),
+    ],
+)
+def test_a_foreign_optimizer_state_is_refused(tiny_model: Factory, key: str, shape: list[int], message: str):
+    with pytest.raises(WorkerError, match=message):
+        restore(tiny_model(), {key: torch.zeros(shape)}, {"kind": "adamw"})
+
+
+def test_a_state_before_the_first_step_is_restored_empty(tiny_model: Factory):
+    model = tiny_model()
+    tensors, description = state_tensors(model, OptimizerState())
+    assert (tensors, restore(model, tensors, description)) == ({}, OptimizerState())
