@@ -1,121 +1,37 @@
 /** The worker's verbs with types people like: rows instead of flat tensors, defaults, errors. Any backend stands below. */
 import { asCall, type Call, type CallOptions, type Channel } from './channel.ts';
-import type { ComponentSums, Example, ModelInfo, Params, Result } from './protocol.ts';
-import { packRows, type Row, unpackRows } from './ragged.ts';
-import { type Tensor, type Tensors, tensorOf } from './tensor.ts';
+import {
+  gradientParams,
+  gradients,
+  optionalPerToken,
+  pack,
+  packWeights,
+  perToken,
+  required,
+  rows,
+} from './flat.ts';
+import type { Example, ModelInfo, Params, Result } from './protocol.ts';
+import type { Row } from './ragged.ts';
+import { tensorOf } from './tensor.ts';
 import { WorkerError } from './worker-error.ts';
+import {
+  type Answer,
+  adamwDefaults,
+  adapterDefaults,
+  type Encoded,
+  type EncodeWarning,
+  type GenerateOptions,
+  type GradientOptions,
+  type Gradients,
+  type LoadOptions,
+  loadDefaults,
+  muonDefaults,
+  type StepOptions,
+  type TrainingSequence,
+} from './worker-options.ts';
 
-/** `model` is a directory or hub id; every other key has a default, see `loadDefaults`. */
-export type LoadOptions = Partial<Omit<Params<'load'>, 'adapter'>> & {
-  readonly model: string;
-  readonly adapter?: (Partial<NonNullable<Params<'load'>['adapter']>> & { readonly r: number }) | null;
-};
-
-export const loadDefaults = {
-  revision: null,
-  dtype: 'float32',
-  device: 'auto',
-  attention: 'sdpa',
-  trustRemoteCode: false,
-  gradientCheckpointing: false,
-  /** Padded tokens of one micro-batch. */
-  tokenBudget: 2048,
-  layout: 'auto',
-  /** `auto` is strict on CPU and seeded on GPU. */
-  determinism: 'auto',
-  threads: null,
-  seed: 0,
-  restoreTrainingState: false,
-  digest: false,
-} as const satisfies Omit<Params<'load'>, 'model' | 'adapter' | 'computeDtype'>;
-
-/** peft's own defaults, but for the targets: every linear layer except the head. */
-export const adapterDefaults = {
-  alpha: 8,
-  dropout: 0,
-  targetModules: null,
-  useRslora: false,
-  modulesToSave: null,
-} as const;
-
-/** torch's own defaults, but for weight decay. */
-export const adamwDefaults = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 } as const;
-export const muonDefaults = {
-  momentum: 0.95,
-  nesterov: true,
-  nsSteps: 5,
-  weightDecay: 0,
-  adjustLearningRate: 'match_rms_adamw',
-} as const;
-
-/** Ids with the number of them that belong to the prompt. */
-export type Encoded = { readonly ids: Int32Array; readonly promptLength: number };
-export type EncodeWarning = Result<'encode'>['warnings'][number];
-
-/** Token ids with a weight a token for each loss component; absent means 0. Weight j belongs to the prediction of token j. */
-export type TrainingSequence = {
-  readonly ids: Row;
-  readonly ce?: Row;
-  readonly dft?: Row;
-  readonly policyGradient?: Row;
-  readonly advantages?: Row;
-  readonly oldLogprobs?: Row;
-  readonly referenceLogprobs?: Row;
-};
-
-const components = ['ce', 'dft', 'policyGradient'] as const;
-type Component = (typeof components)[number];
-
-export type GradientOptions = CallOptions & {
-  /** Global divisor of each component's loss; the default is the sum of its weights in this call (a mean over tokens). */
-  readonly normalizers?: Partial<Record<Component, number>>;
-  readonly clipLow?: number;
-  readonly clipHigh?: number;
-  /** Weight of the k3 estimate of KL(π‖reference); needs `referenceLogprobs`. */
-  readonly klCoefficient?: number;
-  readonly dropoutSeed?: number;
-  readonly returnLogprobs?: boolean;
-  readonly returnEntropy?: boolean;
-};
-
-export type Gradients = {
-  /** Σ components lossSum / normalizer: the number whose gradient was added. */
-  readonly loss: number;
-  readonly components: Partial<Record<Component, ComponentSums>>;
-  readonly tokens: number;
-  readonly paddedTokens: number;
-  readonly microBatches: number;
-  readonly logprobs: Float32Array[] | null;
-  readonly entropy: Float32Array[] | null;
-};
-
-export type StepOptions = CallOptions & {
-  readonly adamw: Partial<Params<'optimStep'>['adamw']> & { readonly learningRate: number };
-  readonly muon?: Partial<NonNullable<Params<'optimStep'>['muon']>> & { readonly learningRate: number };
-  readonly maxGradNorm?: number;
-  /** The gradients to step on; the default is every `forwardBackward` since the last step. */
-  readonly dependsOn?: readonly Call<Gradients>[];
-};
-
-export type GenerateOptions = CallOptions & {
-  readonly maxNewTokens: number;
-  /** One for each prompt; 32-bit. The default is the row's index. */
-  readonly seeds?: readonly number[];
-  readonly temperature?: number;
-  readonly topP?: number;
-  readonly topK?: number;
-  /** The default is the model's end-of-sequence ids. */
-  readonly stopIds?: readonly number[];
-  readonly maxRows?: number;
-};
-
-export type Answer = {
-  readonly ids: Int32Array;
-  /** At temperature 1 without filters, whatever was sampled with. */
-  readonly logprobs: Float32Array;
-  /** `stop`: the last id is a stop id; `length`: cut at `maxNewTokens`. */
-  readonly finishReason: 'stop' | 'length';
-};
+export { completionOnly } from './flat.ts';
+export type * from './worker-options.ts';
 
 /** A model under training in some backend. Calls run in order and may be sent back to back without awaiting. */
 export class Worker {
@@ -279,11 +195,6 @@ export class Worker {
 /** Never the id of a request: a step that depends on it fails. */
 const failedCall = 0;
 
-/** Cross-entropy on the completion, nothing on the prompt. */
-export function completionOnly({ ids, promptLength }: Encoded): TrainingSequence {
-  return { ids, ce: Float32Array.from(ids, (_, j) => (j < promptLength ? 0 : 1)) };
-}
-
 const encodeChunk = 256;
 
 /** The worker counts from the start of its chunk. */
@@ -304,97 +215,4 @@ function mergeWarning(warnings: Map<string, EncodeWarning>, warning: EncodeWarni
   const earlier = warnings.get(warning.code);
   const firstIndex = earlier?.firstIndex ?? start + warning.firstIndex;
   warnings.set(warning.code, { ...warning, count: (earlier?.count ?? 0) + warning.count, firstIndex });
-}
-
-function pack(sequences: readonly Row[]): { ids: Tensor; offsets: Tensor } {
-  const { values, offsets } = packRows('i32', sequences);
-  return { ids: values, offsets };
-}
-
-const weightTensors = {
-  ceWeights: 'ce',
-  dftWeights: 'dft',
-  policyGradientWeights: 'policyGradient',
-  advantages: 'advantages',
-  oldLogprobs: 'oldLogprobs',
-  referenceLogprobs: 'referenceLogprobs',
-} as const;
-
-/** A tensor for every kind of number that some sequence has; sequences without it count as 0. */
-function packWeights(batch: readonly TrainingSequence[]): Tensors {
-  const tensors: Record<string, Tensor> = {};
-  for (const [name, key] of Object.entries(weightTensors)) {
-    if (!batch.some(sequence => sequence[key])) continue;
-    const weights = batch.map((sequence, i) => {
-      const row = sequence[key] ?? new Float32Array(sequence.ids.length);
-      if (row.length === sequence.ids.length) return row;
-      const found = `sequence ${i} has ${sequence.ids.length} ids but ${row.length} values of ${key}`;
-      throw new WorkerError('BAD_PARAMS', found, { verb: 'forwardBackward' });
-    });
-    tensors[name] = packRows('f32', weights).values;
-  }
-  return tensors;
-}
-
-function gradientParams(tensors: Tensors, options: GradientOptions): Params<'forwardBackward'> {
-  const component = (name: Component) => {
-    const weights = tensors[`${name}Weights`];
-    if (!weights) return null;
-    const normalizer = options.normalizers?.[name] ?? sum(weights.data as Float32Array);
-    if (normalizer > 0) return { normalizer };
-    const found = `the weights of ${name} sum to ${normalizer}: nothing is to be learnt, or give normalizers.${name}`;
-    throw new WorkerError('BAD_PARAMS', found, { verb: 'forwardBackward' });
-  };
-  const policyGradient = component('policyGradient');
-  const { clipLow = null, clipHigh = null, klCoefficient = 0 } = options;
-  return {
-    ce: component('ce'),
-    dft: component('dft'),
-    policyGradient: policyGradient && { ...policyGradient, clipLow, clipHigh, klCoefficient },
-    dropoutSeed: options.dropoutSeed ?? null,
-    returnLogprobs: options.returnLogprobs ?? false,
-    returnEntropy: options.returnEntropy ?? false,
-  };
-}
-
-function sum(values: Float32Array): number {
-  return values.reduce((total, value) => total + value, 0);
-}
-
-function gradients(
-  result: Result<'forwardBackward'>,
-  params: Params<'forwardBackward'>,
-  out: Tensors,
-  sent: { ids: Tensor; offsets: Tensor },
-): Gradients {
-  const { tokens, paddedTokens, microBatches } = result;
-  const sums: Gradients['components'] = {};
-  let loss = 0;
-  for (const name of components) {
-    const [found, given] = [result[name], params[name]];
-    if (!found || !given) continue;
-    sums[name] = found;
-    loss += found.lossSum / given.normalizer;
-  }
-  const logprobs = optionalPerToken(out, 'logprobs', sent);
-  const entropy = optionalPerToken(out, 'entropy', sent);
-  return { loss, components: sums, tokens, paddedTokens, microBatches, logprobs, entropy };
-}
-
-function required(tensors: Tensors, name: string): Tensor {
-  const tensor = tensors[name];
-  if (!tensor) throw new WorkerError('UNSERIALIZABLE', `tensor ${name} is missing in the reply`);
-  return tensor;
-}
-
-function rows(tensors: Tensors, name: string) {
-  return unpackRows(required(tensors, name).data, required(tensors, 'offsets').data);
-}
-
-function perToken(tensors: Tensors, name: string, { offsets }: { offsets: Tensor }): Float32Array[] {
-  return unpackRows(required(tensors, name).data as Float32Array, offsets.data) as Float32Array[];
-}
-
-function optionalPerToken(tensors: Tensors, name: string, sent: { offsets: Tensor }): Float32Array[] | null {
-  return tensors[name] ? perToken(tensors, name, sent) : null;
 }

@@ -31,7 +31,7 @@ class Peer:
             [frame if isinstance(frame, bytes) else msgspec.msgpack.encode(frame) for frame in frames]
         )
 
-    def receive(self, seconds=30.0):
+    def receive(self, seconds=120.0):
         assert self.socket.poll(int(seconds * 1000)), "no answer"
         return msgspec.msgpack.decode(self.socket.recv_multipart()[0])
 
@@ -145,7 +145,7 @@ def test_bye_ends_the_worker_with_exit_code_0(tmp_path):
     peer = Peer(f"ipc://{tmp_path}/s")
     peer.greet()
     peer.send({"v": 1, "t": "bye", "id": 0})
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=120) == 0
 
 
 def test_interrupt_is_left_to_the_client_and_a_missing_parent_ends_the_worker(tmp_path):
@@ -157,7 +157,7 @@ def test_interrupt_is_left_to_the_client_and_a_missing_parent_ends_the_worker(tm
     time.sleep(0.1)
     assert peer.ask({"v": 1, "t": "ping", "id": 1})["t"] == "pong"
     process.kill()
-    assert start(endpoint, TMS_WORKER_PARENT="1").wait(timeout=30) == 1
+    assert start(endpoint, TMS_WORKER_PARENT="1").wait(timeout=120) == 1
 
 
 def test_started_by_hand_it_says_what_it_is():

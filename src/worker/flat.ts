@@ -1,0 +1,115 @@
+/** Between rows of numbers, as callers have them, and the flat tensors of the protocol. */
+import type { Params, Result } from './protocol.ts';
+import { packRows, type Row, unpackRows } from './ragged.ts';
+import type { Tensor, Tensors } from './tensor.ts';
+import { WorkerError } from './worker-error.ts';
+import {
+  type Component,
+  components,
+  type Encoded,
+  type GradientOptions,
+  type Gradients,
+  type TrainingSequence,
+} from './worker-options.ts';
+
+/** Cross-entropy on the completion, nothing on the prompt. */
+export function completionOnly({ ids, promptLength }: Encoded): TrainingSequence {
+  return { ids, ce: Float32Array.from(ids, (_, j) => (j < promptLength ? 0 : 1)) };
+}
+
+export function pack(sequences: readonly Row[]): { ids: Tensor; offsets: Tensor } {
+  const { values, offsets } = packRows('i32', sequences);
+  return { ids: values, offsets };
+}
+
+const weightTensors = {
+  ceWeights: 'ce',
+  dftWeights: 'dft',
+  policyGradientWeights: 'policyGradient',
+  advantages: 'advantages',
+  oldLogprobs: 'oldLogprobs',
+  referenceLogprobs: 'referenceLogprobs',
+} as const;
+
+/** A tensor for every kind of number that some sequence has; sequences without it count as 0. */
+export function packWeights(batch: readonly TrainingSequence[]): Tensors {
+  const tensors: Record<string, Tensor> = {};
+  for (const [name, key] of Object.entries(weightTensors)) {
+    if (!batch.some(sequence => sequence[key])) continue;
+    const weights = batch.map((sequence, i) => {
+      const row = sequence[key] ?? new Float32Array(sequence.ids.length);
+      if (row.length === sequence.ids.length) return row;
+      const found = `sequence ${i} has ${sequence.ids.length} ids but ${row.length} values of ${key}`;
+      throw new WorkerError('BAD_PARAMS', found, { verb: 'forwardBackward' });
+    });
+    tensors[name] = packRows('f32', weights).values;
+  }
+  return tensors;
+}
+
+export function gradientParams(tensors: Tensors, options: GradientOptions): Params<'forwardBackward'> {
+  const component = (name: Component) => {
+    const weights = tensors[`${name}Weights`];
+    if (!weights) return null;
+    const normalizer = options.normalizers?.[name] ?? sum(weights.data as Float32Array);
+    if (normalizer > 0) return { normalizer };
+    const found = `the weights of ${name} sum to ${normalizer}: nothing is to be learnt, or give normalizers.${name}`;
+    throw new WorkerError('BAD_PARAMS', found, { verb: 'forwardBackward' });
+  };
+  const policyGradient = component('policyGradient');
+  const { clipLow = null, clipHigh = null, klCoefficient = 0 } = options;
+  return {
+    ce: component('ce'),
+    dft: component('dft'),
+    policyGradient: policyGradient && { ...policyGradient, clipLow, clipHigh, klCoefficient },
+    dropoutSeed: options.dropoutSeed ?? null,
+    returnLogprobs: options.returnLogprobs ?? false,
+    returnEntropy: options.returnEntropy ?? false,
+  };
+}
+
+function sum(values: Float32Array): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+export function gradients(
+  result: Result<'forwardBackward'>,
+  params: Params<'forwardBackward'>,
+  out: Tensors,
+  sent: { ids: Tensor; offsets: Tensor },
+): Gradients {
+  const { tokens, paddedTokens, microBatches } = result;
+  const sums: Gradients['components'] = {};
+  let loss = 0;
+  for (const name of components) {
+    const [found, given] = [result[name], params[name]];
+    if (!found || !given) continue;
+    sums[name] = found;
+    loss += found.lossSum / given.normalizer;
+  }
+  const logprobs = optionalPerToken(out, 'logprobs', sent);
+  const entropy = optionalPerToken(out, 'entropy', sent);
+  return { loss, components: sums, tokens, paddedTokens, microBatches, logprobs, entropy };
+}
+
+export function required(tensors: Tensors, name: string): Tensor {
+  const tensor = tensors[name];
+  if (!tensor) throw new WorkerError('UNSERIALIZABLE', `tensor ${name} is missing in the reply`);
+  return tensor;
+}
+
+export function rows(tensors: Tensors, name: string) {
+  return unpackRows(required(tensors, name).data, required(tensors, 'offsets').data);
+}
+
+export function perToken(tensors: Tensors, name: string, { offsets }: { offsets: Tensor }): Float32Array[] {
+  return unpackRows(required(tensors, name).data as Float32Array, offsets.data) as Float32Array[];
+}
+
+export function optionalPerToken(
+  tensors: Tensors,
+  name: string,
+  sent: { offsets: Tensor },
+): Float32Array[] | null {
+  return tensors[name] ? perToken(tensors, name, sent) : null;
+}

@@ -1,0 +1,116 @@
+/** What callers of the worker give and get, with the defaults of what they leave out. */
+import type { Call, CallOptions } from './channel.ts';
+import type { ComponentSums, Params, Result } from './protocol.ts';
+import type { Row } from './ragged.ts';
+
+/** `model` is a directory or hub id; every other key has a default, see `loadDefaults`. */
+export type LoadOptions = Partial<Omit<Params<'load'>, 'adapter'>> & {
+  readonly model: string;
+  readonly adapter?: (Partial<NonNullable<Params<'load'>['adapter']>> & { readonly r: number }) | null;
+};
+
+export const loadDefaults = {
+  revision: null,
+  dtype: 'float32',
+  device: 'auto',
+  attention: 'sdpa',
+  trustRemoteCode: false,
+  gradientCheckpointing: false,
+  /** Padded tokens of one micro-batch. */
+  tokenBudget: 2048,
+  layout: 'auto',
+  /** `auto` is strict on CPU and seeded on GPU. */
+  determinism: 'auto',
+  threads: null,
+  seed: 0,
+  restoreTrainingState: false,
+  digest: false,
+} as const satisfies Omit<Params<'load'>, 'model' | 'adapter' | 'computeDtype'>;
+
+/** peft's own defaults, but for the targets: every linear layer except the head. */
+export const adapterDefaults = {
+  alpha: 8,
+  dropout: 0,
+  targetModules: null,
+  useRslora: false,
+  modulesToSave: null,
+} as const;
+
+/** torch's own defaults, but for weight decay. */
+export const adamwDefaults = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 } as const;
+export const muonDefaults = {
+  momentum: 0.95,
+  nesterov: true,
+  nsSteps: 5,
+  weightDecay: 0,
+  adjustLearningRate: 'match_rms_adamw',
+} as const;
+
+/** Ids with the number of them that belong to the prompt. */
+export type Encoded = { readonly ids: Int32Array; readonly promptLength: number };
+export type EncodeWarning = Result<'encode'>['warnings'][number];
+
+/** Token ids with a weight a token for each loss component; absent means 0. Weight j belongs to the prediction of token j. */
+export type TrainingSequence = {
+  readonly ids: Row;
+  readonly ce?: Row;
+  readonly dft?: Row;
+  readonly policyGradient?: Row;
+  readonly advantages?: Row;
+  readonly oldLogprobs?: Row;
+  readonly referenceLogprobs?: Row;
+};
+
+export const components = ['ce', 'dft', 'policyGradient'] as const;
+export type Component = (typeof components)[number];
+
+export type GradientOptions = CallOptions & {
+  /** Global divisor of each component's loss; the default is the sum of its weights in this call (a mean over tokens). */
+  readonly normalizers?: Partial<Record<Component, number>>;
+  readonly clipLow?: number;
+  readonly clipHigh?: number;
+  /** Weight of the k3 estimate of KL(π‖reference); needs `referenceLogprobs`. */
+  readonly klCoefficient?: number;
+  readonly dropoutSeed?: number;
+  readonly returnLogprobs?: boolean;
+  readonly returnEntropy?: boolean;
+};
+
+export type Gradients = {
+  /** Σ components lossSum / normalizer: the number whose gradient was added. */
+  readonly loss: number;
+  readonly components: Partial<Record<Component, ComponentSums>>;
+  readonly tokens: number;
+  readonly paddedTokens: number;
+  readonly microBatches: number;
+  readonly logprobs: Float32Array[] | null;
+  readonly entropy: Float32Array[] | null;
+};
+
+export type StepOptions = CallOptions & {
+  readonly adamw: Partial<Params<'optimStep'>['adamw']> & { readonly learningRate: number };
+  readonly muon?: Partial<NonNullable<Params<'optimStep'>['muon']>> & { readonly learningRate: number };
+  readonly maxGradNorm?: number;
+  /** The gradients to step on; the default is every `forwardBackward` since the last step. */
+  readonly dependsOn?: readonly Call<Gradients>[];
+};
+
+export type GenerateOptions = CallOptions & {
+  readonly maxNewTokens: number;
+  /** One for each prompt; 32-bit. The default is the row's index. */
+  readonly seeds?: readonly number[];
+  readonly temperature?: number;
+  readonly topP?: number;
+  readonly topK?: number;
+  /** The default is the model's end-of-sequence ids. */
+  readonly stopIds?: readonly number[];
+  readonly maxRows?: number;
+};
+
+export type Answer = {
+  readonly ids: Int32Array;
+  /** At temperature 1 without filters, whatever was sampled with. */
+  readonly logprobs: Float32Array;
+  /** `stop`: the last id is a stop id; `length`: cut at `maxNewTokens`. */
+  readonly finishReason: 'stop' | 'length';
+};
