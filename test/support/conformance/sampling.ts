@@ -1,0 +1,198 @@
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Progress } from '../../../src/worker/protocol.ts';
+import { tensorOf } from '../../../src/worker/tensor.ts';
+import { type Answer, completionOnly, type GenerateOptions } from '../../../src/worker/worker.ts';
+import { argmax, expectClose, expectRefusal, nextProbabilities, type Subject, sequences } from './subject.ts';
+
+const prompts = [...sequences, [7], [7, 20, 33]];
+const seeds = [1, 2, 3, 4, 5, 2 ** 32 - 1];
+const maxNewTokens = 12;
+
+export function sampling(subject: Subject): void {
+  const generate = (rows: readonly (readonly number[])[], options: Partial<GenerateOptions> = {}) =>
+    subject.worker.generate(rows, { maxNewTokens, stopIds: [], ...options });
+  const one = async (options: Partial<GenerateOptions>) => {
+    const [answer] = await generate([[7, 20, 33]], options);
+    return answer as Answer;
+  };
+  /** First tokens of many answers to one prompt. */
+  const firstTokens = async (count: number, options: Partial<GenerateOptions>) => {
+    const rows = Array.from({ length: count }, () => [7, 20, 33]);
+    return (await generate(rows, { maxNewTokens: 1, ...options })).map(({ ids }) => ids[0] ?? -1);
+  };
+  const nextOfThree = () => nextProbabilities(subject, [7, 20, 33]);
+
+  describe('generate', () => {
+    beforeAll(() => subject.fresh());
+
+    it('gives the same answers for the same seeds', async () => {
+      expect(await generate(prompts, { seeds })).toEqual(await generate(prompts, { seeds }));
+    });
+
+    it('gives each prompt and seed its answer whatever the order, the company and the rows at a time', async () => {
+      const answers = await generate(prompts, { seeds });
+      const backwards = await generate(prompts.toReversed(), { seeds: seeds.toReversed() });
+      const few = await generate(prompts, { seeds, maxRows: 2 });
+      const alone = await Promise.all(
+        prompts.map(async (prompt, i) => (await generate([prompt], { seeds: [seeds[i] ?? 0] }))[0]),
+      );
+      const bits = subject.loaded.strictSampling
+        ? (answer: unknown) => answer
+        : (answer: unknown) => ids(answer);
+      expect(backwards.toReversed().map(bits)).toEqual(answers.map(bits));
+      expect(few.map(bits)).toEqual(answers.map(bits));
+      expect(alone.map(bits)).toEqual(answers.map(bits));
+    });
+
+    it('gives other answers for other seeds', async () => {
+      const rows = seeds.map(() => [7, 20, 33]);
+      const answers = await generate(rows, { seeds });
+      expect(new Set(answers.map(answer => answer.ids.join())).size).toBe(seeds.length);
+    });
+
+    it('without seeds takes the number of the row', async () => {
+      const answers = await generate(prompts);
+      expect(answers).toEqual(await generate(prompts, { seeds: [0, 1, 2, 3, 4, 5] }));
+    });
+
+    it('at temperature 0 takes the most likely token every time', async () => {
+      const { ids: greedy } = await one({ temperature: 0, maxNewTokens: 4 });
+      const expected: number[] = [];
+      while (expected.length < 4)
+        expected.push(argmax(await nextProbabilities(subject, [7, 20, 33, ...expected])));
+      expect([...greedy]).toEqual(expected);
+      for (const options of [{ topK: 1 }, { topP: 1e-6 }])
+        expect([...(await one({ maxNewTokens: 4, ...options })).ids]).toEqual(expected);
+    });
+
+    it('draws tokens as often as the model says, bent by the temperature', async () => {
+      const count = 2000;
+      const drawn = await firstTokens(count, { temperature: 0.7 });
+      const powers = (await nextOfThree()).map(p => p ** (1 / 0.7));
+      const total = powers.reduce((sum, power) => sum + power);
+      for (const [id, power] of powers.entries()) {
+        const expected = power / total;
+        const found = drawn.filter(token => token === id).length / count;
+        expect(Math.abs(found - expected)).toBeLessThan(5 * Math.sqrt(expected / count) + 1 / count);
+      }
+    });
+
+    it('top-k draws from the k most likely tokens only, and from all of them', async () => {
+      const probabilities = await nextOfThree();
+      const best = [...probabilities.keys()].sort(
+        (a, b) => (probabilities[b] ?? 0) - (probabilities[a] ?? 0),
+      );
+      const drawn = await firstTokens(200, { topK: 3 });
+      expect(new Set(drawn)).toEqual(new Set(best.slice(0, 3)));
+    });
+
+    it('top-p draws from the fewest tokens that reach p, and from all of them', async () => {
+      const probabilities = await nextOfThree();
+      const best = [...probabilities.keys()].sort(
+        (a, b) => (probabilities[b] ?? 0) - (probabilities[a] ?? 0),
+      );
+      const firstTwo = (probabilities[best[0] ?? 0] ?? 0) + (probabilities[best[1] ?? 0] ?? 0);
+      const drawn = await firstTokens(200, { topP: firstTwo * 1.001 });
+      expect(new Set(drawn)).toEqual(new Set(best.slice(0, 3)));
+    });
+
+    it('reports the log-probabilities of forward, whatever it sampled with', async () => {
+      const answers = await generate(prompts, { seeds, temperature: 0.5, topK: 20 });
+      const whole = prompts.map((prompt, i) => [...prompt, ...(answers[i]?.ids ?? [])]);
+      const { logprobs } = await subject.worker.forward(whole);
+      for (const [i, prompt] of prompts.entries())
+        expectClose([...(answers[i]?.logprobs ?? [])], [...(logprobs[i] ?? [])].slice(prompt.length), 1e-4);
+    });
+
+    it('ends with a stop id, which belongs to the answer', async () => {
+      const whole = await one({ seeds: [11] });
+      expect(whole).toMatchObject({ finishReason: 'length' });
+      expect(whole.ids.length).toBe(maxNewTokens);
+      const stop = whole.ids[5] ?? 0;
+      const end = whole.ids.indexOf(stop) + 1;
+      const stopped = await one({ seeds: [11], stopIds: [subject.loaded.vocabSize - 1, stop] });
+      expect([...stopped.ids]).toEqual([...whole.ids.subarray(0, end)]);
+      expect(stopped.finishReason).toBe('stop');
+    });
+
+    it('a stop id that comes as the very last token counts as a stop', async () => {
+      const whole = await one({ seeds: [11] });
+      const end = whole.ids.indexOf(whole.ids[5] ?? 0) + 1;
+      const stopped = await one({ seeds: [11], stopIds: [whole.ids[5] ?? 0], maxNewTokens: end });
+      expect(stopped.finishReason).toBe('stop');
+    });
+
+    it('tells how far it is: never back, and all at the end', async () => {
+      const seen: Progress[] = [];
+      const answers = await generate(prompts, { seeds, onProgress: progress => seen.push(progress) });
+      const tokens = answers.reduce((sum, answer) => sum + answer.ids.length, 0);
+      expect(seen.at(-1)).toEqual({ done: prompts.length, total: prompts.length, tokens });
+      for (const [i, { done, tokens: sampled }] of seen.slice(1).entries()) {
+        expect(done).toBeGreaterThanOrEqual(seen[i]?.done ?? 0);
+        expect(sampled).toBeGreaterThanOrEqual(seen[i]?.tokens ?? 0);
+      }
+    });
+
+    it('has nothing to do for no prompts', async () => {
+      expect(await generate([])).toEqual([]);
+    });
+
+    it('refuses what cannot be answered', async () => {
+      const { vocabSize, maxPositions } = subject.loaded;
+      await expectRefusal(generate([[7], []]), 'BAD_PARAMS', /prompt 1 is empty/, { data: { row: 1 } });
+      await expectRefusal(generate([[7, vocabSize]]), 'BAD_PARAMS', /vocabulary/);
+      await expectRefusal(generate([[7]], { stopIds: [vocabSize] }), 'BAD_PARAMS', /vocabulary/);
+      await expectRefusal(generate([[7], [8]], { seeds: [1] }), 'BAD_PARAMS', /seed/);
+      await expectRefusal(generate([[7]], { maxNewTokens: 0 }), 'BAD_PARAMS', /maxNewTokens/);
+      await expectRefusal(generate([[7]], { temperature: -1 }), 'BAD_PARAMS', /temperature/);
+      await expectRefusal(generate([[7]], { topP: 0 }), 'BAD_PARAMS', /topP/);
+      if (maxPositions === null) return;
+      const [answer] = await generate([[7]], { maxNewTokens: maxPositions - 1 });
+      expect(answer?.ids.length).toBe(maxPositions - 1);
+      await expectRefusal(generate([[7]], { maxNewTokens: maxPositions }), 'BAD_PARAMS', /positions/);
+    });
+
+    it('refuses keys that it does not know', async () => {
+      const settings = { maxNewTokens: 1, temperature: 1, topP: 1, topK: 0, stopIds: [], maxRows: null };
+      const tensors = {
+        ids: tensorOf('i32', [7]),
+        offsets: tensorOf('i32', [0, 1]),
+        seeds: tensorOf('u32', [0]),
+      };
+      const call = (params: object) => subject.channel.call('generate', params as never, tensors);
+      expect((await call(settings)).result).toEqual({ newTokens: 1 });
+      await expectRefusal(call({ ...settings, top_p: 0.5 }), 'BAD_PARAMS', /top_p/);
+    });
+  });
+
+  describe('a model that has learnt', () => {
+    beforeEach(() => subject.fresh());
+
+    it('says what it was taught, ends by itself, and goes on where its EOS is no stop id', async () => {
+      const { sequences: encoded } = await subject.worker.encode([{ prompt: 'Who?', completion: 'Me, tms' }]);
+      const lesson = encoded.map(completionOnly);
+      for (let i = 0, loss = 1; i < 400 && loss > 0.05; i++) {
+        const gradients = subject.worker.forwardBackward(lesson);
+        await subject.worker.optimStep({ adamw: { learningRate: 0.02 } });
+        loss = (await gradients).loss;
+      }
+      const { sequences: asked } = await subject.worker.encode([{ prompt: 'Who?', completion: null }]);
+      const rows = asked.map(sequence => sequence.ids);
+      const [answer] = await subject.worker.generate(rows, { maxNewTokens: 20, temperature: 0 });
+      expect(await subject.worker.decode([answer?.ids ?? []])).toEqual(['Me, tms']);
+      expect(answer?.finishReason).toBe('stop');
+      expect(subject.loaded.eosTokenIds).toContain(answer?.ids.at(-1));
+      const [endless] = await subject.worker.generate(rows, {
+        maxNewTokens: 20,
+        temperature: 0,
+        stopIds: [],
+      });
+      expect(endless?.ids.length).toBe(20);
+      expect(endless?.ids.subarray(0, answer?.ids.length)).toEqual(answer?.ids);
+    });
+  });
+}
+
+function ids(answer: unknown): number[] {
+  return [...(answer as Answer).ids];
+}

@@ -1,0 +1,73 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { tensorOf } from '../../../src/worker/tensor.ts';
+import { expectClose, expectRefusal, nextProbabilities, type Subject, sequences } from './subject.ts';
+
+export function scoring(subject: Subject): void {
+  describe('forward', () => {
+    beforeAll(() => subject.fresh());
+
+    it('gives log-probabilities of a distribution: over the vocabulary they sum to 1', async () => {
+      for (const prefix of sequences) {
+        const probabilities = await nextProbabilities(subject, prefix);
+        expect(probabilities.reduce((sum, p) => sum + p, 0)).toBeCloseTo(1, 4);
+      }
+    });
+
+    it('gives the entropy of the distribution that each token was drawn from', async () => {
+      const prefix = [7, 20, 33];
+      const probabilities = await nextProbabilities(subject, prefix);
+      const expected = probabilities.reduce((sum, p) => sum - p * Math.log(p), 0);
+      const { entropy } = await subject.worker.forward([[...prefix, 50]], { returnEntropy: true });
+      expect(entropy?.[0]?.[3]).toBeCloseTo(expected, 3);
+    });
+
+    it('gives 0 for the first token, which nothing predicts', async () => {
+      const { logprobs, entropy } = await subject.worker.forward([[7], ...sequences], {
+        returnEntropy: true,
+      });
+      expect(logprobs.map(row => row[0])).toEqual([0, 0, 0, 0, 0]);
+      expect(entropy?.map(row => row[0])).toEqual([0, 0, 0, 0, 0]);
+      expect((await subject.worker.forward([[7]])).entropy).toBeNull();
+    });
+
+    it('scores a token from those before it: neither from later ones nor from other sequences', async () => {
+      const together = await subject.worker.forward(sequences);
+      for (const [i, ids] of sequences.entries()) {
+        const alone = await subject.worker.forward([ids]);
+        const begun = await subject.worker.forward([ids.slice(0, -1)]);
+        expectClose([...(alone.logprobs[0] ?? [])], [...(together.logprobs[i] ?? [])], 1e-5);
+        expectClose([...(begun.logprobs[0] ?? [])], [...(alone.logprobs[0] ?? [])].slice(0, -1), 1e-5);
+      }
+    });
+
+    it('refuses what the model cannot take', async () => {
+      const { worker, loaded } = subject;
+      const outside = { data: { sequence: 1, token: 2 } };
+      await expectRefusal(
+        worker.forward([[7], [7, 8, loaded.vocabSize]]),
+        'BAD_PARAMS',
+        /vocabulary/,
+        outside,
+      );
+      await expectRefusal(worker.forward([[7], [7, 8, -1]]), 'BAD_PARAMS', /-1/, outside);
+      await expectRefusal(worker.forward([[7], []]), 'BAD_PARAMS', /sequence 1 has 0/);
+      await expectRefusal(worker.forward([]), 'BAD_PARAMS', /at least one/);
+      const tooLong = new Array((loaded.maxPositions ?? 0) + 1).fill(7);
+      if (loaded.maxPositions)
+        await expectRefusal(worker.forward([tooLong]), 'BAD_PARAMS', /positions|taken/);
+    });
+
+    it('refuses offsets, tensors and keys that do not fit', async () => {
+      const ids = tensorOf('i32', [7, 8, 9]);
+      const call = (tensors: object, params: object = { returnEntropy: false }) =>
+        subject.channel.call('forward', params as never, tensors as never);
+      for (const offsets of [[], [0], [0, 2], [0, 4], [1, 3], [0, 2, 1, 3]])
+        await expectRefusal(call({ ids, offsets: tensorOf('i32', offsets) }), 'BAD_PARAMS');
+      const offsets = tensorOf('i32', [0, 3]);
+      await expectRefusal(call({ ids }), 'BAD_PARAMS', /offsets is missing/);
+      await expectRefusal(call({ ids, offsets, seeds: ids }), 'BAD_PARAMS', /seeds/);
+      await expectRefusal(call({ ids: tensorOf('f32', [7, 8, 9]), offsets }), 'BAD_PARAMS', /i32/);
+      await expectRefusal(call({ ids, offsets }, { returnEntropie: true }), 'BAD_PARAMS', /returnEntropie/);
+    });
+  });
+}

@@ -1,0 +1,83 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { expectRefusal, type Subject } from './subject.ts';
+
+export function text(subject: Subject): void {
+  describe('encode and decode', () => {
+    beforeAll(() => subject.fresh());
+
+    it('mark where the prompt ends, end the answer with an EOS, and give both texts back', async () => {
+      const { sequences, warnings } = await subject.worker.encode([
+        { prompt: '2+3=', completion: '5.' },
+        { prompt: '2+3=', completion: null },
+      ]);
+      const [answered, asked] = sequences.map(({ ids, promptLength }) => ({ ids: [...ids], promptLength }));
+      const prompt = answered?.ids.slice(0, answered.promptLength) ?? [];
+      const completion = answered?.ids.slice(answered.promptLength) ?? [];
+      expect(await subject.worker.decode([prompt, completion])).toEqual(['2+3=', '5.']);
+      expect(subject.loaded.eosTokenIds).toContain(completion.at(-1));
+      expect(asked).toEqual({ ids: prompt, promptLength: prompt.length });
+      expect(warnings).toEqual([]);
+    });
+
+    it('do so for messages, by the chat template', async () => {
+      const prompt = [{ role: 'user', content: 'Well?' }];
+      const completion = [{ role: 'assistant', content: 'Yes.' }];
+      const { sequences } = await subject.worker.encode([
+        { prompt, completion },
+        { prompt, completion: null },
+      ]);
+      const [answered, asked] = sequences.map(({ ids, promptLength }) => ({ ids: [...ids], promptLength }));
+      const answer = answered?.ids.slice(answered.promptLength) ?? [];
+      expect(answered?.ids.slice(0, answered.promptLength)).toEqual(asked?.ids);
+      expect(asked?.promptLength).toBe(asked?.ids.length);
+      const [question, reply] = await subject.worker.decode([asked?.ids ?? [], answer]);
+      expect(question).toContain('Well?');
+      expect(reply?.trim()).toBe('Yes.');
+      expect(subject.loaded.eosTokenIds).toContain(answer.at(-1));
+    });
+
+    it('keep special tokens in the text only when asked', async () => {
+      const [eos = 0] = subject.loaded.eosTokenIds;
+      const { sequences } = await subject.worker.encode([{ prompt: 'ab', completion: null }]);
+      const ids = [...(sequences[0]?.ids ?? []), eos];
+      expect(await subject.worker.decode([ids])).toEqual(['ab']);
+      const [shown] = await subject.worker.decode([ids], { skipSpecialTokens: false });
+      expect(shown).toMatch(/^.*ab.+$/);
+    });
+
+    it('truncate nothing, and count what is longer than maxLength, across calls of a few hundred', async () => {
+      const examples = Array.from({ length: 300 }, (_, i) => ({
+        prompt: i < 298 ? 'ab' : 'abcdefgh',
+        completion: null,
+      }));
+      const { sequences, warnings } = await subject.worker.encode(examples, { maxLength: 5 });
+      expect(warnings).toMatchObject([{ code: 'too_long', count: 2, firstIndex: 298 }]);
+      const [last] = await subject.worker.decode([sequences[299]?.ids ?? []]);
+      expect(last).toBe('abcdefgh');
+    });
+
+    it('refuse an example without a prompt or without an answer, and name it', async () => {
+      const good = { prompt: 'a', completion: 'b' };
+      const cases = [
+        { bad: { prompt: '', completion: 'b' }, reason: 'empty_prompt' },
+        { bad: { prompt: [], completion: 'b' }, reason: 'empty_prompt' },
+        { bad: { prompt: 'a', completion: '' }, reason: 'empty_completion' },
+        { bad: { prompt: 'a', completion: [{ role: 'assistant', content: 'b' }] }, reason: 'mixed_types' },
+      ];
+      for (const { bad, reason } of cases) {
+        const data = { index: 1, reason };
+        await expectRefusal(subject.worker.encode([good, bad]), 'BAD_PARAMS', /examples\[1\]/, { data });
+      }
+    });
+
+    it('refuse ids outside the vocabulary', async () => {
+      for (const id of [-1, 2 ** 31 - 1]) await expectRefusal(subject.worker.decode([[7, id]]), 'BAD_PARAMS');
+    });
+
+    it('have nothing to do for no rows', async () => {
+      expect(await subject.worker.encode([])).toEqual({ sequences: [], warnings: [] });
+      expect(await subject.worker.decode([])).toEqual([]);
+      expect(await subject.worker.decode([[]])).toEqual(['']);
+    });
+  });
+}

@@ -1,0 +1,56 @@
+/** A tiny random Llama with a character tokenizer, made by test/py_worker/builders.py once for a run of all tests. */
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { findPython } from '../../src/python/find.ts';
+import { projectRoot } from '../../src/python/paths.ts';
+
+const prefix = 'tiny-llama-';
+/** Every test file is a process of its own, started by one that lives as long as the run. */
+const runner = process.ppid;
+
+/** The Python that has the worker's packages; `npm test` makes it. */
+export async function pythonPath(): Promise<string> {
+  return (await findPython()).path;
+}
+
+/** The directory of a model of 2 layers, hidden size 32, 101 tokens and 128 positions with a ChatML template; read only. */
+export async function tinyModel(): Promise<string> {
+  const directory = join(tmpdir(), `${prefix}${runner}`);
+  if (existsSync(directory)) return directory;
+  removeThoseOfEarlierRuns();
+  const building = mkdtempSync(`${directory}-`);
+  const builder = join(projectRoot(), 'test/py_worker/builders.py');
+  await promisify(execFile)(await pythonPath(), [builder, building, '--chat']);
+  putInPlace(building, directory);
+  return directory;
+}
+
+/** Another test file may have been quicker: its model is the same. */
+function putInPlace(building: string, directory: string): void {
+  try {
+    renameSync(building, directory);
+  } catch (error) {
+    if (!existsSync(directory)) throw error;
+    rmSync(building, { recursive: true });
+  }
+}
+
+function removeThoseOfEarlierRuns(): void {
+  for (const name of readdirSync(tmpdir())) {
+    if (!name.startsWith(prefix)) continue;
+    const pid = Number.parseInt(name.slice(prefix.length), 10);
+    if (!isAlive(pid)) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

@@ -1,0 +1,246 @@
+/** The verbs on the toy's model: what py_worker/verbs.py is to the PyTorch worker. */
+import type { Params, Result, VerbName } from '../../../src/worker/protocol.ts';
+import { packRows } from '../../../src/worker/ragged.ts';
+import { type Tensors, tensorOf } from '../../../src/worker/tensor.ts';
+import {
+  type AdamwState,
+  adamwStep,
+  checkHyperparameters,
+  clipGradient,
+  gradientNorm,
+  newAdamw,
+} from './adamw.ts';
+import type { Bigram } from './bigram.ts';
+import { data, maxPositions, readPrompts, readRows, readSequences, readWeights } from './checks.ts';
+import { encodeExamples } from './encode.ts';
+import { loadTrainingState, loadWeights, saveModel, weightsDigest } from './files.ts';
+import type { Component } from './losses.ts';
+import { refuse } from './refuse.ts';
+import { packAnswers, sampler, type ToyAnswer } from './sample.ts';
+import { score } from './score.ts';
+import { bosId, detokenize, eosId, padId, vocabSize } from './tokens.ts';
+import { type Accumulation, accumulateBatch, noLoss } from './train.ts';
+
+/** The running request as its verb sees it. */
+export type Job = {
+  readonly id: number;
+  /** Throws CANCELLED when the client has given up. */
+  check(): void;
+  /** Let the client in, then `check`. */
+  pause(): Promise<void>;
+  progress(done: number, total: number, tokens: number): void;
+};
+
+export type Outcome<V extends VerbName> = { readonly result: Result<V>; readonly tensors?: Tensors };
+type Run<V extends VerbName> = (
+  params: Params<V>,
+  tensors: Tensors,
+  job: Job,
+) => Outcome<V> | Promise<Outcome<V>>;
+
+type Loaded = { readonly model: Bigram; adamw: AdamwState; steps: number; readonly params: Params<'load'> };
+
+/** Tokens sampled between two looks at whether the request is cancelled. */
+const pauseTokens = 256;
+
+export class Session {
+  #loaded: Loaded | null = null;
+  #digest: string | null = null;
+  #gradient: Float64Array | null = null;
+  /** The requests whose gradients wait for a step. */
+  #gradientsOf: number[] = [];
+
+  readonly #verbs: { readonly [V in VerbName]: Run<V> } = {
+    load: params => this.#load(params),
+    encode: params => this.#encode(params),
+    decode: (params, tensors) => this.#decode(params, tensors),
+    forward: (params, tensors) => this.#forward(params, tensors),
+    forwardBackward: (params, tensors, job) => this.#forwardBackward(params, tensors, job),
+    optimStep: params => this.#optimStep(params),
+    generate: (params, tensors, job) => this.#generate(params, tensors, job),
+    save: params => this.#save(params),
+    status: params => this.#status(params),
+  };
+
+  /** Whatever a verb throws, the gradients of a failed `forwardBackward` or `optimStep` are gone. */
+  async run<V extends VerbName>(verb: V, params: Params<V>, tensors: Tensors, job: Job): Promise<Outcome<V>> {
+    try {
+      job.check();
+      return await this.#verbs[verb](params, tensors, job);
+    } catch (error) {
+      if (verb === 'forwardBackward' || verb === 'optimStep') this.#dropGradients();
+      throw error;
+    }
+  }
+
+  #model(): Loaded {
+    if (this.#loaded) return this.#loaded;
+    throw refuse('NO_MODEL', 'no model is loaded');
+  }
+
+  #load(params: Params<'load'>): Outcome<'load'> {
+    this.#loaded = null;
+    this.#digest = null;
+    this.#dropGradients();
+    checkLoad(params);
+    const weights = loadWeights(params.model);
+    const state = params.restoreTrainingState ? loadTrainingState(params.model) : null;
+    const { steps, adamw } = state ?? { steps: 0, adamw: newAdamw(weights.length) };
+    this.#loaded = { model: { weights, known: [] }, adamw, steps, params };
+    if (params.digest) this.#digest = weightsDigest(weights);
+    return { result: this.#describe(this.#loaded) };
+  }
+
+  #encode(params: Params<'encode'>): Outcome<'encode'> {
+    this.#model();
+    const { sequences, warnings } = encodeExamples(params);
+    const promptLengths = tensorOf(
+      'i32',
+      sequences.map(({ promptLength }) => promptLength),
+    );
+    const { values: ids, offsets } = packRows(
+      'i32',
+      sequences.map(sequence => sequence.ids),
+    );
+    return { result: { warnings }, tensors: { ids, offsets, promptLengths } };
+  }
+
+  #decode({ skipSpecialTokens }: Params<'decode'>, tensors: Tensors): Outcome<'decode'> {
+    this.#model();
+    return { result: { texts: readRows(tensors).map(ids => detokenize(ids, skipSpecialTokens)) } };
+  }
+
+  #forward({ returnEntropy }: Params<'forward'>, tensors: Tensors): Outcome<'forward'> {
+    const { model } = this.#model();
+    const scores = score(model, readSequences(tensors), returnEntropy);
+    return { result: { tokens: data(tensors, 'ids').length }, tensors: scores };
+  }
+
+  async #forwardBackward(
+    params: Params<'forwardBackward'>,
+    tensors: Tensors,
+    job: Job,
+  ): Promise<Outcome<'forwardBackward'>> {
+    const { model, params: loadParams } = this.#model();
+    const sequences = readSequences(tensors);
+    const weights = readWeights(params, tensors);
+    this.#gradient ??= new Float64Array(model.weights.length);
+    const into: Accumulation = { params, tensors, weights, gradient: this.#gradient, sums: {} };
+    const isWhole = params.returnLogprobs || params.returnEntropy;
+    const split = { tokenBudget: loadParams.tokenBudget, isWhole, pause: job.pause };
+    const { tokens, microBatches } = await accumulateBatch(model, sequences, into, split);
+    this.#gradientsOf.push(job.id);
+    const sums = (component: Component) => params[component] && (into.sums[component] ?? noLoss);
+    const losses = { ce: sums('ce'), dft: sums('dft'), policyGradient: sums('policyGradient') };
+    const result = { ...losses, tokens, paddedTokens: tokens, microBatches };
+    if (!isWhole) return { result };
+    const { logprobs, ...entropy } = score(model, sequences, params.returnEntropy);
+    return { result, tensors: { ...entropy, ...(params.returnLogprobs && { logprobs }) } };
+  }
+
+  #optimStep(params: Params<'optimStep'>): Outcome<'optimStep'> {
+    const loaded = this.#model();
+    this.#checkDependencies(params.dependsOn);
+    checkHyperparameters(params);
+    const gradient = this.#gradient ?? new Float64Array(loaded.model.weights.length);
+    const gradNorm = gradientNorm(gradient);
+    if (params.maxGradNorm !== null) clipGradient(gradient, gradNorm, params.maxGradNorm);
+    loaded.adamw = adamwStep({ weights: loaded.model.weights, gradient }, loaded.adamw, params.adamw);
+    loaded.model.known.length = 0;
+    loaded.steps += 1;
+    this.#digest = null;
+    this.#dropGradients();
+    return { result: { gradNorm, step: loaded.steps } };
+  }
+
+  #checkDependencies(dependsOn: readonly number[]): void {
+    const [asked, held] = [new Set(dependsOn), new Set(this.#gradientsOf)];
+    if (asked.size === held.size && [...asked].every(id => held.has(id))) return;
+    const found = `it depends on requests ${[...asked]}, but the gradients held are of [${[...held]}]`;
+    throw refuse(
+      'DEPENDENCY_FAILED',
+      `${found}: one failed, was cancelled or is unknown; gradients are cleared`,
+    );
+  }
+
+  async #generate(params: Params<'generate'>, tensors: Tensors, job: Job): Promise<Outcome<'generate'>> {
+    const { model } = this.#model();
+    const prompts = readPrompts(params, tensors);
+    const seeds = data(tensors, 'seeds');
+    const sample = sampler(model, params);
+    const answers: ToyAnswer[] = [];
+    let [tokens, pausedAt] = [0, 0];
+    for (const [i, prompt] of prompts.entries()) {
+      const answer = sample(prompt, seeds[i] ?? 0);
+      answers.push(answer);
+      tokens += answer.ids.length;
+      job.progress(answers.length, prompts.length, tokens);
+      if (tokens - pausedAt < pauseTokens) continue;
+      await job.pause();
+      pausedAt = tokens;
+    }
+    return { result: { newTokens: tokens }, tensors: packAnswers(answers) };
+  }
+
+  #save({ path, kind }: Params<'save'>): Outcome<'save'> {
+    const { model, steps, adamw } = this.#model();
+    const result = saveModel(path, model.weights, kind === 'trainingState' ? { steps, adamw } : null);
+    this.#digest = result.weightsDigest;
+    return { result };
+  }
+
+  #status({ digest }: Params<'status'>): Outcome<'status'> {
+    if (digest) this.#digest ??= weightsDigest(this.#model().model.weights);
+    const residentBytes = process.memoryUsage.rss();
+    const result = {
+      pid: process.pid,
+      versions: { node: process.versions.node },
+      threads: 1,
+      residentBytes,
+      peakResidentBytes: residentBytes,
+      deviceName: 'cpu',
+      deviceTotalBytes: 0,
+      devicePeakBytes: 0,
+      determinism: {},
+      model: this.#loaded && this.#describe(this.#loaded),
+    };
+    return { result };
+  }
+
+  #describe({ model, steps, params }: Loaded): Result<'load'> {
+    return {
+      architecture: 'ToyBigram',
+      parameterCount: model.weights.length,
+      trainableParameterCount: model.weights.length,
+      vocabSize,
+      maxPositions,
+      eosTokenIds: [eosId],
+      bosTokenId: bosId,
+      padTokenId: padId,
+      hasChatTemplate: true,
+      dtype: 'float32',
+      computeDtype: 'float32',
+      device: 'cpu',
+      attention: 'none',
+      layout: params.layout === 'pack' ? 'pack' : 'bucket',
+      splitHead: true,
+      strictSampling: true,
+      optimizerSteps: steps,
+      weightsDigest: this.#digest,
+      notes: [],
+    };
+  }
+
+  #dropGradients(): void {
+    this.#gradient = null;
+    this.#gradientsOf = [];
+  }
+}
+
+/** What the toy cannot be: it says so rather than pretending. */
+function checkLoad({ device, dtype, adapter }: Params<'load'>): void {
+  if (device !== 'auto' && device !== 'cpu')
+    throw refuse('BAD_PARAMS', `device is ${device}: the toy runs on cpu`);
+  if (dtype !== 'float32') throw refuse('BAD_PARAMS', `dtype is ${dtype}: the toy's weights are float32`);
+  if (adapter) throw refuse('BAD_PARAMS', 'adapter must be null: the toy has none');
+}
