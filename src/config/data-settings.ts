@@ -1,0 +1,89 @@
+import { z } from 'zod';
+import { count, fraction, guessed, ours, positive, text, trl } from './setting.ts';
+
+const column = text.nullable().default(null);
+
+/** How columns of a file become a prompt and a completion. */
+export const columnSettings = z
+  .strictObject({
+    prompt: ours(
+      column,
+      'Column with the prompt, or a template such as "Question: {question}\\nAnswer:"; null: `prompt`.',
+    ),
+    completion: ours(column, 'Column with the reference answer, or a template; null: `completion`.'),
+    messages: ours(
+      column,
+      'Column with a list of chat messages whose last one is the answer; null: `messages`.',
+    ),
+  })
+  .prefault({});
+
+/** Where examples come from, how they become prompts and completions, and which are held out. */
+export const dataSettings = {
+  dataset_name: trl(text, 'Training file: .jsonl, .jsonl.gz, .jsonl.zst or .parquet (TRL: also hub ids).'),
+  dataset_test_name: ours(
+    text.nullable().default(null),
+    'File of held-out examples of the same task; null: hold out test_size of the training file.',
+  ),
+  test_size: ours(
+    z.number().min(0).default(0.1),
+    'Examples held out when there is no dataset_test_name: a share below 1, else a number; chosen by a hash of the prompt, so rows ' +
+      'added later do not move others (name from datasets’ train_test_split).',
+  ),
+  max_train_samples: ours(
+    positive.nullable().default(null),
+    'Use only the first so many training examples; null: all.',
+  ),
+  max_test_samples: ours(
+    positive.nullable().default(null),
+    'Use only the first so many held-out examples; null: all.',
+  ),
+  columns: ours(columnSettings, 'Which columns of the file are the prompt and the completion.'),
+  as_chat: ours(
+    z.boolean().default(false),
+    'Make a text prompt one user message and its completion one assistant message, so that the chat template applies.',
+  ),
+  system_prompt: ours(
+    text.nullable().default(null),
+    'System message put before every chat prompt; null: none.',
+  ),
+  duplicates: ours(
+    z.enum(['keep', 'drop']).default('keep'),
+    'What happens to repeated examples; they are counted either way.',
+  ),
+  max_length: guessed(
+    trl(positive.default(1024), 'Longest sequence (prompt and completion) in tokens.'),
+    '4096 in Retaining by Doing (arXiv 2510.18874)',
+  ),
+  too_long: ours(
+    z.enum(['truncate', 'drop']).default('truncate'),
+    'Examples longer than max_length: cut at the end (TRL’s keep_start; the end-of-text token is then not learnt) or left out.',
+  ),
+  max_too_long_fraction: ours(
+    fraction.default(0.01),
+    'Refuse to start when more than this share of the examples is longer than max_length; 1 allows any.',
+  ),
+  chat_template_path: trl(
+    text.nullable().default(null),
+    'Jinja file used in place of the chat template of the tokenizer.',
+  ),
+  chat_template_kwargs: trl(
+    z.record(z.string(), z.union([z.string(), z.boolean(), z.null()])).default({}),
+    'Variables handed to the chat template, such as enable_thinking.',
+  ),
+};
+
+/** How the order of examples and every other draw is seeded. */
+export const seedSettings = {
+  seed: trl(
+    count.max(2 ** 32 - 1).default(42),
+    'Seed of everything random, from adapter weights to sampled answers.',
+  ),
+  data_seed: trl(
+    count
+      .max(2 ** 32 - 1)
+      .nullable()
+      .default(null),
+    'Seed of the order of examples and of the split; null: seed.',
+  ),
+};

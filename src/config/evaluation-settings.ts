@@ -1,0 +1,130 @@
+import { z } from 'zod';
+import { count, guessed, ours, positive, text } from './setting.ts';
+
+/** Scorers that come with `tms`. */
+export const scorers = ['exact_match', 'gsm8k', 'multiple_choice', 'command', 'module'] as const;
+
+const column = text.nullable().default(null);
+
+const setColumns = z
+  .strictObject({
+    prompt: ours(
+      column,
+      'Column with the prompt, or a template such as "Question: {question}\\nAnswer:"; null: `prompt`.',
+    ),
+    answer: ours(
+      column,
+      'Column with the right answer (a text, an index from 0, or a label); null: `answer`, else `completion`.',
+    ),
+    choices: ours(
+      column,
+      'multiple_choice: column with the list of options; nested as in `choices.text`; null: `choices`.',
+    ),
+    labels: ours(
+      column,
+      'multiple_choice: column with the labels of the options, when `answer` is a label; null: answer is an index.',
+    ),
+  })
+  .prefault({});
+
+const evaluationSet = z.strictObject({
+  name: ours(
+    z.string().regex(/^[a-z0-9][a-z0-9_-]*$/),
+    'Name in metrics and tables: small letters, digits, - and _.',
+  ),
+  path: ours(text, 'File of the items: .jsonl, .jsonl.gz, .jsonl.zst or .parquet.'),
+  scorer: ours(
+    z.enum(scorers).default('exact_match'),
+    'exact_match: the whole answer, trimmed. gsm8k: the last number, after #### where there is one. multiple_choice: the option with ' +
+      'the highest log-likelihood. command, module: your own.',
+  ),
+  command: ours(
+    z.array(text).min(1).nullable().default(null),
+    'scorer command: program and arguments; it reads one JSON line an answer and writes one score (0 to 1) a line.',
+  ),
+  module: ours(
+    text.nullable().default(null),
+    'scorer module: a JavaScript file that exports `score(item, answer)`.',
+  ),
+  columns: ours(setColumns, 'Which columns of the file are the prompt, the answer and the options.'),
+  as_chat: ours(
+    z.boolean().nullable().default(null),
+    'Ask in the chat template; null: as the training data.',
+  ),
+  system_prompt: ours(text.nullable().default(null), 'System message before the prompt in chat form.'),
+  limit: ours(positive.nullable().default(null), 'Items used, chosen by a hash of their content; null: all.'),
+  max_new_tokens: ours(positive.default(256), 'Longest generated answer in tokens.'),
+});
+export type EvaluationSet = z.infer<typeof evaluationSet>;
+
+const temperatures = ours(
+  z.array(z.number().min(0)).min(1).default([0]),
+  'Temperatures at which generated sets are answered; 0: greedy.',
+);
+const sets = z.array(evaluationSet).default([]);
+
+/** What is measured, on which items and how often. */
+export const evaluationSettings = {
+  eval: ours(
+    z.strictObject({ sets: ours(sets, 'Sets that measure the target task.'), temperatures }).prefault({}),
+    'Measures of the task that is learnt.',
+  ),
+  retention: ours(
+    z
+      .strictObject({
+        sets: guessed(
+          ours(sets, 'Sets that measure what should be kept.'),
+          'ARC-C, HotpotQA and SafetyBench are named; prompts, shots and decoding are not',
+        ),
+        temperatures,
+      })
+      .prefault({}),
+    'Measures of other abilities: forgetting is their change against the base.',
+  ),
+  pld: ours(
+    z
+      .strictObject({
+        size: guessed(
+          ours(count.default(500), 'Examples of each split that PLD is measured on; 0: not measured.'),
+          '500–1,000 items make it stable',
+        ),
+        splits: guessed(
+          ours(
+            z
+              .array(z.enum(['train', 'test']))
+              .min(1)
+              .default(['train', 'test']),
+            'Splits that PLD is measured on, always named apart.',
+          ),
+          'a held-out split is stated, which one is not',
+        ),
+      })
+      .prefault({}),
+    'Policy–label divergence: negative log-likelihood of the reference answers.',
+  ),
+  kl: ours(
+    z
+      .strictObject({
+        size: ours(
+          count.default(64),
+          'Prompts of the target and of each retention set that KL(base‖policy) is measured on; 0: not measured.',
+        ),
+      })
+      .prefault({}),
+    'Distance from the base model, on stored samples of the base.',
+  ),
+  eval_points: ours(
+    z.int().min(2).default(4),
+    'Steps of a training run at which everything above is measured: equally spread, the base (step 0) and the last step included.',
+  ),
+};
+
+/** Control runs that a careful comparison needs. */
+export const controlSettings = z
+  .strictObject({
+    base_samples: ours(
+      z.boolean().default(false),
+      'Also train equally long on the base model’s own answers: forgetting that comes from the optimiser and not from the labels.',
+    ),
+  })
+  .prefault({});

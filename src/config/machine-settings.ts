@@ -1,0 +1,39 @@
+import { z } from 'zod';
+import { ours, positive, text } from './setting.ts';
+
+/** What generates the answers. */
+export const samplerSettings = z
+  .strictObject({
+    backend: ours(
+      z.enum(['torch']).default('torch'),
+      'Engine that generates: torch, inside the training process.',
+    ),
+    max_rows: ours(
+      positive.nullable().default(null),
+      'Answers generated side by side; null: as many as fit.',
+    ),
+  })
+  .prefault({});
+
+/** The Python process. None of these changes a result, except `device` and `token_budget` in the last bits. */
+export const workerSettings = z
+  .strictObject({
+    python: ours(
+      text.nullable().default(null),
+      'Python interpreter of the worker; null: TMS_PYTHON, else the environment of `tms setup`.',
+    ),
+    device: ours(text.default('auto'), 'cpu, cuda, cuda:1, …; auto: a GPU where there is one.'),
+    token_budget: ours(
+      positive.default(2048),
+      'Padded tokens of one micro-batch; lower it when memory runs out.',
+    ),
+    threads: ours(positive.nullable().default(null), 'CPU threads of torch; null: torch’s choice.'),
+  })
+  .prefault({});
+
+/** How far a repetition may differ. */
+export const determinismSetting = ours(
+  z.enum(['auto', 'off', 'seeded', 'strict']).default('auto'),
+  'strict: bit-equal weights and answers on the same machine; seeded: same draws, last bits may differ; off: fastest; ' +
+    'auto: strict on a CPU, seeded on a GPU.',
+);

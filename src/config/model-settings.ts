@@ -1,0 +1,42 @@
+import { z } from 'zod';
+import { guessed, positive, text, trl } from './setting.ts';
+
+/** Which model is fine-tuned, in what precision, and whether all weights or a LoRA adapter learn. */
+export const modelSettings = {
+  model_name_or_path: trl(text, 'Model to fine-tune: a local directory in Hugging Face layout, or a hub id.'),
+  model_revision: trl(text.default('main'), 'Branch, tag or commit of a hub id; ignored for a directory.'),
+  dtype: trl(
+    z.enum(['float32', 'bfloat16']).default('float32'),
+    'Precision that the weights are held and updated in.',
+  ),
+  attn_implementation: trl(
+    text.default('sdpa'),
+    'Attention kernel by its transformers name: eager, sdpa, flash_attention_2, … (TRL leaves the choice to transformers).',
+  ),
+  trust_remote_code: trl(
+    z.boolean().default(false),
+    'Run Python code that comes with the model. Only for models you trust.',
+  ),
+  use_peft: guessed(
+    trl(z.boolean().default(false), 'Train a LoRA adapter (true) or all weights (false).'),
+    'full fine-tuning, as in Retaining by Doing (arXiv 2510.18874)',
+  ),
+  lora_r: trl(positive.default(16), 'Rank of the LoRA matrices.'),
+  lora_alpha: trl(
+    z.number().positive().default(32),
+    'LoRA scale: the update is multiplied by lora_alpha / lora_r.',
+  ),
+  lora_dropout: trl(
+    z.number().min(0).lt(1).default(0.05),
+    'Dropout probability on the input of each LoRA layer.',
+  ),
+  lora_target_modules: trl(
+    z.array(text).min(1).nullable().default(null),
+    'Names of the layers that get LoRA; null: every linear layer but the head (TRL: peft’s choice for the architecture).',
+  ),
+  lora_modules_to_save: trl(
+    z.array(text).min(1).nullable().default(null),
+    'Layers trained in full beside the adapter and saved with it, such as lm_head.',
+  ),
+  use_rslora: trl(z.boolean().default(false), 'Scale LoRA by lora_alpha / √lora_r (arXiv 2312.03732).'),
+};

@@ -1,0 +1,45 @@
+/** `--set a.b=c`: one value of a configuration, from the command line. */
+import { parse } from 'yaml';
+import { ConfigError, type Path } from './problems.ts';
+
+/** A value and the place it goes to. */
+export type Override = { readonly path: Path; readonly value: unknown };
+
+/** Read `a.b=c`; the value is YAML, so 1e-4, true, null and [a, b] are what they look like. Throws `ConfigError`. */
+export function parseOverride(text: string): Override {
+  const at = text.indexOf('=');
+  const names = text.slice(0, at).trim().split('.');
+  if (at < 1 || names.some(name => name === '')) throw refuse(text, 'key=value, such as tms.alpha=0.5');
+  try {
+    return {
+      path: names.map(name => (/^\d+$/.test(name) ? Number(name) : name)),
+      value: parse(text.slice(at + 1)) ?? null,
+    };
+  } catch (error) {
+    throw refuse(text, `a value that is valid YAML (${(error as Error).message.split('\n')[0]})`);
+  }
+}
+
+/** A copy of `input` with the overrides put in, later ones last; blocks that are missing are made. */
+export function applyOverrides(input: unknown, overrides: readonly Override[]): unknown {
+  return overrides.reduce(
+    (value, { path, value: replacement }) => replaceAt(value, path, replacement),
+    input,
+  );
+}
+
+function replaceAt(input: unknown, path: Path, value: unknown): unknown {
+  const [key, ...rest] = path;
+  if (key === undefined) return value;
+  if (Array.isArray(input) && typeof key === 'number') {
+    return Object.assign([...input], { [key]: replaceAt(input[key], rest, value) });
+  }
+  const block = typeof input === 'object' && input !== null && !Array.isArray(input) ? input : {};
+  return { ...block, [key]: replaceAt((block as Record<string, unknown>)[key], rest, value) };
+}
+
+function refuse(text: string, expected: string): ConfigError {
+  return new ConfigError('--set', [
+    { path: [], line: null, found: JSON.stringify(text), expected, hint: null },
+  ]);
+}

@@ -1,0 +1,131 @@
+/** What is wrong with a configuration, each problem with its place and what to do. */
+import type { z } from 'zod';
+import { UsageError } from '../errors.ts';
+import { keysAt, listSettings } from './settings-list.ts';
+import { nearest, suggestKey } from './suggest.ts';
+
+export type Path = readonly (string | number)[];
+
+/** One thing wrong. */
+export type Problem = {
+  readonly path: Path;
+  /** Line in the file, from 1; null: it came from `--set`, or the key is missing. */
+  readonly line: number | null;
+  readonly found: string;
+  readonly expected: string;
+  readonly hint: string | null;
+};
+
+/** The configuration is refused; `problems` has everything that is wrong with it. */
+export class ConfigError extends UsageError {
+  readonly problems: readonly Problem[];
+
+  constructor(source: string, problems: readonly Problem[]) {
+    const heading = `${source}: ${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}`;
+    super([heading, ...problems.map(problem => `  ${formatProblem(problem)}`)].join('\n'));
+    this.problems = problems;
+  }
+}
+
+/** One line: place, what was found, what was expected, hint. */
+export function formatProblem({ path, line, found, expected, hint }: Problem): string {
+  const place = [line === null ? null : `line ${line}`, path.length > 0 ? path.join('.') : null].filter(
+    part => part !== null,
+  );
+  const start = place.length > 0 ? `${place.join(', ')}: ` : '';
+  return `${start}found ${found}, expected ${expected}${hint === null ? '' : ` — ${hint}`}`;
+}
+
+/** zod's issues as problems, one for each unknown key. `lineOf` tells where a path stands in the file. */
+export function problemsOf(
+  issues: readonly z.core.$ZodIssue[],
+  input: unknown,
+  lineOf: (path: Path) => number | null,
+): Problem[] {
+  return issues.flatMap(issue => {
+    const path = issue.path as Path;
+    if (issue.code === 'unrecognized_keys') return issue.keys.map(key => unknownKey([...path, key], lineOf));
+    const value = valueAt(input, path);
+    const problem = {
+      path,
+      line: lineOf(path),
+      found: show(value),
+      expected: expectedOf(issue),
+      hint: hintOf(issue, value),
+    };
+    return value === undefined ? { ...problem, found: 'nothing', hint: 'this key is required' } : problem;
+  });
+}
+
+/** The value at a path, or undefined. */
+export function valueAt(input: unknown, path: Path): unknown {
+  return path.reduce<unknown>(
+    (value, key) => (value as Record<string | number, unknown> | null | undefined)?.[key],
+    input,
+  );
+}
+
+function unknownKey(path: Path, lineOf: (path: Path) => number | null): Problem {
+  const siblings = keysAt(path.slice(0, -1));
+  const paths = listSettings().map(setting => setting.path);
+  const suggestion = suggestKey(String(path.at(-1)), siblings, paths);
+  const hint = suggestion === null ? null : `did you mean ${suggestion}?`;
+  return { path, line: lineOf(path), found: 'an unknown key', expected: 'a key of the schema', hint };
+}
+
+const typeNames: Readonly<Record<string, string>> = {
+  string: 'a text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a block of keys',
+  record: 'a block of keys',
+};
+
+function expectedOf(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return typeNames[issue.expected] ?? issue.expected;
+    case 'invalid_value':
+      return issue.values.length === 1
+        ? show(issue.values[0])
+        : `one of ${issue.values.map(String).join(', ')}`;
+    case 'too_small':
+      return bound(issue.origin, issue.inclusive === false ? 'above' : 'at least', issue.minimum);
+    case 'too_big':
+      return bound(issue.origin, issue.inclusive === false ? 'below' : 'at most', issue.maximum);
+    case 'invalid_format':
+      return issue.format === 'regex'
+        ? `a text of the form ${issue.pattern}`
+        : `a text of the form ${issue.format}`;
+    case 'invalid_union':
+      return 'a text, true, false or null';
+    default:
+      return issue.message;
+  }
+}
+
+function bound(origin: string, words: string, limit: number | bigint): string {
+  if (origin === 'string') return 'a text that is not empty';
+  return origin === 'array' ? `${words} ${limit} entries` : `${words} ${limit}`;
+}
+
+function hintOf(issue: z.core.$ZodIssue, value: unknown): string | null {
+  if (issue.code === 'invalid_value' && typeof value === 'string') {
+    const near = nearest(value, issue.values.map(String));
+    return near === null ? null : `did you mean ${near}?`;
+  }
+  const isNumberAsText =
+    issue.code === 'invalid_type' &&
+    typeof value === 'string' &&
+    value.trim() !== '' &&
+    Number.isFinite(Number(value));
+  return isNumberAsText ? 'remove the quotes' : null;
+}
+
+/** A value as the reader of the file would write it, shortened. */
+export function show(value: unknown): string {
+  const written = JSON.stringify(value) ?? String(value);
+  return written.length > 60 ? `${written.slice(0, 57)}…` : written;
+}

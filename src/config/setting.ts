@@ -1,0 +1,42 @@
+/** One setting: its zod schema, its one explanation, and where its default comes from. Readable by people and by programs. */
+import { z } from 'zod';
+
+/** `trl`: the key, meaning and default of TRL 1.16 or transformers 5; `ours`: this project's choice; `paper`: arXiv 2602.03073. */
+export type SettingSource = 'trl' | 'ours' | 'paper';
+
+/** What a schema says beside its type. `x-guessed` gives the reason where the paper does not state the setting. */
+export type SettingMeta = {
+  readonly description: string;
+  readonly 'x-source': SettingSource;
+  readonly 'x-guessed'?: string;
+};
+
+/** A setting of our own. */
+export function ours<S extends z.ZodType>(schema: S, description: string): S {
+  return withMeta(schema, { description, 'x-source': 'ours' });
+}
+
+/** A setting with TRL's name and meaning; the default is TRL's unless the description says otherwise. */
+export function trl<S extends z.ZodType>(schema: S, description: string): S {
+  return withMeta(schema, { description, 'x-source': 'trl' });
+}
+
+/** A setting of the method whose value the paper states. */
+export function paper<S extends z.ZodType>(schema: S, description: string): S {
+  return withMeta(schema, { description, 'x-source': 'paper' });
+}
+
+/** Mark a setting that influences the method and that the paper does not state. `basis`: where the value comes from instead. */
+export function guessed<S extends z.ZodType>(schema: S, basis: string): S {
+  return withMeta(schema, { ...(schema.meta() as SettingMeta), 'x-guessed': basis });
+}
+
+function withMeta<S extends z.ZodType>(schema: S, meta: SettingMeta): S {
+  return schema.meta(meta as Record<string, unknown>) as S;
+}
+
+/** Short forms for the commonest types. */
+export const count = z.int().min(0);
+export const positive = z.int().min(1);
+export const fraction = z.number().min(0).max(1);
+export const text = z.string().min(1);

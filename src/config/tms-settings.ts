@@ -1,0 +1,102 @@
+import { z } from 'zod';
+import { count, fraction, guessed, ours, paper, positive } from './setting.ts';
+
+const sampling = 'exact sampling, so that answers follow the policy of their checkpoint without bias';
+
+const studentSettings = z
+  .strictObject({
+    learning_rate: guessed(
+      ours(
+        z.number().positive().nullable().default(null),
+        'Peak learning rate of the student; null: learning_rate.',
+      ),
+      'the budget of the SFT run, for a fair comparison',
+    ),
+    num_train_epochs: guessed(
+      ours(z.number().positive().nullable().default(null), 'Epochs of the student; null: num_train_epochs.'),
+      'the budget of the SFT run; "one student pass" in the paper could also mean one epoch',
+    ),
+  })
+  .prefault({});
+
+/** Trajectory-Mixed Supervision: which checkpoints answer, how they sample, and what the student trains on. */
+export const tmsSettings = z
+  .strictObject({
+    num_checkpoints: paper(positive.default(10), 'T: checkpoints of the SFT run that answer the prompts.'),
+    spacing: guessed(
+      ours(
+        z.enum(['linear', 'geometric']).default('linear'),
+        'Checkpoints at equal distances of steps, or denser at the start.',
+      ),
+      'equal distances, the last step included, as in Temporal Sampling (arXiv 2505.20196)',
+    ),
+    include_base: guessed(
+      ours(z.boolean().default(false), 'Let the base model (step 0) answer too, as one more checkpoint.'),
+      'the trajectory is read as what SFT passed through',
+    ),
+    alpha: paper(
+      fraction.default(0.25),
+      'α: probability that a visit of a prompt trains on the reference answer.',
+    ),
+    samples_per_prompt: guessed(
+      ours(
+        positive.default(1),
+        'S: answers a checkpoint has for each prompt; every visit draws one of them.',
+      ),
+      'the plain reading of "its own answer to each question"',
+    ),
+    temperature: guessed(
+      ours(z.number().min(0).default(1), 'Temperature of the answers; 0: greedy.'),
+      sampling,
+    ),
+    top_p: guessed(
+      ours(z.number().positive().max(1).default(1), 'Nucleus of the answers; 1: the whole distribution.'),
+      sampling,
+    ),
+    max_new_tokens: guessed(
+      ours(positive.nullable().default(null), 'Longest answer in tokens; null: max_length.'),
+      'the length budget of training',
+    ),
+    order: guessed(
+      ours(
+        z.enum(['random', 'early_to_late']).default('random'),
+        'Checkpoint of a visit: any, or the early ones at the start of the student’s training and the late ones at its end.',
+      ),
+      'the objective is stated with a random checkpoint; "curriculum" is not explained',
+    ),
+    filters: guessed(
+      ours(
+        z.enum(['hygiene', 'none']).default('hygiene'),
+        'Answers that are replaced as `unfinished` says: empty and unterminated ones, or none. Never by correctness.',
+      ),
+      'reward-free means no filter by correctness; nothing more is stated',
+    ),
+    student_init: guessed(
+      ours(
+        z.enum(['base', 'sft']).default('base'),
+        'Weights that the student starts from: the base model or the last SFT checkpoint.',
+      ),
+      '"student", and retention near that of RL',
+    ),
+    lazy_harvest: ours(
+      z.boolean().default(true),
+      'Generate only the answers that the student will read; false: all T·S answers of every prompt, for later ablations.',
+    ),
+    unfinished: guessed(
+      ours(
+        z.enum(['gold', 'redraw']).default('gold'),
+        'In place of an unusable answer: the reference (the effective α is reported), or the next sample of the same checkpoint.',
+      ),
+      'a cut answer must never be learnt as if it were complete',
+    ),
+    max_redraws: guessed(
+      ours(count.default(4), 'With unfinished: redraw, samples tried before the reference is taken.'),
+      'bounds the cost',
+    ),
+    keep_checkpoints: ours(
+      z.boolean().default(true),
+      'Keep the weights of the T checkpoints, so that another α or order can have its answers later without a new SFT run.',
+    ),
+    student: ours(studentSettings, 'What differs between the training of the student and the SFT run.'),
+  })
+  .prefault({});

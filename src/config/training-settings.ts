@@ -1,0 +1,100 @@
+import { z } from 'zod';
+import { count, fraction, guessed, positive, text, trl } from './setting.ts';
+
+const retaining = 'Retaining by Doing (arXiv 2510.18874)';
+
+/** The optimiser, its schedule and the size of a step; the student has the same unless `tms.student` says otherwise. */
+export const trainingSettings = {
+  learning_rate: guessed(
+    trl(z.number().positive().default(2e-5), 'Peak learning rate.'),
+    `1e-4 for 1–1.5B and 5e-5 above in ${retaining}; sweep it, because forgetting follows it`,
+  ),
+  lr_scheduler_type: guessed(
+    trl(
+      z.enum(['constant', 'constant_with_warmup', 'linear', 'cosine']).default('linear'),
+      'Shape of the learning rate over the steps, as in transformers.',
+    ),
+    `cosine in ${retaining}`,
+  ),
+  warmup_steps: guessed(
+    trl(
+      z.number().min(0).default(0),
+      'Steps over which the learning rate rises from 0: a number, or a share of all when below 1.',
+    ),
+    `3 % of the steps in ${retaining}`,
+  ),
+  warmup_ratio: trl(
+    fraction.nullable().default(null),
+    'Warm-up as a share of all steps, in place of warmup_steps (deprecated in transformers 5).',
+  ),
+  num_train_epochs: guessed(
+    trl(z.number().positive().default(3), 'Passes over the training examples.'),
+    `2 in ${retaining}`,
+  ),
+  max_steps: trl(
+    z.int().min(-1).default(-1),
+    'Number of optimiser steps in place of num_train_epochs; -1: not used.',
+  ),
+  per_device_train_batch_size: guessed(
+    trl(
+      positive.default(8),
+      'Examples of a batch. The split into micro-batches is the worker’s and changes nothing.',
+    ),
+    `global batch 256 in ${retaining}`,
+  ),
+  gradient_accumulation_steps: trl(positive.default(1), 'Batches of one optimiser step.'),
+  weight_decay: guessed(trl(z.number().min(0).default(0), 'Decoupled weight decay.'), `0 in ${retaining}`),
+  adam_beta1: guessed(
+    trl(z.number().min(0).lt(1).default(0.9), 'Decay of the first moment.'),
+    `0.9 in ${retaining}`,
+  ),
+  adam_beta2: guessed(
+    trl(z.number().min(0).lt(1).default(0.999), 'Decay of the second moment.'),
+    `0.95 in ${retaining}`,
+  ),
+  adam_epsilon: trl(z.number().positive().default(1e-8), 'Added to the root of the second moment.'),
+  max_grad_norm: guessed(
+    trl(z.number().min(0).default(1), 'Gradients are scaled down to this norm; 0: never.'),
+    `1.0 in ${retaining}`,
+  ),
+  optim: guessed(
+    trl(
+      z.enum(['adamw_torch', 'muon']).default('adamw_torch'),
+      'Optimiser: AdamW, or Muon for 2-D weights and AdamW for the rest (transformers: adamw_torch_fused).',
+    ),
+    `AdamW in ${retaining}`,
+  ),
+  gradient_checkpointing: trl(
+    z.boolean().default(true),
+    'Recompute activations in the backward pass: less memory, about a fifth slower.',
+  ),
+  bf16: trl(
+    z.boolean().nullable().default(null),
+    'Compute in bfloat16 whatever dtype the weights have; null: on a GPU that has it, and not on a CPU.',
+  ),
+};
+
+/** What a run writes while it trains, and where. */
+export const outputSettings = {
+  output_dir: trl(text, 'Directory of this run; refused when it holds something else.'),
+  run_name: trl(
+    text.nullable().default(null),
+    'Name shown in reports and trackers; null: the name of output_dir.',
+  ),
+  logging_steps: trl(
+    positive.default(10),
+    'Optimiser steps between two lines of progress; metrics.jsonl has every step.',
+  ),
+  save_steps: trl(
+    count.default(500),
+    'Optimiser steps between two saved training states, from which a run resumes; 0: only at stage ends.',
+  ),
+  save_total_limit: trl(
+    positive.nullable().default(1),
+    'Training states kept; null: all. 1 by default (TRL: all), because the weights of checkpoints are kept apart from them.',
+  ),
+  report_to: trl(
+    z.array(z.enum(['tensorboard', 'wandb'])).default([]),
+    'Trackers that get the metrics beside metrics.jsonl.',
+  ),
+};

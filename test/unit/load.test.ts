@@ -1,0 +1,192 @@
+import { describe, expect, it } from 'vitest';
+import { guessedSettings } from '../../src/config/guessed.ts';
+import { configFromRecord, configToYaml, loadConfig, parseConfig } from '../../src/config/load.ts';
+import { ConfigError } from '../../src/config/problems.ts';
+import { temporaryFile } from '../support/temporary-directory.ts';
+
+const required = 'model_name_or_path: model\ndataset_name: data.jsonl\noutput_dir: out\n';
+
+/** The lines below the heading of the refusal. */
+function refusal(text: string, sets: string[] = []): string[] {
+  try {
+    parseConfig(text, 'run.yaml', sets);
+  } catch (error) {
+    if (error instanceof ConfigError)
+      return error.message
+        .split('\n')
+        .slice(1)
+        .map(line => line.trim());
+    throw error;
+  }
+  return [];
+}
+
+describe('parseConfig', () => {
+  it('fills in TRL’s defaults and our own', () => {
+    const config = parseConfig(required, 'run.yaml');
+    expect(config).toMatchObject({
+      method: 'tms',
+      learning_rate: 2e-5,
+      num_train_epochs: 3,
+      per_device_train_batch_size: 8,
+      max_length: 1024,
+      lora_r: 16,
+      lora_alpha: 32,
+      gradient_checkpointing: true,
+      seed: 42,
+      tms: { num_checkpoints: 10, alpha: 0.25, samples_per_prompt: 1, temperature: 1, unfinished: 'gold' },
+    });
+  });
+
+  it('is frozen to the bottom', () => {
+    const config = parseConfig(required, 'run.yaml');
+    expect(Object.isFrozen(config)).toBe(true);
+    expect(Object.isFrozen(config.tms.student)).toBe(true);
+    expect(Object.isFrozen(config.eval.temperatures)).toBe(true);
+  });
+
+  it('puts --set over the file, the last one winning', () => {
+    const config = parseConfig(`${required}tms:\n  alpha: 0.1\n`, 'run.yaml', [
+      'tms.alpha=0.2',
+      'tms.alpha=0.3',
+    ]);
+    expect(config.tms.alpha).toBe(0.3);
+  });
+
+  it('reads 1e-4 as a number and off as a word, unlike YAML 1.1', () => {
+    const config = parseConfig(`${required}learning_rate: 1e-4\ndeterminism: off\n`, 'run.yaml');
+    expect([config.learning_rate, config.determinism]).toEqual([0.0001, 'off']);
+  });
+
+  it('reports everything at once: lines, what was found, what was expected, what was meant', () => {
+    const text = [
+      'model_name_or_path: model',
+      'output_dir: out',
+      'datset_name: data.jsonl',
+      'learning_rate: "1e-4"',
+      'lr_scheduler_type: cosin',
+      'max_steps: 10',
+      'max_completion_length: 64',
+      'tms:',
+      '  alpha: 1.5',
+      '  alhpa: 0.5',
+      '  num_checkpoints: 20',
+      'forget: {}',
+    ].join('\n');
+    expect(refusal(text, ['tms.top_p=7'])).toEqual([
+      'dataset_name: found nothing, expected a text — this key is required',
+      'tms.top_p: found 7, expected at most 1',
+      'line 3, datset_name: found an unknown key, expected a key of the schema — did you mean dataset_name?',
+      'line 4, learning_rate: found "1e-4", expected a number — remove the quotes',
+      'line 5, lr_scheduler_type: found "cosin", expected one of constant, constant_with_warmup, linear, cosine — did you mean cosine?',
+      'line 7, max_completion_length: found an unknown key, expected a key of the schema — did you mean tms.max_new_tokens?',
+      'line 9, tms.alpha: found 1.5, expected at most 1',
+      'line 10, tms.alhpa: found an unknown key, expected a key of the schema — did you mean alpha?',
+      'line 11, tms.num_checkpoints: found 20, expected at most max_steps (10) — each checkpoint needs a step of its own',
+      'line 12, forget: found an unknown key, expected a key of the schema — did you mean retention?',
+    ]);
+  });
+
+  it.each([
+    ['tms: {alpha: -0.1}', 'line 4, tms.alpha: found -0.1, expected at least 0'],
+    ['tms: {top_p: 0}', 'line 4, tms.top_p: found 0, expected above 0'],
+    ['seed: -1', 'line 4, seed: found -1, expected at least 0'],
+    ['seed: 1.5', 'line 4, seed: found 1.5, expected a whole number'],
+    ['eval_points: 1', 'line 4, eval_points: found 1, expected at least 2'],
+    ['use_peft: yes please', 'line 4, use_peft: found "yes please", expected true or false'],
+    ['tms: 3', 'line 4, tms: found 3, expected a block of keys'],
+    ['run_name: ""', 'line 4, run_name: found "", expected a text that is not empty'],
+    [
+      'warmup_steps: 2.5',
+      'line 4, warmup_steps: found 2.5, expected a whole number of steps, or a share below 1',
+    ],
+    [
+      '{warmup_steps: 5, warmup_ratio: 0.1}',
+      'warmup_ratio: found 0.1, expected nothing beside warmup_steps — keep one of the two',
+    ],
+    ['max_steps: 0', 'line 4, max_steps: found 0, expected at least 1, or -1 to go by num_train_epochs'],
+    [
+      'test_size: 2.5',
+      'line 4, test_size: found 2.5, expected a share below 1, or a whole number of examples',
+    ],
+    [
+      'columns: {messages: a, prompt: b}',
+      'line 4, columns.messages: found "a", expected either messages, or prompt and completion',
+    ],
+    [
+      'chat_template_kwargs: {a: 1}',
+      'line 4, chat_template_kwargs.a: found 1, expected a text, true, false or null',
+    ],
+    [
+      'report_to: [tensorbord]',
+      'line 4, report_to.0: found "tensorbord", expected one of tensorboard, wandb — did you mean tensorboard?',
+    ],
+  ])('refuses %s', (line, message) => {
+    const text = line.startsWith('{') ? required : `${required}${line}\n`;
+    const sets = line.startsWith('{') ? ['warmup_steps=5', 'warmup_ratio=0.1'] : [];
+    expect(refusal(text, sets)).toEqual([message]);
+  });
+
+  it('checks sets: names once, a scorer with what it needs', () => {
+    const set = (name: string, more = '') => `    - {name: ${name}, path: a.jsonl${more}}\n`;
+    const sets = `eval:\n  sets:\n${set('a')}${set('b', ', scorer: command')}retention:\n  sets:\n${set('a')}${set('c', ', module: m.js')}`;
+    expect(refusal(required + sets)).toEqual([
+      'line 7, eval.sets.1.command: found null, expected a value, because scorer is command',
+      'line 10, retention.sets.0.name: found "a", expected a name that no other set has',
+      'line 11, retention.sets.1.module: found "m.js", expected null, because scorer is exact_match',
+    ]);
+  });
+
+  it('names the line of broken YAML', () => {
+    expect(refusal('seed: 1\nseed: 2\n\tmethod: sft\n')).toEqual([
+      'line 2: found Map keys must be unique, expected valid YAML — remove one of the two',
+      'line 3: found Tabs are not allowed as indentation, expected valid YAML — indent with spaces',
+    ]);
+  });
+
+  it('refuses a file that is not a block of keys', () => {
+    expect(refusal('- 1\n')).toEqual(['found [1], expected a block of keys']);
+  });
+});
+
+describe('loadConfig', () => {
+  it('reads a file', () => {
+    expect(loadConfig(temporaryFile('run.yaml', required), ['seed=7']).seed).toBe(7);
+  });
+
+  it('names a file that is not there', () => {
+    expect(() => loadConfig('/nowhere/run.yaml')).toThrow(
+      /cannot read the configuration \/nowhere\/run.yaml: ENOENT/,
+    );
+  });
+});
+
+describe('configToYaml', () => {
+  it('has every key and gives the same configuration back', () => {
+    const config = parseConfig(required, 'run.yaml', [
+      'tms.alpha=0.5',
+      'chat_template_kwargs={think: false}',
+    ]);
+    expect(parseConfig(configToYaml(config), 'again')).toEqual(config);
+    expect(configFromRecord(JSON.parse(JSON.stringify(config)), 'again')).toEqual(config);
+  });
+});
+
+describe('guessedSettings', () => {
+  it('lists what the paper does not state with the value in effect', () => {
+    const guessed = guessedSettings(parseConfig(required, 'run.yaml', ['tms.temperature=0.7']));
+    expect(guessed.find(({ path }) => path === 'tms.temperature')).toMatchObject({ value: 0.7 });
+    const paths = guessed.map(({ path }) => path);
+    expect(paths).toContain('learning_rate');
+    expect(paths).toContain('tms.student.num_train_epochs');
+    expect(paths).not.toContain('tms.alpha');
+    expect(paths).not.toContain('tms.num_checkpoints');
+    expect(paths).not.toContain('output_dir');
+  });
+
+  it('leaves out the settings of tms where the method does not read them', () => {
+    const guessed = guessedSettings(parseConfig(`${required}method: sft\n`, 'run.yaml'));
+    expect(guessed.filter(({ path }) => path.startsWith('tms.'))).toEqual([]);
+    expect(guessed.length).toBeGreaterThan(5);
+  });
+});
