@@ -1,0 +1,94 @@
+/** The examples of a run: indexed, split into training and held-out ones, counted. */
+import { DataError } from './data-error.ts';
+import { type ExampleIndex, type IndexOptions, indexExamples } from './example-index.ts';
+import { seekableFile } from './seekable.ts';
+import { splitRows } from './split.ts';
+
+/** The keys of the configuration that say which examples there are. */
+export type DatasetOptions = IndexOptions & {
+  readonly dataset_name: string;
+  readonly dataset_test_name: string | null;
+  readonly test_size: number;
+  readonly max_train_samples: number | null;
+  readonly max_test_samples: number | null;
+  readonly seed: number;
+  readonly data_seed: number | null;
+};
+
+/** Rows of an index that are used. */
+export type Selection = { readonly index: ExampleIndex; readonly rows: Uint32Array };
+export type Dataset = { readonly train: Selection; readonly test: Selection };
+
+/** Index and split the data. Throws `DataError`. Unpacked copies of compressed files go to `cacheDirectory`. */
+export async function openDataset(options: DatasetOptions, cacheDirectory: string): Promise<Dataset> {
+  const index = await indexTraining(options.dataset_name, options, cacheDirectory);
+  const { train, test } =
+    options.dataset_test_name === null
+      ? heldOut(index, options)
+      : await fromTestFile(index, options.dataset_test_name, options, cacheDirectory);
+  return {
+    train: { index: train.index, rows: train.rows.subarray(0, options.max_train_samples ?? undefined) },
+    test: { index: test.index, rows: test.rows.subarray(0, options.max_test_samples ?? undefined) },
+  };
+}
+
+/** Lines for a person: what was recognised, and what was counted. */
+export function describeDataset({ train, test }: Dataset): string[] {
+  const indexes = train.index === test.index ? [train.index] : [train.index, test.index];
+  return [
+    ...indexes.map(describeIndex),
+    `${train.rows.length} training examples, ${test.rows.length} held out`,
+  ];
+}
+
+async function indexTraining(
+  path: string,
+  options: IndexOptions,
+  cacheDirectory: string,
+): Promise<ExampleIndex> {
+  const index = await indexExamples(await seekableFile(path, cacheDirectory), options);
+  if (!index.shape.startsWith('prompt only')) return index;
+  throw new DataError(`${path} has ${index.shape}: there are no completions to train on`, {
+    fix: 'name the column of the answers, such as columns: {completion: answer}',
+  });
+}
+
+function heldOut(index: ExampleIndex, { test_size, data_seed, seed }: DatasetOptions): Dataset {
+  const { train, test } = splitRows(index.promptKeys, test_size, data_seed ?? seed);
+  if (train.length === 0) {
+    throw new DataError(
+      `${index.source}: test_size ${test_size} leaves no training example of ${index.count}`,
+      {
+        fix: 'lower test_size, or give dataset_test_name',
+      },
+    );
+  }
+  return { train: { index, rows: train }, test: { index, rows: test } };
+}
+
+async function fromTestFile(
+  index: ExampleIndex,
+  path: string,
+  options: DatasetOptions,
+  cacheDirectory: string,
+): Promise<Dataset> {
+  const test = await indexTraining(path, options, cacheDirectory);
+  if (test.shape !== index.shape) {
+    throw new DataError(`mixed shapes: ${index.source} has ${index.shape}, ${path} has ${test.shape}`);
+  }
+  return { train: { index, rows: allRows(index) }, test: { index: test, rows: allRows(test) } };
+}
+
+function allRows({ count }: ExampleIndex): Uint32Array {
+  return Uint32Array.from({ length: count }, (_, row) => row);
+}
+
+function describeIndex({ source, shape, count, counts, digest }: ExampleIndex): string {
+  const parts = [
+    `${count} examples`,
+    ...(counts.emptyCompletions > 0 ? [`${counts.emptyCompletions} dropped (empty completion)`] : []),
+    ...(counts.duplicates > 0 ? [`${counts.duplicates} repeated`] : []),
+    ...(counts.blankLines > 0 ? [`${counts.blankLines} blank lines`] : []),
+  ];
+  return `${source}: ${shape}; ${parts.join(', ')}; digest ${digest.slice(0, 12)}`;
+}

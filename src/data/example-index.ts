@@ -1,0 +1,148 @@
+/** Where each example of a file stands, in 20 bytes an example; the text stays on disk. */
+import { createHash } from 'node:crypto';
+import { DataError, type LineProblem, lineErrors } from './data-error.ts';
+import { duplicateFinder } from './duplicate-finder.ts';
+import { type Example, exampleDigest, promptKey } from './example.ts';
+import type { IdWords } from './keyed-random.ts';
+import { readLines } from './lines.ts';
+import { type PlacedRecord, placeRecord } from './records.ts';
+import type { SeekableFile } from './seekable.ts';
+import { type Shape, type ShapeOptions, shapeExample } from './shape.ts';
+import { ColumnError } from './template.ts';
+
+/** A row is the number of an example among those kept, from 0. */
+export type ExampleIndex = {
+  readonly source: string;
+  readonly file: string;
+  readonly shape: Shape;
+  readonly count: number;
+  /** Byte at which the line of each row starts, and where the last one ends [count + 1]; dropped lines may lie between. */
+  readonly offsets: Float64Array;
+  /** The first 64 bits of the id of row i: words 2i and 2i + 1. */
+  readonly ids: Uint32Array;
+  readonly promptKeys: Uint32Array;
+  /** SHA-256 over all ids in order: two files with this in common hold the same examples. */
+  readonly digest: string;
+  readonly counts: ExampleCounts;
+};
+
+export type ExampleCounts = {
+  readonly lines: number;
+  readonly blankLines: number;
+  /** Completion without a visible character. */
+  readonly emptyCompletions: number;
+  readonly duplicates: number;
+};
+
+export type IndexOptions = ShapeOptions & { readonly duplicates: 'keep' | 'drop' };
+
+/** Read a file once. Throws `DataError` with every broken line, for mixed shapes and for a file without examples. */
+export async function indexExamples(file: SeekableFile, options: IndexOptions): Promise<ExampleIndex> {
+  const draft = newDraft(file.lines);
+  for await (const lines of readLines(file.file)) {
+    for (const line of lines) addRecord(draft, placeRecord(line), options);
+  }
+  if (draft.problems.length > 0) throw lineErrors(file.source, draft.problems);
+  if (draft.shape === null) throw new DataError(`${file.source} is empty: it has no examples`);
+  if (draft.count === 0) throw new DataError(`${file.source}: every completion is empty`);
+  const { count, tally } = draft;
+  return {
+    source: file.source,
+    file: file.file,
+    shape: draft.shape,
+    count,
+    offsets: draft.offsets.subarray(0, count + 1),
+    ids: draft.ids.subarray(0, 2 * count),
+    promptKeys: draft.promptKeys.subarray(0, count),
+    digest: draft.hash.digest('hex'),
+    counts: { lines: file.lines, ...tally, blankLines: file.lines - draft.records },
+  };
+}
+
+/** The first 64 bits of an example's id: what its draws and seeds hang on. */
+export function idWords({ ids }: Pick<ExampleIndex, 'ids'>, row: number): IdWords {
+  return [ids[2 * row] as number, ids[2 * row + 1] as number];
+}
+
+/** The same as hexadecimal text. */
+export function idText(index: Pick<ExampleIndex, 'ids'>, row: number): string {
+  const words = idWords(index, row).map(word => word.toString(16).padStart(8, '0'));
+  return words.join('');
+}
+
+/** What is known while a file is read; arrays are made at full size once, because growing them would need twice the memory. */
+function newDraft(capacity: number) {
+  const ids = new Uint32Array(2 * capacity);
+  return {
+    count: 0,
+    records: 0,
+    offsets: new Float64Array(capacity + 1),
+    ids,
+    promptKeys: new Uint32Array(capacity),
+    cameBefore: duplicateFinder(ids, capacity),
+    hash: createHash('sha256'),
+    shape: null as Shape | null,
+    shapeLine: 0,
+    problems: [] as LineProblem[],
+    tally: { emptyCompletions: 0, duplicates: 0 },
+  };
+}
+type Draft = ReturnType<typeof newDraft>;
+
+function addRecord(draft: Draft, placed: PlacedRecord | null, options: IndexOptions): void {
+  if (placed === null) return;
+  const { line } = placed;
+  draft.records++;
+  const shaped = 'problem' in placed ? placed.problem.message : tryShape(placed.record, options);
+  if (typeof shaped === 'string') {
+    draft.problems.push({ line: line.number, message: shaped });
+    return;
+  }
+  if (draft.shape === null) [draft.shape, draft.shapeLine] = [shaped.shape, line.number];
+  if (shaped.shape !== draft.shape) {
+    const message = `mixed shapes: ${shaped.shape}, but line ${draft.shapeLine} is ${draft.shape}`;
+    draft.problems.push({ line: line.number, message });
+    return;
+  }
+  addExample(draft, shaped.example, line, options);
+}
+
+function tryShape(record: Parameters<typeof shapeExample>[0], options: IndexOptions) {
+  try {
+    return shapeExample(record, options);
+  } catch (error) {
+    if (error instanceof ColumnError) return error.message;
+    throw error;
+  }
+}
+
+function addExample(
+  draft: Draft,
+  example: Example,
+  line: PlacedRecord['line'],
+  { duplicates }: IndexOptions,
+): void {
+  if (isBlank(example)) {
+    draft.tally.emptyCompletions++;
+    return;
+  }
+  const row = draft.count;
+  const digest = exampleDigest(example);
+  draft.offsets[row] = line.offset;
+  draft.ids[2 * row] = digest.readUInt32BE(0);
+  draft.ids[2 * row + 1] = digest.readUInt32BE(4);
+  draft.promptKeys[row] = promptKey(example);
+  const isRepeated = draft.cameBefore(row);
+  if (isRepeated) draft.tally.duplicates++;
+  if (isRepeated && duplicates === 'drop') return;
+  draft.hash.update(digest);
+  draft.count++;
+  draft.offsets[draft.count] = line.offset + line.bytes.length;
+}
+
+function isBlank({ completion }: Example): boolean {
+  if (completion === null) return false;
+  return typeof completion === 'string'
+    ? completion.trim() === ''
+    : completion.every(({ content }) => content.trim() === '');
+}

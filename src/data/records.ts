@@ -1,0 +1,40 @@
+/** Lines of a data file as records, the broken ones reported. */
+import type { LineProblem } from './data-error.ts';
+import { type Line, readLines } from './lines.ts';
+import type { SeekableFile } from './seekable.ts';
+import type { DataRecord } from './template.ts';
+
+/** A record with its place, or what is wrong with its line. Blank lines are left out. */
+export type PlacedRecord = { readonly line: Line } & (
+  | { readonly record: DataRecord }
+  | { readonly problem: LineProblem }
+);
+
+/** Every record of a file, in order. */
+export async function* readRecords({ file }: SeekableFile): AsyncGenerator<PlacedRecord> {
+  for await (const lines of readLines(file)) yield* lines.map(placeRecord).filter(placed => placed !== null);
+}
+
+/** The record of a line, or what is wrong with it; null for a blank line. */
+export function placeRecord(line: Line): PlacedRecord | null {
+  const parsed = parseRecord(line.bytes);
+  if (parsed === null) return null;
+  return typeof parsed === 'string'
+    ? { line, problem: { line: line.number, message: parsed } }
+    : { line, record: parsed };
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/** The record of one line, null for a blank line, or what is wrong with it. */
+export function parseRecord(bytes: Uint8Array): DataRecord | string | null {
+  try {
+    const text = utf8.decode(bytes);
+    if (text.trim() === '') return null;
+    const value: unknown = JSON.parse(text);
+    const isRecord = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isRecord ? (value as DataRecord) : 'not a JSON object';
+  } catch (error) {
+    return error instanceof SyntaxError ? `broken JSON: ${error.message}` : 'not UTF-8';
+  }
+}

@@ -1,0 +1,77 @@
+/** Any data file as plain JSON lines that can be read from any place. */
+import { createHash } from 'node:crypto';
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { DataError } from './data-error.ts';
+import { formatOf, jsonLinesOf } from './decompress.ts';
+import { countLines } from './lines.ts';
+
+/** `file` is the data file itself, or its unpacked copy in the cache. */
+export type SeekableFile = { readonly source: string; readonly file: string; readonly lines: number };
+
+/** Unpack a compressed or Parquet file into `cacheDirectory`, once; plain JSON lines stay where they are. Throws `DataError`. */
+export async function seekableFile(path: string, cacheDirectory: string): Promise<SeekableFile> {
+  const format = formatOf(path);
+  if (format === null) {
+    throw new DataError(`${path}: unknown kind of data file`, {
+      fix: 'use .jsonl, .jsonl.gz, .jsonl.zst or .parquet',
+    });
+  }
+  const found = await stat(path).catch((cause: Error) => {
+    throw new DataError(`cannot read the data file ${path}: ${cause.message}`, { cause });
+  });
+  if (!found.isFile()) throw new DataError(`${path} is not a file`);
+  if (format === 'jsonl') return { source: path, file: path, lines: await countLines(path) };
+  const version = createHash('sha256')
+    .update(`${resolve(path)}\n${found.size}\n${found.mtimeMs}`)
+    .digest('hex')
+    .slice(0, 16);
+  const file = join(cacheDirectory, `${basename(path)}-${version}.jsonl`);
+  const isThere = await stat(file).then(
+    () => true,
+    () => false,
+  );
+  if (!isThere) {
+    await mkdir(cacheDirectory, { recursive: true });
+    await writeAtomically(file, jsonLinesOf(path, format)).catch((cause: Error) => {
+      throw new DataError(`cannot unpack ${path}: ${cause.message}`, {
+        cause,
+        fix: 'the file may be cut off or broken',
+      });
+    });
+  }
+  return { source: path, file, lines: await countLines(file) };
+}
+
+/** Write under a temporary name, sync, rename: the file is there as a whole or not at all. */
+async function writeAtomically(path: string, pieces: AsyncIterable<Uint8Array | string>): Promise<void> {
+  const temporary = `${path}.${process.pid}.part`;
+  const handle = await open(temporary, 'w');
+  try {
+    for await (const piece of gathered(pieces)) await handle.writeFile(piece);
+    await handle.sync();
+    await handle.close();
+    await rename(temporary, path);
+  } catch (error) {
+    await handle.close().catch(() => undefined);
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+const writeBytes = 1 << 20;
+
+/** Small pieces joined to about a megabyte: one write for thousands of lines. */
+async function* gathered(pieces: AsyncIterable<Uint8Array | string>): AsyncGenerator<Buffer> {
+  let waiting: Buffer[] = [];
+  let bytes = 0;
+  for await (const piece of pieces) {
+    const buffer = Buffer.from(piece as string);
+    waiting.push(buffer);
+    bytes += buffer.length;
+    if (bytes < writeBytes) continue;
+    yield Buffer.concat(waiting);
+    [waiting, bytes] = [[], 0];
+  }
+  yield Buffer.concat(waiting);
+}

@@ -1,0 +1,96 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { encodeToFile } from '../../src/data/encode-file.ts';
+import { indexExamples } from '../../src/data/example-index.ts';
+import { seekableFile } from '../../src/data/seekable.ts';
+import { TokenFile, TokenFileWriter, tokensKey } from '../../src/data/token-file.ts';
+import { temporaryDirectory, temporaryFile } from '../support/temporary-directory.ts';
+
+const row = (ids: number[], promptLength: number) => ({ ids: Int32Array.from(ids), promptLength });
+
+describe('token file', () => {
+  it('gives back every row, in any order, and parts of it', async () => {
+    const path = join(temporaryDirectory(), 'tokens.bin');
+    const writer = await TokenFileWriter.create(path, 3);
+    await writer.append([row([1, 2, 70_000], 2)]);
+    await writer.append([row([], 0), row([5, 6], 1)]);
+    await writer.finish();
+    const file = await TokenFile.open(path);
+    expect(await file.read(2)).toEqual(row([5, 6], 1));
+    expect(await file.read(0)).toEqual(row([1, 2, 70_000], 2));
+    expect(await file.read(1)).toEqual(row([], 0));
+    expect(await file.read(0, 1)).toEqual(row([1], 1));
+    expect([file.count, [...file.lengths], [...file.promptLengths]]).toEqual([3, [3, 0, 2], [2, 0, 1]]);
+    await file.close();
+  });
+
+  it('has the layout that its first lines describe', async () => {
+    const path = join(temporaryDirectory(), 'tokens.bin');
+    const writer = await TokenFileWriter.create(path, 1);
+    await writer.append([row([258], 1)]);
+    await writer.finish();
+    expect(readFileSync(path).toString('hex')).toBe(
+      '746d7331' + '01000000' + '01000000' + '000000000000f03f' + '01000000' + '01000000' + '02010000',
+    );
+  });
+
+  it('is not there before it is whole, and leaves nothing when given up', async () => {
+    const directory = temporaryDirectory();
+    const writer = await TokenFileWriter.create(join(directory, 'tokens.bin'), 2);
+    await writer.append([row([1], 0)]);
+    expect(readdirSync(directory)).not.toContain('tokens.bin');
+    await expect(writer.finish()).rejects.toThrow('1 of 2 rows were written');
+    await writer.abort();
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it.each([0, 10, 30])('refuses a file cut to %i bytes', async bytes => {
+    const path = join(temporaryDirectory(), 'tokens.bin');
+    const writer = await TokenFileWriter.create(path, 1);
+    await writer.append([row([1, 2], 1)]);
+    await writer.finish();
+    writeFileSync(path, readFileSync(path).subarray(0, bytes));
+    await expect(TokenFile.open(path)).rejects.toThrow('is not a whole token file');
+  });
+});
+
+describe('tokensKey', () => {
+  const parts = { dataDigest: 'd', tokenizer: 't', chatTemplate: null, templateOptions: { a: true, b: 'x' } };
+
+  it('depends on everything that ids depend on, and not on the order of options', () => {
+    const reordered = { ...parts, templateOptions: { b: 'x', a: true } };
+    expect(tokensKey(reordered)).toBe(tokensKey(parts));
+    const others = [{ dataDigest: 'e' }, { tokenizer: 'u' }, { chatTemplate: 'c' }, { templateOptions: {} }];
+    expect(new Set([parts, ...others.map(other => ({ ...parts, ...other }))].map(tokensKey)).size).toBe(5);
+  });
+});
+
+describe('encodeToFile', () => {
+  it('encodes all examples in order, some at a time', async () => {
+    const count = 600;
+    const text = Array.from({ length: count }, (_, i) => `{"prompt": "${i}", "completion": "x"}`).join('\n');
+    const options = {
+      columns: { prompt: null, completion: null, messages: null },
+      as_chat: false,
+      system_prompt: null,
+      duplicates: 'keep',
+    } as const;
+    const index = await indexExamples(await seekableFile(temporaryFile('a.jsonl', text), 'unused'), options);
+    const path = join(temporaryDirectory(), 'tokens.bin');
+    const sizes: number[] = [];
+    await encodeToFile(
+      index,
+      options,
+      async examples => {
+        sizes.push(examples.length);
+        return examples.map(({ prompt }) => row([Number(prompt), 0], 1));
+      },
+      path,
+    );
+    expect(sizes).toEqual([256, 256, 88]);
+    const file = await TokenFile.open(path);
+    expect((await file.read(599)).ids[0]).toBe(599);
+    await file.close();
+  });
+});
