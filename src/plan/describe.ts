@@ -1,0 +1,63 @@
+/** A plan as lines for a person: what happens, and what it takes. */
+import type { AnswerPlan, Plan } from './plan.ts';
+import type { TrainingPlan } from './training-plan.ts';
+import { formatBytes, formatCount, formatDuration } from './units.ts';
+
+/** Lines of `tms plan`, without colours. */
+export function describePlan(plan: Plan): string[] {
+  return [
+    `data      ${formatCount(plan.data.trainExamples)} training examples (${formatCount(plan.data.trainTokens)} tokens), ${formatCount(plan.data.testExamples)} held out`,
+    `sft       ${describeTraining(plan.sft)}`,
+    ...(plan.answers === null
+      ? []
+      : [
+          `harvest   checkpoints at steps ${plan.checkpointSteps.join(', ')}`,
+          ...describeAnswers(plan.answers),
+        ]),
+    ...(plan.control === null
+      ? []
+      : [`control   ${describeTraining(plan.control)}, on the base's own answers`]),
+    ...(plan.student === null ? [] : [`student   ${describeTraining(plan.student)}`]),
+    `evaluate  at steps ${plan.sft.evaluationSteps.join(', ')} of each training`,
+    ...describeCost(plan),
+  ];
+}
+
+function describeTraining({ steps, stepsPerEpoch, order, schedule }: TrainingPlan): string {
+  const epochs = Number((steps / stepsPerEpoch).toFixed(2));
+  const warmup = schedule.warmupSteps === 0 ? '' : ` after ${schedule.warmupSteps} warm-up steps`;
+  return `${formatCount(steps)} steps of ${order.batchSize} (${epochs} epochs), learning rate ${schedule.peak} ${schedule.type}${warmup}`;
+}
+
+function describeAnswers({
+  lazy,
+  count,
+  fullCount,
+  perCheckpoint,
+  referenceVisits,
+  draws,
+  maxNewTokens,
+}: AnswerPlan): string[] {
+  const share = ((100 * referenceVisits) / draws.visits).toFixed(1);
+  const cost = lazy
+    ? `the ${formatCount(count)} answers that are read, of ${formatCount(fullCount)}`
+    : `all ${formatCount(count)} answers`;
+  return [
+    `          generate ${cost}; at most ${formatCount(maxNewTokens)} tokens each; per checkpoint ${perCheckpoint.map(formatCount).join(', ')}`,
+    `mixture   α = ${draws.alpha}: ${formatCount(referenceVisits)} of ${formatCount(draws.visits)} visits (${share} %) train on the reference`,
+  ];
+}
+
+function describeCost({ tokens, disk, seconds }: Plan): string[] {
+  const trained = tokens.sftTokens + tokens.studentTokensExpected + tokens.controlTokensExpected;
+  const generated = `${formatCount(tokens.generatedTokensExpected)} generated if answers are as long as references (at most ${formatCount(tokens.generatedTokensAtMost)})`;
+  const stored =
+    disk === null
+      ? 'known when the model is'
+      : `at most ${formatBytes(disk.bytesAtMost)}: weights ${formatBytes(disk.weightBytes)}, training states ${formatBytes(disk.stateBytes)}, answers ${formatBytes(disk.answerBytesAtMost)}`;
+  return [
+    `tokens    ${formatCount(trained)} trained, ${generated}`,
+    `disk      ${stored}`,
+    `time      ${seconds === null ? 'known when throughput was measured' : `about ${formatDuration(seconds)} without evaluation`}`,
+  ];
+}
