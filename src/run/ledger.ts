@@ -1,0 +1,83 @@
+/**
+ * The ledger of a run: one line for every finished unit, written after everything the unit made is on disk. What is in it is done;
+ * what is not is done again.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { appendDurably, writeFileAtomic } from '../files/atomic.ts';
+import { sha256OfText } from '../files/digest.ts';
+import { modelName } from './records.ts';
+
+const position = { stage: modelName, step: z.int().min(0) };
+
+export const ledgerEntry = z.discriminatedUnion('unit', [
+  /** Training reached `step`; `state` (below the run directory) continues from it, null at the end of a stage. */
+  z.strictObject({
+    unit: z.literal('train'),
+    ...position,
+    state: z.string().nullable(),
+    metricsBytes: z.int(),
+    weightsDigest: z.string(),
+  }),
+  /** The weights of a checkpoint were kept in the store. */
+  z.strictObject({ unit: z.literal('checkpoint'), ...position, weightsDigest: z.string() }),
+  z.strictObject({ unit: z.literal('answers'), ...position, file: z.string(), sha256: z.string() }),
+  z.strictObject({
+    unit: z.literal('evaluate'),
+    ...position,
+    file: z.string(),
+    sha256: z.string(),
+    metricsBytes: z.int(),
+  }),
+  z.strictObject({ unit: z.literal('mix'), ...position, file: z.string(), sha256: z.string() }),
+]);
+export type LedgerEntry = z.infer<typeof ledgerEntry>;
+type Unit = LedgerEntry['unit'];
+type EntryOf<U extends Unit> = Extract<LedgerEntry, { unit: U }>;
+
+export type Ledger = {
+  readonly entries: readonly LedgerEntry[];
+  /** The entry of a finished unit. */
+  find<U extends Unit>(unit: U, stage: string, step: number): EntryOf<U> | undefined;
+  append(entry: LedgerEntry): void;
+};
+
+/** Read a ledger; a tail that a crash left half-written, or that does not match its checksum, is cut off. */
+export function openLedger(path: string): { ledger: Ledger; dropped: number } {
+  const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [];
+  const entries: LedgerEntry[] = [];
+  for (const line of lines) {
+    const entry = parseLine(line);
+    if (entry === null) break;
+    entries.push(entry);
+  }
+  const dropped = lines.filter(line => line !== '').length - entries.length;
+  if (dropped > 0) writeFileAtomic(path, entries.map(lineOf).join(''));
+  return { ledger: ledgerOver(path, entries), dropped };
+}
+
+function ledgerOver(path: string, entries: LedgerEntry[]): Ledger {
+  return {
+    entries,
+    find: <U extends Unit>(unit: U, stage: string, step: number) =>
+      entries.findLast(entry => entry.unit === unit && entry.stage === stage && entry.step === step) as
+        | EntryOf<U>
+        | undefined,
+    append(entry) {
+      appendDurably(path, lineOf(entry));
+      entries.push(entry);
+    },
+  };
+}
+
+function lineOf(entry: LedgerEntry): string {
+  const text = JSON.stringify(entry);
+  return `${sha256OfText(text).slice(0, 8)} ${text}\n`;
+}
+
+function parseLine(line: string): LedgerEntry | null {
+  const text = line.slice(9);
+  if (line.length < 10 || sha256OfText(text).slice(0, 8) !== line.slice(0, 8)) return null;
+  const parsed = ledgerEntry.safeParse(JSON.parse(text));
+  return parsed.success ? parsed.data : null;
+}

@@ -1,0 +1,154 @@
+/**
+ * What the files of a run directory hold: the interface between stages, `resume` and `report`.
+ *
+ *     run.json               the run itself                       RunRecord
+ *     config.input.yaml      as given; config.resolved.yaml: every key
+ *     plan.json              everything random or scheduled, decided before the run
+ *     environment.json       what it ran on                       EnvironmentRecord
+ *     ledger.jsonl           one line a finished unit, written last
+ *     metrics.jsonl          one line a step or evaluation, no wall time    MetricsLine
+ *     timing.jsonl           wall times                           TimingLine
+ *     answers/step-000123.jsonl      the answers of that checkpoint         AnswerRecord
+ *     examples.jsonl         prompt and gold completion as text, of the first examples with answers: for the report    ExampleRecord
+ *     curriculum.jsonl       what each visit of the student trains on       VisitRecord
+ *     evaluation/<model>-step-000123.json                         EvaluationRecord
+ *     models/<name>/         plain Hugging Face directories; states/: what training continues from
+ *     report.html report.md worker.log
+ *
+ * Steps are optimiser steps, 0 being the base model. Names of models: `base`, `sft`, `student`, `control` (trained on the base's own samples).
+ */
+import { z } from 'zod';
+
+const count = z.int().min(0);
+export const modelName = z.enum(['base', 'sft', 'student', 'control']);
+export type ModelName = z.infer<typeof modelName>;
+
+export const runRecord = z.strictObject({
+  format: z.literal(1),
+  id: z.string(),
+  method: z.enum(['sft', 'tms']),
+  tmsVersion: z.string(),
+  status: z.enum(['running', 'finished', 'interrupted', 'failed']),
+  startedAt: z.string(),
+  finishedAt: z.string().nullable(),
+  /** The run that this one continues from another directory. */
+  parent: z.string().nullable(),
+  /** Digest of the resolved configuration without `output_dir`, and of the base model's weights and the data. */
+  configDigest: z.string(),
+  baseDigest: z.string(),
+  dataDigest: z.string(),
+  error: z.string().nullable(),
+});
+export type RunRecord = z.infer<typeof runRecord>;
+
+export const environmentRecord = z.strictObject({
+  versions: z.record(z.string(), z.string()),
+  device: z.string(),
+  threads: count,
+  platform: z.string(),
+  node: z.string(),
+  determinism: z.record(z.string(), z.string()),
+  /** Of the working directory: commit and whether it had uncommitted changes; null outside a repository. */
+  git: z.strictObject({ commit: z.string(), isDirty: z.boolean() }).nullable(),
+  notes: z.array(z.string()),
+});
+export type EnvironmentRecord = z.infer<typeof environmentRecord>;
+
+/** `stage` and `step` with flat numbers, such as `loss`, `learning_rate`, `grad_norm`, `num_tokens`, `eval/target/accuracy`. */
+export const metricsLine = z.object({ stage: modelName, step: count }).catchall(z.number());
+export type MetricsLine = z.infer<typeof metricsLine>;
+
+export const timingLine = z.strictObject({
+  unit: z.string(),
+  kind: z.enum(['load', 'encode', 'train', 'answer', 'evaluate', 'save']),
+  /** Answers of the SFT run's checkpoints count to `sft`, those of the base for the control to `control`. */
+  stage: modelName,
+  seconds: z.number(),
+  /** Trained, sampled or scored tokens. */
+  tokens: count,
+});
+export type TimingLine = z.infer<typeof timingLine>;
+
+export const answerRecord = z.strictObject({
+  /** Content hash of the example, and its index in the training set. */
+  id: z.string(),
+  example: count,
+  checkpointStep: count,
+  sample: count,
+  /** How often it was drawn again because it was unusable. */
+  attempt: count,
+  seed: count,
+  ids: z.array(count),
+  finishReason: z.enum(['stop', 'length']),
+  /** For people; training reads `ids`. */
+  text: z.string(),
+});
+export type AnswerRecord = z.infer<typeof answerRecord>;
+
+/** For people; enough examples to browse, not all of them. */
+export const exampleRecord = z.strictObject({
+  example: count,
+  id: z.string(),
+  prompt: z.string(),
+  gold: z.string(),
+});
+export type ExampleRecord = z.infer<typeof exampleRecord>;
+
+export const visitRecord = z.strictObject({
+  epoch: count,
+  example: count,
+  /** Why: the coin said gold; an answer was drawn; the drawn answer was unusable and gold took its place. */
+  source: z.enum(['gold', 'answer', 'gold-for-unfinished', 'gold-for-empty']),
+  checkpointStep: count.nullable(),
+  sample: count.nullable(),
+});
+export type VisitRecord = z.infer<typeof visitRecord>;
+
+export const itemRecord = z.strictObject({
+  id: z.string(),
+  isCorrect: z.boolean(),
+  /** Greedy answer, or the chosen option; null where items are scored by log-likelihood only. */
+  answer: z.string().nullable(),
+});
+
+export const setRecord = z.strictObject({
+  name: z.string(),
+  role: z.enum(['target', 'retention']),
+  scorer: z.string(),
+  scorerVersion: count,
+  /** Share of right answers, greedy or by log-likelihood. */
+  accuracy: z.number(),
+  /** The same at temperature 1; null where it was not measured. */
+  sampledAccuracy: z.number().nullable(),
+  /** Answers cut at the length limit. */
+  unfinished: count,
+  items: z.array(itemRecord),
+});
+export type SetRecord = z.infer<typeof setRecord>;
+
+/** Policy-label divergence: negative log-likelihood of the gold completions, tokens of the completion with EOS. */
+const divergence = z.strictObject({
+  nllPerToken: z.number(),
+  nllPerSequence: z.number(),
+  bitsPerByte: z.number(),
+  examples: count,
+  tokens: count,
+});
+
+/** KL(base‖model), estimated on stored samples of the base: mean of log π_base − log π. */
+const klFromBase = z.strictObject({
+  direction: z.literal('KL(base‖model)'),
+  perToken: z.number(),
+  perSequence: z.number(),
+  samples: count,
+});
+
+export const evaluationRecord = z.strictObject({
+  model: modelName,
+  step: count,
+  weightsDigest: z.string(),
+  sets: z.array(setRecord),
+  pld: z.strictObject({ heldOut: divergence.nullable(), train: divergence.nullable() }),
+  kl: z.strictObject({ target: klFromBase.nullable(), retention: klFromBase.nullable() }),
+});
+export type EvaluationRecord = z.infer<typeof evaluationRecord>;

@@ -1,0 +1,70 @@
+/** What an item of the store stands for, in words; its name is only a digest. */
+import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { readFinishedStage, type Store, type StoreItem } from './store.ts';
+
+/** One line for a person, such as `456 steps, learning rate 0.0001, 24 epochs, 10 checkpoints, base 1a2b3c4d`. */
+export async function describeItem(store: Store, { kind, name }: StoreItem): Promise<string> {
+  if (kind === 'sft') return describeStage(store, name);
+  const path = join(store.root, kind, name);
+  return kind === 'answers' ? counted(await lineCount(path), 'answer') : describeEvaluation(path);
+}
+
+/** What is read of a recipe; a key that another version wrote differently is left out. */
+const recipe = z.object({
+  base: z.string().optional().catch(undefined),
+  schedule: z
+    .object({
+      learning_rate: z.number().optional().catch(undefined),
+      num_train_epochs: z.number().optional().catch(undefined),
+    })
+    .catch({}),
+  adapter: z.object({ r: z.int() }).nullish().catch(null),
+});
+
+function describeStage(store: Store, key: string): string {
+  const folder = join(store.root, 'sft', key);
+  if (!statSync(folder).isDirectory()) return 'nothing of tms';
+  const checkpoints = readdirSync(folder).filter(name => /^step-\d+$/.test(name));
+  const kept = counted(checkpoints.length, 'checkpoint');
+  const stage = readFinishedStage(store, key);
+  if (stage === null) return `not finished, ${kept}`;
+  const { base, schedule, adapter } = recipe.safeParse(stage.recipe).data ?? { schedule: {} };
+  const { learning_rate, num_train_epochs } = schedule;
+  return [
+    counted(stage.steps, 'step'),
+    ...(learning_rate === undefined ? [] : [`learning rate ${learning_rate}`]),
+    ...(num_train_epochs === undefined ? [] : [counted(num_train_epochs, 'epoch')]),
+    ...(adapter ? [`LoRA r ${adapter.r}`] : []),
+    kept,
+    ...(base === undefined ? [] : [`base ${base.slice(0, 8)}`]),
+  ].join(', ');
+}
+
+const evaluation = z.object({ model: z.string(), step: z.int() });
+
+function describeEvaluation(path: string): string {
+  const found = evaluation.safeParse(parseJson(path)).data;
+  return found === undefined ? 'unreadable' : `${found.model} at step ${found.step}`;
+}
+
+function parseJson(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    return null; // damaged: runs measure it again
+  }
+}
+
+async function lineCount(path: string): Promise<number> {
+  if (!existsSync(path)) return 0;
+  let lines = 0;
+  for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>)
+    for (let at = chunk.indexOf(0x0a); at >= 0; at = chunk.indexOf(0x0a, at + 1)) lines++;
+  return lines;
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
