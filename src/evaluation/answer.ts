@@ -1,0 +1,63 @@
+/** Sampled answers, each a function of its prompt, its seed and the weights. */
+import { type IdWords, keyedNumbers } from '../data/keyed-random.ts';
+import { fnv1a } from '../data/random.ts';
+import type { Answer, Worker } from '../worker/worker.ts';
+import { chunksOf } from './chunks.ts';
+import type { Tally } from './progress.ts';
+
+/** Prompts of one call: a batch is well filled, and an interrupt loses little. */
+const promptsAtOnce = 256;
+
+/** Temperatures differ in the seed when they differ by this much. */
+const temperatureStep = 1e-3;
+
+export type Asked = { readonly prompt: Int32Array; readonly seed: number; readonly maxNewTokens: number };
+export type Sampling = { readonly temperature: number; readonly maxRows: number | null };
+
+/**
+ * The 32-bit seed of an answer. It does not depend on the step or the model: the same question is answered with the same random
+ * numbers at every measurement, so that differences come from the weights.
+ */
+export function answerSeeds(
+  seed: number,
+  purpose: 'evaluation answer' | 'base sample',
+): (setName: string, id: string, temperature: number) => number {
+  const numbers = keyedNumbers(seed, purpose);
+  return (setName, id, temperature) =>
+    numbers(wordsOf(id), fnv1a(setName), Math.round(temperature / temperatureStep))[0];
+}
+
+/** One answer to each, in order. Questions with the same length limit share calls, whatever set they are of. */
+export async function answerAll(
+  worker: Worker,
+  asked: readonly Asked[],
+  { temperature, maxRows, tally }: Sampling & { readonly tally: Tally },
+): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  for (const maxNewTokens of new Set(asked.map(one => one.maxNewTokens))) {
+    const places = [...asked.keys()].filter(place => asked[place]?.maxNewTokens === maxNewTokens);
+    for (const part of chunksOf(places, promptsAtOnce)) {
+      const questions = part.map(place => asked[place] as Asked);
+      const found = await worker.generate(
+        questions.map(({ prompt }) => prompt),
+        {
+          ...tally.next(),
+          ...(maxRows !== null && { maxRows }),
+          seeds: questions.map(({ seed }) => seed),
+          maxNewTokens,
+          temperature,
+        },
+      );
+      found.forEach((answer, i) => {
+        answers[part[i] as number] = answer;
+      });
+      tally.add(part.length, { generated: found.reduce((sum, { ids }) => sum + ids.length, 0) });
+    }
+  }
+  return answers;
+}
+
+/** The first 64 bits of a hexadecimal id. */
+function wordsOf(id: string): IdWords {
+  return [Number.parseInt(id.slice(0, 8), 16), Number.parseInt(id.slice(8, 16), 16)];
+}

@@ -1,0 +1,128 @@
+/** Everything that one run measures: made once, used at every point. */
+import type { RunConfig } from '../config/schema.ts';
+import { UsageError } from '../errors.ts';
+import { sha256OfRecord } from '../files/digest.ts';
+import type { ModelInfo } from '../worker/protocol.ts';
+import type { Worker } from '../worker/worker.ts';
+import type { DivergenceExample } from './divergence.ts';
+import type { KlPrompt } from './kl.ts';
+import { klPrompts } from './kl-prompts.ts';
+import { multipleChoiceVersion } from './scorer.ts';
+import { type PreparedSet, prepareSet, type SetRole } from './sets.ts';
+
+export type EvaluationContext = {
+  readonly seed: number;
+  /** Rows that are sampled at once; null: the worker's choice. */
+  readonly maxRows: number | null;
+  readonly sets: readonly PreparedSet[];
+  /** Examples for PLD; empty where it is not measured. */
+  readonly pld: {
+    readonly heldOut: readonly DivergenceExample[];
+    readonly train: readonly DivergenceExample[];
+  };
+  /** Prompts that the base answers for KL; empty where it is not measured. */
+  readonly kl: readonly KlPrompt[];
+  /** What a person should know about the questions, a sentence each. */
+  readonly notes: readonly string[];
+};
+
+export type EvaluationSettings = Pick<
+  RunConfig,
+  'seed' | 'sampler' | 'eval' | 'retention' | 'pld' | 'kl' | 'system_prompt' | 'chat_template_kwargs'
+>;
+
+/** What there is besides the configuration. */
+export type EvaluationData = {
+  readonly model: ModelInfo;
+  /** Examples of each split, ids ascending: the first `pld.size` serve PLD, the first `kl.size` held-out ones KL on the target. */
+  readonly train: readonly DivergenceExample[];
+  readonly heldOut: readonly DivergenceExample[];
+  /** Whether training examples are chats: sets that do not say follow them. */
+  readonly isChat: boolean;
+  /** Text of the template used in place of the tokenizer's; null: the tokenizer's. */
+  readonly chatTemplate: string | null;
+  /** For unpacked copies of compressed files. */
+  readonly cacheDirectory: string;
+  readonly signal?: AbortSignal | undefined;
+};
+
+/** How many examples of each split `EvaluationData` should have. */
+export function examplesNeeded({ pld, kl }: EvaluationSettings): { train: number; heldOut: number } {
+  const of = (split: 'train' | 'test') => (pld.splits.includes(split) ? pld.size : 0);
+  return { train: of('train'), heldOut: Math.max(of('test'), kl.size) };
+}
+
+/** Read, check and encode all that is measured. Throws `DataError` and `UsageError`, before anything is trained. */
+export async function prepareEvaluation(
+  worker: Worker,
+  config: EvaluationSettings,
+  data: EvaluationData,
+): Promise<EvaluationContext> {
+  const { model, chatTemplate, isChat, cacheDirectory, signal } = data;
+  const encoding = { model, chatTemplate, templateOptions: config.chat_template_kwargs, signal };
+  const sets: PreparedSet[] = [];
+  const notes: string[] = [];
+  for (const { role, set, temperatures } of requestedSets(config)) {
+    const place = {
+      isChat: set.as_chat ?? isChat,
+      systemPrompt: set.system_prompt ?? config.system_prompt,
+      cacheDirectory,
+    };
+    const prepared = await prepareSet(worker, { ...place, set, role, temperatures }, encoding);
+    sets.push(prepared.set);
+    notes.push(...prepared.notes);
+  }
+  const { pld } = config;
+  const of = (split: 'train' | 'test', examples: readonly DivergenceExample[]) =>
+    pld.splits.includes(split) ? examples.slice(0, pld.size) : [];
+  return {
+    seed: config.seed,
+    maxRows: config.sampler.max_rows,
+    sets,
+    pld: { heldOut: of('test', data.heldOut), train: of('train', data.train) },
+    kl: klPrompts(sets, { ...data, seed: config.seed, size: config.kl.size }),
+    notes,
+  };
+}
+
+/** A digest of all that results depend on besides the weights and the engine: questions, ids, scorers, settings, seeds. */
+export function evaluationKey({ seed, sets, pld, kl }: EvaluationContext): string {
+  const measured = (examples: readonly DivergenceExample[]) =>
+    examples.map(({ ids, promptLength, completionBytes }) => [promptLength, completionBytes, ...ids]);
+  return sha256OfRecord({
+    seed,
+    sets: sets.map(keyOfSet),
+    pld: { heldOut: measured(pld.heldOut), train: measured(pld.train) },
+    kl: kl.map(({ prompt, ...rest }) => ({ ...rest, prompt: [...prompt] })),
+  });
+}
+
+function keyOfSet({ name, role, temperatures, maxNewTokens, ...set }: PreparedSet): unknown {
+  const records = set.questions.map(({ id, reference }) => ({ id, reference }));
+  const asked =
+    set.kind === 'answered'
+      ? { scorer: set.scorer.fingerprint, prompts: set.prompts.map(ids => [...ids]) }
+      : {
+          scorer: `multiple_choice ${multipleChoiceVersion}`,
+          options: set.options.map(options => options.map(({ ids, start, end }) => [start, end, ...ids])),
+          right: set.questions.map(({ right }) => right),
+        };
+  return { name, role, temperatures, maxNewTokens, records, ...asked };
+}
+
+function requestedSets(config: EvaluationSettings) {
+  const of = (block: 'eval' | 'retention', role: SetRole) => {
+    const temperatures = checkTemperatures(block, config[block].temperatures);
+    return config[block].sets.map(set => ({ set, role, temperatures }));
+  };
+  return [...of('eval', 'target'), ...of('retention', 'retention')];
+}
+
+/** A record has one accuracy, and beside it the one at temperature 1. */
+function checkTemperatures(block: string, given: readonly number[]): number[] {
+  const temperatures = [...new Set(given)].sort((a, b) => a - b);
+  if (temperatures.length === 1 || (temperatures.length === 2 && temperatures[1] === 1)) return temperatures;
+  throw new UsageError(`${block}.temperatures is [${given.join(', ')}]: that cannot be reported`, {
+    fix: 'give one temperature, such as [0], or a lower one and 1, such as [0, 1]',
+  });
+}

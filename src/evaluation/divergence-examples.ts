@@ -1,0 +1,53 @@
+/** The examples of a split that PLD and KL are measured on. */
+import type { Selection } from '../data/dataset.ts';
+import type { Content } from '../data/example.ts';
+import { idText } from '../data/example-index.ts';
+import { ExampleReader } from '../data/example-reader.ts';
+import type { ShapeOptions } from '../data/shape.ts';
+import type { TokenFile } from '../data/token-file.ts';
+import type { DivergenceExample } from './divergence.ts';
+
+export type DivergenceOptions = ShapeOptions & { readonly count: number; readonly max_length: number };
+
+/** The `count` examples with the smallest ids among those that fit `max_length` whole; fewer where there are no more. Ids ascend. */
+export async function readDivergenceExamples(
+  { index, rows }: Selection,
+  tokens: TokenFile,
+  options: DivergenceOptions,
+): Promise<DivergenceExample[]> {
+  const whole = rows.filter(row => isWhole(tokens, row, options.max_length));
+  const chosen = smallestIds(whole, row => index.ids[2 * row] as number, options.count)
+    .map(row => ({ row, id: idText(index, row) }))
+    .sort((a, b) => (a.id < b.id ? -1 : 1))
+    .slice(0, options.count);
+  const reader = await ExampleReader.open(index, options);
+  try {
+    const examples: DivergenceExample[] = [];
+    for (const { row, id } of chosen) {
+      const { completion } = await reader.read(row);
+      examples.push({ ...(await tokens.read(row)), id, completionBytes: bytesOf(completion) });
+    }
+    return examples;
+  } finally {
+    await reader.close();
+  }
+}
+
+function isWhole({ lengths, promptLengths }: TokenFile, row: number, maxLength: number): boolean {
+  const [length = 0, promptLength = 0] = [lengths[row], promptLengths[row]];
+  return promptLength > 0 && promptLength < length && length <= maxLength;
+}
+
+/** Rows whose first word of the id is among the `count` smallest, with all that share the last one. */
+function smallestIds(rows: Uint32Array, wordOf: (row: number) => number, count: number): number[] {
+  if (count === 0) return [];
+  const last = rows.map(wordOf).sort()[Math.min(count, rows.length) - 1] ?? 0;
+  return [...rows.filter(row => wordOf(row) <= last)];
+}
+
+function bytesOf(completion: Content | null): number {
+  if (completion === null) return 0;
+  return typeof completion === 'string'
+    ? Buffer.byteLength(completion)
+    : completion.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
+}

@@ -1,0 +1,88 @@
+/** Measure one model: accuracy on every set, PLD on both splits, KL from the base. */
+import type { EvaluationRecord, ModelName, SetRecord } from '../run/records.ts';
+import type { Worker } from '../worker/worker.ts';
+import { answerSets, shareOf } from './answer-sets.ts';
+import { chooseOptions } from './choices.ts';
+import type { EvaluationContext } from './context.ts';
+import { measureDivergence } from './divergence.ts';
+import { type BaseSamples, measureKl, sampleAnswers } from './kl.ts';
+import { type EvaluationCall, newTally, type Tally, type TokenCounts } from './progress.ts';
+import { multipleChoiceVersion } from './scorer.ts';
+import type { AnsweredSet, ChoiceSet } from './sets.ts';
+
+export type { EvaluationContext } from './context.ts';
+
+/** Which model stands in the worker. `baseSamples` are what `sampleBase` gave; null: KL is not measured. */
+export type MeasuredModel = EvaluationCall & {
+  readonly model: ModelName;
+  readonly step: number;
+  readonly weightsDigest: string;
+  readonly baseSamples: BaseSamples | null;
+};
+
+/** Measure the model in the worker. Throws the signal's reason when it is aborted, `TmsError` where a user's scorer fails. */
+export async function evaluateModel(
+  worker: Worker,
+  context: EvaluationContext,
+  { model, step, weightsDigest, baseSamples, ...call }: MeasuredModel,
+): Promise<{ record: EvaluationRecord; tokens: TokenCounts }> {
+  const tally = newTally(workIn(context, baseSamples), call);
+  const sets = await measureSets(worker, context, tally);
+  const heldOut = await measureDivergence(worker, context.pld.heldOut, tally);
+  const train = await measureDivergence(worker, context.pld.train, tally);
+  const kl = await measureKl(worker, baseSamples ?? { samples: [] }, tally);
+  const record = { model, step, weightsDigest, sets, pld: { heldOut, train }, kl };
+  return { record, tokens: tally.tokens() };
+}
+
+/** While the base stands in the worker: its answers to the prompts that KL is measured on. Once for a run; keep them in a file. */
+export async function sampleBase(
+  worker: Worker,
+  { kl, maxRows }: EvaluationContext,
+  call: EvaluationCall = {},
+): Promise<{ samples: BaseSamples; tokens: TokenCounts }> {
+  const tally = newTally(2 * kl.length, call);
+  const samples = await sampleAnswers(worker, kl, { maxRows, tally });
+  return { samples, tokens: tally.tokens() };
+}
+
+/** Records in the order of the sets. */
+async function measureSets(
+  worker: Worker,
+  { sets, seed, maxRows }: EvaluationContext,
+  tally: Tally,
+): Promise<SetRecord[]> {
+  const answered = sets.filter((set): set is AnsweredSet => set.kind === 'answered');
+  const records = new Map<string, SetRecord>();
+  for (const record of await answerSets(worker, answered, { seed, maxRows, tally }))
+    records.set(record.name, record);
+  for (const set of sets)
+    if (set.kind === 'choice') records.set(set.name, recordOf(set, await chooseOptions(worker, set, tally)));
+  return sets.map(({ name }) => records.get(name) as SetRecord);
+}
+
+function recordOf({ name, role, questions }: ChoiceSet, chosen: readonly number[]): SetRecord {
+  const items = questions.map(({ id, options, right }, i) => {
+    const place = chosen[i] as number;
+    return { id, isCorrect: place === right, answer: options[place] ?? null };
+  });
+  return {
+    name,
+    role,
+    scorer: 'multiple_choice',
+    scorerVersion: multipleChoiceVersion,
+    accuracy: shareOf(items.map(({ isCorrect }) => isCorrect)),
+    sampledAccuracy: null,
+    unfinished: 0,
+    items,
+  };
+}
+
+/** Answers to sample and sequences to score. */
+function workIn({ sets, pld }: EvaluationContext, baseSamples: BaseSamples | null): number {
+  const inSets = sets.map(set =>
+    set.kind === 'answered' ? set.questions.length * set.temperatures.length : set.options.flat().length,
+  );
+  const samples = baseSamples?.samples.length ?? 0;
+  return inSets.reduce((sum, count) => sum + count, samples + pld.heldOut.length + pld.train.length);
+}

@@ -1,0 +1,64 @@
+/** The prompts on which the base is sampled for KL: held-out ones of the target, and some of every retention set. */
+import type { ModelInfo } from '../worker/protocol.ts';
+import { answerSeeds } from './answer.ts';
+import { chooseByHash } from './choose.ts';
+import type { DivergenceExample } from './divergence.ts';
+import { type KlPrompt, maxSampleTokens } from './kl.ts';
+import type { PreparedSet } from './sets.ts';
+
+export type KlPromptOptions = {
+  readonly seed: number;
+  /** Prompts of the target, and of each retention set. */
+  readonly size: number;
+  readonly model: Pick<ModelInfo, 'maxPositions'>;
+  readonly heldOut: readonly DivergenceExample[];
+};
+
+/** `limit`: new tokens that the prompt's own set allows. */
+type Candidate = { readonly id: string; readonly prompt: Int32Array; readonly limit: number };
+type Group = Pick<KlPrompt, 'role' | 'set'> & { readonly candidates: readonly Candidate[] };
+
+/** Nothing where `size` is 0. */
+export function klPrompts(sets: readonly PreparedSet[], options: KlPromptOptions): KlPrompt[] {
+  const target: Group = {
+    role: 'target',
+    set: 'held-out',
+    candidates: options.heldOut.map(({ id, ids, promptLength }) => candidate(id, ids.slice(0, promptLength))),
+  };
+  const retained = sets
+    .filter(({ role }) => role === 'retention')
+    .map((set): Group => ({ role: 'retention', set: set.name, candidates: candidatesOf(set) }));
+  return [target, ...retained].flatMap(group => promptsOf(group, options));
+}
+
+function promptsOf(
+  { role, set, candidates }: Group,
+  { seed, size, model: { maxPositions } }: KlPromptOptions,
+): KlPrompt[] {
+  const seedOf = answerSeeds(seed, 'base sample');
+  const chosen = chooseByHash(candidates, size);
+  const longest = chosen.reduce((most, { prompt }) => Math.max(most, prompt.length), 0);
+  const room = (maxPositions ?? Number.POSITIVE_INFINITY) - longest;
+  const maxNewTokens = Math.min(maxSampleTokens, room, ...chosen.map(({ limit }) => limit));
+  return chosen.map(({ id, prompt }) => ({
+    id,
+    role,
+    set,
+    prompt,
+    seed: seedOf(`${role} ${set}`, id, 1),
+    maxNewTokens,
+  }));
+}
+
+function candidatesOf(set: PreparedSet): Candidate[] {
+  if (set.kind === 'answered')
+    return set.questions.map(({ id }, i) => candidate(id, set.prompts[i] as Int32Array, set.maxNewTokens));
+  return set.questions.map(({ id }, i) => {
+    const [first] = set.options[i] ?? [];
+    return candidate(id, first?.ids.slice(0, first.start) ?? new Int32Array());
+  });
+}
+
+function candidate(id: string, prompt: Int32Array, limit: number = maxSampleTokens): Candidate {
+  return { id, prompt, limit };
+}

@@ -1,0 +1,40 @@
+/** Log-probabilities of sequences, some at a time, so that progress shows and an interrupt waits for little. */
+import type { Row } from '../worker/ragged.ts';
+import type { Worker } from '../worker/worker.ts';
+import type { Tally } from './progress.ts';
+
+/** Of one call. */
+const limits = { sequences: 256, tokens: 16_384 } as const;
+
+/** Log-probability (nats) of each token of each sequence under the worker's model. */
+export async function logprobsOf(
+  worker: Worker,
+  sequences: readonly Row[],
+  tally: Tally,
+): Promise<Float32Array[]> {
+  const found: Float32Array[] = [];
+  while (found.length < sequences.length) {
+    const part = sequences.slice(found.length, found.length + partSize(sequences, found.length));
+    found.push(...(await worker.forward(part, tally.next())).logprobs);
+    tally.add(part.length, { scored: part.reduce((sum, { length }) => sum + length, 0) });
+  }
+  return found;
+}
+
+/** How many sequences from `start` on make one call. */
+function partSize(sequences: readonly Row[], start: number): number {
+  let [size, tokens] = [0, 0];
+  for (const { length } of sequences.slice(start, start + limits.sequences)) {
+    tokens += length;
+    if (size > 0 && tokens > limits.tokens) break;
+    size++;
+  }
+  return size;
+}
+
+/** Sum from place `start` to before `end`, in double precision. */
+export function sumBetween(logprobs: Float32Array, start: number, end: number = logprobs.length): number {
+  let sum = 0;
+  for (let j = start; j < end; j++) sum += logprobs[j] as number;
+  return sum;
+}

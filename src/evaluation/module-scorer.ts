@@ -1,0 +1,65 @@
+/**
+ * A scorer of the user's as a JavaScript file that exports
+ *
+ *     score(question, answer, { isFinished }) → number from 0 to 1, boolean, or a promise of one
+ *
+ * with `question` = { id, prompt, reference, record } and `answer` the text. It may export `version`, a whole number.
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { TmsError, UsageError } from '../errors.ts';
+import type { AnsweredQuestion, Question, Scorer } from './scorer.ts';
+
+type Score = (question: Question, answer: string, details: { readonly isFinished: boolean }) => unknown;
+
+/** Load the file. Throws `UsageError` when it cannot be read or exports no `score`. */
+export async function moduleScorer(path: string): Promise<Scorer> {
+  const file = resolve(path);
+  const { score, version = 1 } = await load(path, file);
+  if (typeof score !== 'function') {
+    throw new UsageError(`the scorer ${path} exports no function score`, {
+      fix: 'write: export function score(question, answer) { return answer === question.reference; }',
+    });
+  }
+  if (!Number.isSafeInteger(version) || (version as number) < 0)
+    throw new UsageError(`the scorer ${path} exports version ${JSON.stringify(version)}, not a whole number`);
+  const digest = createHash('sha256').update(readFileSync(file)).digest('hex');
+  return {
+    name: `module:${basename(path)}`,
+    version: version as number,
+    fingerprint: `module ${version} ${digest}`,
+    problemOf: () => null,
+    score: async (answered, signal) => {
+      const scores: number[] = [];
+      for (const one of answered) {
+        signal?.throwIfAborted();
+        scores.push(await scoreOne(path, score as Score, one));
+      }
+      return scores;
+    },
+  };
+}
+
+async function load(path: string, file: string): Promise<{ score?: unknown; version?: unknown }> {
+  try {
+    return await import(/* @vite-ignore */ pathToFileURL(file).href);
+  } catch (cause) {
+    throw new UsageError(`the scorer ${path} cannot be loaded: ${(cause as Error).message}`, { cause });
+  }
+}
+
+async function scoreOne(path: string, score: Score, { question, answer }: AnsweredQuestion): Promise<number> {
+  let result: unknown;
+  try {
+    result = await score(question, answer.text, { isFinished: answer.isFinished });
+  } catch (cause) {
+    throw new TmsError(`the scorer ${path} failed on ${question.id}: ${(cause as Error).message}`, { cause });
+  }
+  if (typeof result === 'boolean') return Number(result);
+  if (typeof result === 'number' && result >= 0 && result <= 1) return result;
+  throw new TmsError(`the scorer ${path} returned ${JSON.stringify(result)} for ${question.id}`, {
+    fix: 'return a number from 0 to 1, or true or false',
+  });
+}

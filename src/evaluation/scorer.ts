@@ -1,0 +1,36 @@
+/** What says whether an answer is right. */
+import type { Content } from '../data/example.ts';
+import type { DataRecord } from '../data/template.ts';
+
+/** What is asked, with its reference where it has one, and the line of the file as it stands. */
+export type Question = {
+  readonly id: string;
+  readonly prompt: Content;
+  readonly reference: string | null;
+  readonly record: DataRecord;
+};
+
+/** Text that a model wrote; `isFinished`: it ended by itself, not at the length limit. */
+export type AnswerText = { readonly text: string; readonly isFinished: boolean };
+export type AnsweredQuestion = { readonly question: Question; readonly answer: AnswerText };
+
+export type Scorer = {
+  readonly name: string;
+  readonly version: number;
+  /** Differs whenever scores could: version, and for a scorer of the user's its file and arguments. */
+  readonly fingerprint: string;
+  /** Why a question cannot be scored, or null. */
+  readonly problemOf: (question: Question) => string | null;
+  /** One score from 0 to 1 for each, in order. Throws `TmsError` where a scorer of the user's fails, else the signal's reason. */
+  readonly score: (answered: readonly AnsweredQuestion[], signal?: AbortSignal) => Promise<number[]>;
+};
+
+/** From this score on an answer counts as right. */
+const rightFrom = 0.5;
+
+export function isRight(score: number): boolean {
+  return score >= rightFrom;
+}
+
+/** Version of the choice by log-likelihood, see choices.ts. */
+export const multipleChoiceVersion = 1;

@@ -1,0 +1,55 @@
+/** The scorers that come with `tms`, and the way to those of the user. */
+import type { EvaluationSet } from '../config/evaluation-settings.ts';
+import type { DeepReadonly } from '../config/schema.ts';
+import { commandScorer } from './command-scorer.ts';
+import { finalNumber, gsm8kVersion } from './gsm8k.ts';
+import { moduleScorer } from './module-scorer.ts';
+import type { AnswerText, Question, Scorer } from './scorer.ts';
+
+/** The scorer of a set whose answers are generated. Throws `UsageError` when a module of the user's cannot be used. */
+export async function makeScorer(set: DeepReadonly<EvaluationSet>): Promise<Scorer> {
+  switch (set.scorer) {
+    case 'exact_match':
+      return exactMatch;
+    case 'gsm8k':
+      return gsm8k;
+    case 'command':
+      return commandScorer(set.command ?? []);
+    case 'module':
+      return moduleScorer(set.module ?? '');
+    case 'multiple_choice':
+      throw new Error('multiple choice has no answers to score');
+  }
+}
+
+/** The whole answer, white space around it aside; an unfinished answer is wrong. */
+const exactMatch = builtIn({
+  name: 'exact_match',
+  version: 1,
+  problemOf: ({ reference }) => (reference === null ? 'no reference to compare with' : null),
+  isRight: ({ reference }, { text, isFinished }) => isFinished && text.trim() === reference?.trim(),
+});
+
+/** The final number; an unfinished answer counts as it stands. */
+const gsm8k = builtIn({
+  name: 'gsm8k',
+  version: gsm8kVersion,
+  problemOf: ({ reference }) =>
+    reference === null || finalNumber(reference) === null ? 'no number in the reference' : null,
+  isRight: ({ reference }, { text }) => {
+    const found = finalNumber(text);
+    return found !== null && found === finalNumber(reference ?? '');
+  },
+});
+
+type BuiltIn = Pick<Scorer, 'name' | 'version' | 'problemOf'> & {
+  readonly isRight: (question: Question, answer: AnswerText) => boolean;
+};
+
+function builtIn({ isRight: decide, ...rest }: BuiltIn): Scorer {
+  return {
+    ...rest,
+    fingerprint: `${rest.name} ${rest.version}`,
+    score: async answered => answered.map(({ question, answer }) => Number(decide(question, answer))),
+  };
+}

@@ -1,0 +1,158 @@
+/** Evaluation sets with their prompts as token ids: read and encoded once for a run. */
+import type { Content } from '../data/example.ts';
+import { UsageError } from '../errors.ts';
+import type { Example, ModelInfo } from '../worker/protocol.ts';
+import type { EncodeWarning, Worker } from '../worker/worker.ts';
+import { WorkerError } from '../worker/worker-error.ts';
+import { type Choice, readChoices, readQuestions, type SetPlace, type SetSettings } from './read-set.ts';
+import type { Question, Scorer } from './scorer.ts';
+import { makeScorer } from './scorers.ts';
+
+export type SetRole = 'target' | 'retention';
+
+type AnySet = {
+  readonly name: string;
+  readonly role: SetRole;
+  /** Temperatures at which it is answered, ascending. */
+  readonly temperatures: readonly number[];
+  readonly maxNewTokens: number;
+};
+
+/** A set that is answered in words. Prompt i is question i. */
+export type AnsweredSet = AnySet & {
+  readonly kind: 'answered';
+  readonly scorer: Scorer;
+  readonly questions: readonly Question[];
+  readonly prompts: readonly Int32Array[];
+};
+
+/** The ids of a prompt with one option behind it; `start` to before `end` is the option without what ends the sequence. */
+export type EncodedOption = { readonly ids: Int32Array; readonly start: number; readonly end: number };
+
+/** A set whose options are compared by log-likelihood. */
+export type ChoiceSet = AnySet & {
+  readonly kind: 'choice';
+  readonly questions: readonly Choice[];
+  readonly options: readonly (readonly EncodedOption[])[];
+};
+
+export type PreparedSet = AnsweredSet | ChoiceSet;
+
+/** How text becomes ids, and into which model. */
+export type Encoding = {
+  readonly model: ModelInfo;
+  readonly chatTemplate: string | null;
+  readonly templateOptions: Readonly<Record<string, string | boolean | null>>;
+  readonly signal?: AbortSignal | undefined;
+};
+
+export type SetRequest = SetPlace & {
+  readonly set: SetSettings;
+  readonly role: SetRole;
+  readonly temperatures: readonly number[];
+};
+
+/** Read and encode one set; `notes` are sentences for a person. Throws `DataError`, `UsageError`. */
+export async function prepareSet(
+  worker: Worker,
+  request: SetRequest,
+  encoding: Encoding,
+): Promise<{ set: PreparedSet; notes: string[] }> {
+  return request.set.scorer === 'multiple_choice'
+    ? prepareChoices(worker, request, encoding)
+    : prepareAnswered(worker, request, encoding);
+}
+
+async function prepareAnswered(worker: Worker, request: SetRequest, encoding: Encoding) {
+  const { set } = request;
+  const scorer = await makeScorer(set);
+  const questions = await readQuestions(set, request, scorer.problemOf);
+  const examples = questions.map(({ prompt }) => ({ prompt: copyOf(prompt), completion: null }));
+  const { sequences, notes } = await encode(worker, set, examples, encoding);
+  const prompts = sequences.map(({ ids }) => ids);
+  refuseTooLong(set, prompts, set.max_new_tokens, encoding.model);
+  return { set: { ...common(request), kind: 'answered' as const, scorer, questions, prompts }, notes };
+}
+
+async function prepareChoices(worker: Worker, request: SetRequest, encoding: Encoding) {
+  const { set } = request;
+  const questions = await readChoices(set, request);
+  const examples = questions.flatMap(question =>
+    question.options.map(option => optionExample(question.prompt, option)),
+  );
+  const { sequences, notes } = await encode(worker, set, examples, encoding);
+  refuseTooLong(
+    set,
+    sequences.map(({ ids }) => ids),
+    0,
+    encoding.model,
+  );
+  const stops = encoding.model.eosTokenIds;
+  const encoded = sequences.map(({ ids, promptLength }) => {
+    const end = stops.includes(ids.at(-1) ?? -1) ? ids.length - 1 : ids.length;
+    return { ids, start: promptLength, end };
+  });
+  let place = 0;
+  const options = questions.map(question => {
+    place += question.options.length;
+    return encoded.slice(place - question.options.length, place);
+  });
+  return { set: { ...common(request), kind: 'choice' as const, questions, options }, notes };
+}
+
+function common({ set, role, temperatures }: SetRequest): AnySet {
+  return { name: set.name, role, temperatures, maxNewTokens: set.max_new_tokens };
+}
+
+/** Behind a text prompt an option stands after its last white space, or after a space (as in lm-eval); in a chat it is the answer. */
+function optionExample(prompt: Content, option: string): Example {
+  if (typeof prompt !== 'string')
+    return { prompt: copyOf(prompt), completion: [{ role: 'assistant', content: option }] };
+  const asked = prompt.trimEnd();
+  return { prompt: asked, completion: `${prompt.slice(asked.length) || ' '}${option}` };
+}
+
+function copyOf(prompt: Content): Example['prompt'] {
+  return typeof prompt === 'string' ? prompt : prompt.map(message => ({ ...message }));
+}
+
+async function encode(worker: Worker, { name, path }: SetSettings, examples: Example[], encoding: Encoding) {
+  const { chatTemplate, templateOptions, signal } = encoding;
+  try {
+    const options = { chatTemplate, templateOptions, ...(signal && { signal }) };
+    const { sequences, warnings } = await worker.encode(examples, options);
+    return { sequences, notes: warnings.map(warning => noteOf(name, warning)) };
+  } catch (cause) {
+    if (!(cause instanceof WorkerError) || cause.code !== 'BAD_PARAMS') throw cause;
+    throw new UsageError(`evaluation set ${name} (${path}) cannot be encoded: ${cause.reason}`, { cause });
+  }
+}
+
+function noteOf(name: string, { count, message }: EncodeWarning): string {
+  return `evaluation set ${name}: ${message} (${count} times)`;
+}
+
+function refuseTooLong(
+  { name, path }: SetSettings,
+  sequences: readonly Int32Array[],
+  newTokens: number,
+  { maxPositions }: ModelInfo,
+): void {
+  if (maxPositions === null) return;
+  const longest = sequences.reduce((most, { length }) => Math.max(most, length), 0);
+  if (longest + newTokens <= maxPositions) return;
+  const parts =
+    newTokens > 0
+      ? `a prompt of ${longest} tokens and max_new_tokens ${newTokens}`
+      : `a question of ${longest} tokens`;
+  const room = maxPositions - longest;
+  throw new UsageError(
+    `evaluation set ${name} (${path}): ${parts} do not fit the ${maxPositions} positions of the model`,
+    {
+      fix:
+        newTokens > 0 && room > 0
+          ? `set max_new_tokens of ${name} to ${room}`
+          : 'take longer questions out of the file',
+    },
+  );
+}
