@@ -1,0 +1,228 @@
+/** From a configuration to everything that a run needs: model, data, plan, evaluation. Nothing is written to output_dir yet. */
+import { existsSync, mkdirSync, statfsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { RunConfig } from '../config/schema.ts';
+import { TmsError } from '../errors.ts';
+import { evaluationKey, examplesNeeded, prepareEvaluation } from '../evaluation/context.ts';
+import { readDivergenceExamples } from '../evaluation/divergence-examples.ts';
+import { sha256OfRecord } from '../files/digest.ts';
+import type { AnswerSet } from '../plan/answer-set.ts';
+import { makePlan, type Plan } from '../plan/plan.ts';
+import { formatBytes } from '../plan/units.ts';
+import type { RunIdentity } from '../run/run-directory.ts';
+import type { Progress, RunContext } from '../stages/run-context.ts';
+import { loadOptions, newAdapter } from '../stages/worker-options.ts';
+import {
+  checkpointPath,
+  type FinishedStage,
+  openStore,
+  readFinishedStage,
+  type Store,
+} from '../store/store.ts';
+import type { ModelInfo, Result } from '../worker/protocol.ts';
+import type { Worker } from '../worker/worker.ts';
+import { type PreparedData, prepareData } from './prepare-data.ts';
+import { readThroughput } from './throughput.ts';
+
+export type Surroundings = {
+  readonly worker: Worker;
+  /** `TMS_HOME`. */
+  readonly home: string;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+};
+
+/** Everything about a run but its directory. */
+export type PreparedRun = Omit<RunContext, 'directory' | 'evaluation' | 'evaluationKey' | 'reached'> & {
+  readonly identity: RunIdentity;
+  readonly prepared: PreparedData;
+  readonly status: Result<'status'>;
+};
+
+/** Throws `DataError`, `PlanError` or `WorkerError` before anything is written. */
+export async function prepareRun(
+  config: RunConfig,
+  { worker, home, progress, signal }: Surroundings,
+): Promise<PreparedRun> {
+  progress.say(`loading ${config.model_name_or_path}`);
+  const model = await worker.load({
+    ...loadOptions(config),
+    model: config.model_name_or_path,
+    adapter: newAdapter(config),
+    digest: true,
+  });
+  for (const note of model.notes) progress.say(`note: ${note}`);
+  const cache = join(home, 'cache');
+  mkdirSync(cache, { recursive: true });
+  const prepared = await prepareData(config, worker, model, { cache, progress });
+  const status = await worker.status();
+  const environmentKey = numericsOf(config, model, status);
+  const { plan, answers } = planOf(config, prepared, model, readThroughput(home, environmentKey));
+  const recipe = sftRecipe(config, model, prepared, environmentKey);
+  const sftKey = sha256OfRecord(recipe);
+  const store = openStore(home);
+  return {
+    config,
+    plan,
+    answers,
+    store,
+    sftKey,
+    sftRecipe: recipe,
+    finishedSft: usableStage(store, sftKey, plan),
+    worker,
+    model,
+    environmentKey,
+    data: prepared.train,
+    progress,
+    signal,
+    standing: { stage: 'base', step: 0, canTrain: true },
+    prepared,
+    status,
+    identity: {
+      configDigest: configDigest(config),
+      baseDigest: model.weightsDigest ?? '',
+      dataDigest: prepared.dataDigest,
+    },
+  };
+}
+
+/** What is measured needs the worker and the data; it is made when a run begins, not for a plan. */
+export async function prepareMeasures(run: PreparedRun, home: string) {
+  const { config, prepared, model, worker, signal } = run;
+  const needed = examplesNeeded(config);
+  const read = (split: 'train' | 'test', count: number) => {
+    const tokens = split === 'train' ? prepared.train.tokens : prepared.testTokens;
+    return readDivergenceExamples(prepared.dataset[split], tokens, { ...config, count });
+  };
+  const evaluation = await prepareEvaluation(worker, config, {
+    model,
+    train: await read('train', needed.train),
+    heldOut: await read('test', needed.heldOut),
+    isChat: config.as_chat || prepared.dataset.train.index.shape.includes('messages'),
+    chatTemplate: prepared.chatTemplate,
+    cacheDirectory: join(home, 'cache'),
+    signal,
+  });
+  return { evaluation, evaluationKey: evaluationKey(evaluation) };
+}
+
+/** Refuse a run that the disk cannot hold. */
+export function checkDisk({ disk }: Plan, outputDirectory: string): void {
+  if (disk === null) return;
+  const { bavail, bsize } = statfsSync(existingParent(outputDirectory));
+  const free = bavail * bsize;
+  if (free >= disk.bytesAtMost) return;
+  throw new TmsError(
+    `the disk of ${outputDirectory} has ${formatBytes(free)} free, and this run may take ${formatBytes(disk.bytesAtMost)}`,
+    {
+      fix: 'free some space (`tms store prune`), lower tms.num_checkpoints, set tms.keep_checkpoints: false, or choose another output_dir',
+    },
+  );
+}
+
+function existingParent(path: string): string {
+  try {
+    statfsSync(path);
+    return path;
+  } catch {
+    return existingParent(dirname(path));
+  }
+}
+
+function planOf(
+  config: RunConfig,
+  { facts, train }: PreparedData,
+  model: ModelInfo,
+  throughput: ReturnType<typeof readThroughput>,
+): { plan: Plan; answers: AnswerSet | null } {
+  const size = {
+    parameters: model.parameterCount,
+    trainableParameters: model.trainableParameterCount,
+    bytesPerWeight: config.dtype === 'bfloat16' ? 2 : 4,
+  };
+  return makePlan(config, facts, train.idOf, { model: size, throughput });
+}
+
+/** What the last bits of results depend on, besides weights and inputs. */
+function numericsOf(
+  config: RunConfig,
+  model: ModelInfo,
+  { versions, threads, determinism }: Result<'status'>,
+): Record<string, string | number> {
+  return {
+    torch: versions.torch ?? '',
+    transformers: versions.transformers ?? '',
+    device: model.device,
+    dtype: model.dtype,
+    compute: model.computeDtype,
+    attention: model.attention,
+    layout: model.layout,
+    threads: model.device === 'cpu' ? threads : 0,
+    MKL_CBWR: determinism.MKL_CBWR ?? '',
+    tokenBudget: config.worker.token_budget,
+    parameters: model.parameterCount,
+  };
+}
+
+/** Every key that the SFT run depends on; its digest names the stage in the store. */
+function sftRecipe(
+  config: RunConfig,
+  model: ModelInfo,
+  { trainDigest }: PreparedData,
+  numerics: Record<string, string | number>,
+): unknown {
+  const { learning_rate, lr_scheduler_type, warmup_steps, warmup_ratio, num_train_epochs, max_steps } =
+    config;
+  const {
+    per_device_train_batch_size,
+    gradient_accumulation_steps,
+    weight_decay,
+    adam_beta1,
+    adam_beta2,
+    adam_epsilon,
+  } = config;
+  const { max_grad_norm, optim, gradient_checkpointing, seed, data_seed } = config;
+  return {
+    base: model.weightsDigest,
+    data: trainDigest,
+    schedule: { learning_rate, lr_scheduler_type, warmup_steps, warmup_ratio, num_train_epochs, max_steps },
+    batch: per_device_train_batch_size * gradient_accumulation_steps,
+    optimiser: {
+      optim,
+      weight_decay,
+      adam_beta1,
+      adam_beta2,
+      adam_epsilon,
+      max_grad_norm,
+      gradient_checkpointing,
+    },
+    adapter: newAdapter(config),
+    seeds: { seed, data_seed },
+    numerics,
+  };
+}
+
+/** A stored stage serves when it has the weights of every checkpoint that this plan asks for. */
+function usableStage(store: Store, key: string, { checkpointSteps, sft }: Plan): FinishedStage | null {
+  const stage = readFinishedStage(store, key);
+  const isWhole = [...checkpointSteps, sft.steps].every(
+    step => step === 0 || existsSync(checkpointPath(store, key, step)),
+  );
+  return stage?.steps === sft.steps && isWhole ? stage : null;
+}
+
+/** Keys that change where a run writes or what it prints, but no result. */
+const unessential = [
+  'output_dir',
+  'run_name',
+  'report_to',
+  'logging_steps',
+  'save_steps',
+  'save_total_limit',
+];
+
+export function configDigest(config: RunConfig): string {
+  return sha256OfRecord(
+    Object.fromEntries(Object.entries(config).filter(([key]) => !unessential.includes(key))),
+  );
+}

@@ -1,0 +1,43 @@
+/** Tokens a second as last measured on this machine with a model like this one: what `tms plan` estimates time from. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { writeFileAtomic } from '../files/atomic.ts';
+import { sha256OfRecord } from '../files/digest.ts';
+import type { Throughput } from '../plan/cost.ts';
+import { type TimingLine, timingLine } from '../run/records.ts';
+
+const measured = z.strictObject({ train: z.number().positive(), generate: z.number().positive() });
+const book = z.record(z.string(), measured);
+type Numerics = Readonly<Record<string, string | number>>;
+
+/** Null before the first run. */
+export function readThroughput(home: string, numerics: Numerics): Throughput | null {
+  return readBook(home)[sha256OfRecord(numerics)] ?? null;
+}
+
+/** Note what a run measured, from its timing.jsonl. */
+export function noteThroughput(home: string, numerics: Numerics, timingFile: string): void {
+  if (!existsSync(timingFile)) return;
+  const lines = readFileSync(timingFile, 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map(line => timingLine.parse(JSON.parse(line)));
+  const [train, generate] = [rate(lines, 'train'), rate(lines, 'answer')];
+  if (train === null || generate === null) return;
+  const noted = { ...readBook(home), [sha256OfRecord(numerics)]: { train, generate } };
+  writeFileAtomic(join(home, 'throughput.json'), `${JSON.stringify(noted, null, 2)}\n`);
+}
+
+function rate(lines: readonly TimingLine[], kind: TimingLine['kind']): number | null {
+  const [tokens, seconds] = lines
+    .filter(line => line.kind === kind)
+    .reduce(([t, s], line) => [t + line.tokens, s + line.seconds], [0, 0] as [number, number]);
+  return tokens > 0 && seconds > 0 ? tokens / seconds : null;
+}
+
+function readBook(home: string): z.infer<typeof book> {
+  const path = join(home, 'throughput.json');
+  if (!existsSync(path)) return {};
+  return book.safeParse(JSON.parse(readFileSync(path, 'utf8'))).data ?? {};
+}

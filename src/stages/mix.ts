@@ -1,0 +1,150 @@
+/**
+ * The student's targets: q_α(·|x) = α·gold + (1−α)·mean over the checkpoints' answers, one sample of it at each visit.
+ * Forward KL to q_α is the negative log-likelihood of such samples (tms-paper E4–E6; docs/algorithm.md).
+ */
+import { createReadStream, existsSync, renameSync, rmSync } from 'node:fs';
+import { appendFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { TokenFile, TokenFileWriter, type TokenRow } from '../data/token-file.ts';
+import { sha256OfFile } from '../files/atomic.ts';
+import { type Draw, drawer } from '../plan/draws.ts';
+import { allVisits, type Visit } from '../plan/order.ts';
+import { answerRecord, type VisitRecord } from '../run/records.ts';
+import type { TrainingSequence } from '../worker/worker.ts';
+import { answersFile, isUsable } from './answer.ts';
+import { goldSequence, sequenceOfRow } from './gold.ts';
+import type { RunContext } from './run-context.ts';
+import { writeShownExamples } from './shown-examples.ts';
+import type { Stage } from './train.ts';
+
+/** Every stored answer by (checkpoint, example, sample): sorted keys beside rows of a token file. */
+type AnswerTable = { readonly keys: Float64Array; readonly usable: Uint8Array; readonly tokens: TokenFile };
+
+/** Write curriculum.jsonl, what each visit trains on, and return the student's stage; close it when done. */
+export async function mixTargets(run: RunContext): Promise<Stage & { close: () => Promise<void> }> {
+  const { plan } = run;
+  if (plan.student === null || plan.answers === null) throw new Error('the plan has no student');
+  await writeShownExamples(run);
+  const table = await openAnswers(run);
+  const draw = drawer(plan.answers.draws);
+  const targetOf = (visit: Visit) =>
+    chooseTarget(run, table, visit, draw(visit, run.data.idOf(visit.example)));
+  await writeCurriculum(run, plan.student.steps, visit => targetOf(visit).record);
+  return {
+    name: 'student',
+    plan: plan.student,
+    sequenceOf: visit => {
+      const { row } = targetOf(visit);
+      return row === null ? goldSequence(run, visit.example) : answerSequence(run, table, row);
+    },
+    close: () => table.tokens.close(),
+  };
+}
+
+/** What a visit trains on: a row of the answers, or gold (null). */
+function chooseTarget(
+  run: RunContext,
+  table: AnswerTable,
+  { epoch, example }: Visit,
+  draw: Draw,
+): { record: VisitRecord; row: number | null } {
+  const checkpointStep = run.plan.checkpointSteps[draw.checkpoint] ?? null;
+  const drawn = { epoch, example, checkpointStep, sample: draw.sample };
+  if (draw.isReference)
+    return { record: { ...drawn, source: 'gold', checkpointStep: null, sample: null }, row: null };
+  const row = rowOf(table, keyOf(run, draw.checkpoint, example, draw.sample));
+  if (row === -1)
+    throw new Error(`no answer of step ${checkpointStep} to example ${example}: the harvest is incomplete`);
+  const usability = table.usable[row];
+  if (usability === usabilities.usable || run.config.tms.filters === 'none')
+    return { record: { ...drawn, source: 'answer' }, row };
+  const source = usability === usabilities.empty ? 'gold-for-empty' : 'gold-for-unfinished';
+  return { record: { ...drawn, source }, row: null };
+}
+
+const usabilities = { usable: 0, unfinished: 1, empty: 2 } as const;
+
+async function answerSequence(
+  run: RunContext,
+  { tokens }: AnswerTable,
+  row: number,
+): Promise<TrainingSequence> {
+  return sequenceOfRow(await tokens.read(row, run.config.max_length));
+}
+
+/** Gather the answers of all checkpoints into answers/tokens.bin, prompt before answer. */
+async function openAnswers(run: RunContext): Promise<AnswerTable> {
+  const { plan, directory } = run;
+  const count = run.answers?.count ?? 0;
+  const keys = new Float64Array(count);
+  const usable = new Uint8Array(count);
+  const path = directory.file('answers', 'tokens.bin');
+  const writer = await TokenFileWriter.create(path, count);
+  let row = 0;
+  for (const [checkpoint, step] of plan.checkpointSteps.entries()) {
+    for await (const line of createInterface({
+      input: createReadStream(directory.file(answersFile(step))),
+    })) {
+      const record = answerRecord.parse(JSON.parse(line));
+      const { finishReason, ids, example, sample } = record;
+      keys[row] = keyOf(run, checkpoint, example, sample);
+      usable[row++] = isUsable(record)
+        ? usabilities.usable
+        : finishReason === 'stop'
+          ? usabilities.empty
+          : usabilities.unfinished;
+      await writer.append([await withPrompt(run, example, ids)]);
+    }
+  }
+  await writer.finish();
+  return { keys, usable, tokens: await TokenFile.open(path) };
+}
+
+async function withPrompt(
+  { data }: RunContext,
+  example: number,
+  answer: readonly number[],
+): Promise<TokenRow> {
+  const { ids, promptLength } = await data.tokens.read(data.rows[example] as number);
+  return { ids: Int32Array.of(...ids.subarray(0, promptLength), ...answer), promptLength };
+}
+
+/** Ascends with checkpoint, then example, then sample: the order in which answers are written. */
+function keyOf({ plan }: RunContext, checkpoint: number, example: number, sample: number): number {
+  const samples = plan.answers?.draws.samplesPerPrompt ?? 1;
+  return (checkpoint * plan.data.trainExamples + example) * samples + sample;
+}
+
+function rowOf({ keys }: AnswerTable, key: number): number {
+  let [low, high] = [0, keys.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((keys[middle] as number) < key) low = middle + 1;
+    else high = middle;
+  }
+  return keys[low] === key ? low : -1;
+}
+
+const visitsAtOnce = 10_000;
+
+async function writeCurriculum(
+  { directory, plan }: RunContext,
+  steps: number,
+  recordOf: (visit: Visit) => VisitRecord,
+): Promise<void> {
+  const [file, path] = ['curriculum.jsonl', directory.file('curriculum.jsonl')];
+  const entry = directory.ledger.find('mix', 'student', 0);
+  if (entry && existsSync(path) && sha256OfFile(path) === entry.sha256) return;
+  const part = `${path}.part`;
+  rmSync(part, { force: true });
+  let lines: string[] = [];
+  for (const visit of plan.student ? allVisits(plan.student.order, steps) : []) {
+    lines.push(`${JSON.stringify(recordOf(visit))}\n`);
+    if (lines.length < visitsAtOnce) continue;
+    await appendFile(part, lines.join(''));
+    lines = [];
+  }
+  await appendFile(part, lines.join(''), { flush: true });
+  renameSync(part, path);
+  directory.ledger.append({ unit: 'mix', stage: 'student', step: 0, file, sha256: sha256OfFile(path) });
+}

@@ -1,0 +1,28 @@
+/** The text of a few examples, so that a report can show their answers beside gold without the data or the tokenizer. */
+import { existsSync } from 'node:fs';
+import type { ExampleRecord } from '../run/records.ts';
+import type { RunContext } from './run-context.ts';
+
+const file = 'examples.jsonl';
+const mostShown = 24;
+
+/** Write the first training examples as text, once. */
+export async function writeShownExamples({ directory, data, plan, worker }: RunContext): Promise<void> {
+  if (existsSync(directory.file(file))) return;
+  const examples = Array.from(
+    { length: Math.min(mostShown, plan.data.trainExamples) },
+    (_, example) => example,
+  );
+  const rows = await Promise.all(examples.map(example => data.tokens.read(data.rows[example] as number)));
+  const prompts = await worker.decode(rows.map(({ ids, promptLength }) => ids.subarray(0, promptLength)));
+  const golds = await worker.decode(rows.map(({ ids, promptLength }) => ids.subarray(promptLength)));
+  const records = examples.map((example): ExampleRecord => {
+    return {
+      example,
+      id: data.idTextOf(example),
+      prompt: prompts[example] ?? '',
+      gold: golds[example] ?? '',
+    };
+  });
+  directory.write(file, records.map(record => `${JSON.stringify(record)}\n`).join(''));
+}

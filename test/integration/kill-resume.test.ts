@@ -1,0 +1,168 @@
+/**
+ * A run that is killed at any durable operation and resumed ends in the same bytes as one that was left alone. The toy worker makes a
+ * run short enough to be killed at points spread over all of it, before and after fsync and rename; torch is tried at three.
+ */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { projectRoot } from '../../src/python/paths.ts';
+
+const root = projectRoot();
+const driver = join(root, 'test/support/run-driver.ts');
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'kill-'));
+  const words = Array.from({ length: 40 }, (_, i) =>
+    ['ab', 'cd', 'ef', 'gh', 'ij'].map((pair, j) => pair[(i >> j) & 1]).join(''),
+  );
+  const train = words.map((word, i) => ({ prompt: `copy ${i} ${word}: `, completion: word }));
+  const keep = words.slice(0, 6).map(word => ({ prompt: `keep ${word}: `, answer: word }));
+  writeFileSync(join(folder, 'train.jsonl'), train.map(row => `${JSON.stringify(row)}\n`).join(''));
+  writeFileSync(join(folder, 'keep.jsonl'), keep.map(row => `${JSON.stringify(row)}\n`).join(''));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A directory of its own with a configuration; every stage is in it, with saved states between. */
+function newRun(name: string): { config: string; home: string; output: string } {
+  const place = join(folder, name);
+  mkdirSync(place);
+  const output = join(place, 'run');
+  const config = join(place, 'run.yaml');
+  writeFileSync(
+    config,
+    `model_name_or_path: "toy:1"
+dataset_name: ${join(folder, 'train.jsonl')}
+test_size: 8
+output_dir: ${output}
+learning_rate: 0.1
+lr_scheduler_type: constant
+num_train_epochs: 3
+per_device_train_batch_size: 8
+max_length: 40
+save_steps: 5
+tms: {num_checkpoints: 3, max_new_tokens: 8}
+eval: {sets: [{name: copy, path: ${join(folder, 'train.jsonl')}, columns: {answer: completion}, limit: 6, max_new_tokens: 8}]}
+retention: {sets: [{name: keep, path: ${join(folder, 'keep.jsonl')}, max_new_tokens: 8}]}
+pld: {size: 6}
+kl: {size: 3}
+eval_points: 3
+controls: {base_samples: true}
+`,
+  );
+  return { config, home: join(place, 'home'), output };
+}
+
+function drive({ config, home }: { config: string; home: string }, killAt?: number) {
+  const args = ['--import', 'tsx', driver, config, home, ...(killAt === undefined ? [] : [String(killAt)])];
+  return spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' });
+}
+
+/** Digest of every file that must not depend on when a run was interrupted: all but times, the ledger and the run's own record. */
+function digests(output: string): Record<string, string> {
+  const varying = new Set([
+    'run.json',
+    'timing.jsonl',
+    'ledger.jsonl',
+    'config.input.yaml',
+    'config.resolved.yaml',
+    'environment.json',
+  ]);
+  const files = readdirSync(output, { recursive: true, withFileTypes: true }).filter(entry => entry.isFile());
+  const names = files
+    .map(entry => join(entry.parentPath, entry.name).slice(output.length + 1))
+    .filter(name => !varying.has(name));
+  return Object.fromEntries(
+    names.sort().map(name => [
+      name,
+      createHash('sha256')
+        .update(readFileSync(join(output, name)))
+        .digest('hex'),
+    ]),
+  );
+}
+
+describe('a run that is killed and resumed', () => {
+  let expected: Record<string, string>;
+  let operations: number;
+  beforeAll(() => {
+    const whole = newRun('whole');
+    const result = drive(whole);
+    expect(result.stderr).toBe('');
+    operations = Number(result.stdout);
+    expected = digests(whole.output);
+    expect(Object.keys(expected)).toEqual(
+      expect.arrayContaining(['metrics.jsonl', 'curriculum.jsonl', 'answers/step-000012.jsonl']),
+    );
+  });
+
+  it('ends in the same bytes, wherever it was killed', () => {
+    expect(operations).toBeGreaterThan(100);
+    const points = Number(process.env.TMS_KILL_POINTS ?? 12); // all of them: 2 × operations
+    for (let i = 0; i < points; i++) {
+      // Odd and even in turn: before an operation, after an operation.
+      const killAt = Math.floor(((i + 0.5) * 2 * operations) / points / 2) * 2 + (i % 2);
+      const run = newRun(`killed-${killAt}`);
+      expect(drive(run, killAt).signal, `killed at ${killAt}`).toBe('SIGKILL');
+      const resumed = drive(run);
+      expect(resumed.stderr, `resumed after ${killAt}`).toBe('');
+      expect(digests(run.output), `killed at ${killAt} of ${2 * operations}`).toEqual(expected);
+    }
+  });
+
+  it('takes damaged files for missing ones: a ledger cut in a line, an answer shard changed, metrics too long', () => {
+    const run = newRun('damaged');
+    expect(drive(run, Math.floor(operations * 0.75) * 2).signal).toBe('SIGKILL');
+    const ledger = join(run.output, 'ledger.jsonl');
+    writeFileSync(ledger, readFileSync(ledger, 'utf8').slice(0, -20));
+    const shard = join(run.output, 'answers/step-000004.jsonl');
+    writeFileSync(shard, readFileSync(shard, 'utf8').replace('"sample":0', '"sample":1'));
+    writeFileSync(join(run.output, 'metrics.jsonl'), '{"half a line', { flag: 'a' });
+    expect(drive(run).stderr).toBe('');
+    expect(digests(run.output)).toEqual(expected);
+  });
+
+  it('is refused while another process has it, and when the model changed', () => {
+    const run = newRun('changed');
+    expect(drive(run, operations).signal).toBe('SIGKILL');
+    const text = readFileSync(run.config, 'utf8');
+    writeFileSync(run.config, text.replace('toy:1', 'toy:2'));
+    expect(drive(run).stderr).toMatch(
+      /cannot be resumed: the configuration and the base model.* changed since it began/,
+    );
+    writeFileSync(run.config, text);
+    const lock = join(run.output, 'lock');
+    mkdirSync(lock);
+    writeFileSync(
+      join(lock, 'owner.json'),
+      JSON.stringify({ pid: process.pid, host: hostname(), since: 'now' }),
+    );
+    expect(drive(run).stderr).toMatch(/is in use by process \d+/);
+    rmSync(lock, { recursive: true });
+    expect(drive(run).stderr).toBe('');
+    expect(digests(run.output)).toEqual(expected);
+  });
+
+  it('shares its work: another α reads SFT from the store and asks only for answers that are new', () => {
+    const first = newRun('first');
+    expect(drive(first).stderr).toBe('');
+    const second = newRun('second');
+    cpSync(first.home, second.home, { recursive: true });
+    writeFileSync(
+      second.config,
+      readFileSync(second.config, 'utf8').replace('num_checkpoints: 3,', 'num_checkpoints: 3, alpha: 0.75,'),
+    );
+    expect(drive(second).stderr).toBe('');
+    const kinds = readFileSync(join(second.output, 'timing.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line));
+    expect(kinds.filter(({ kind, stage }) => kind === 'train' && stage === 'sft')).toEqual([]);
+    expect(kinds.filter(({ kind, stage }) => kind === 'answer' && stage === 'sft')).toEqual([]);
+    expect(digests(second.output)['models/sft/toy-model.json']).toBe(expected['models/sft/toy-model.json']);
+    expect(digests(second.output)['curriculum.jsonl']).not.toBe(expected['curriculum.jsonl']);
+  });
+});

@@ -1,0 +1,46 @@
+/**
+ * `tms run` on the toy worker in a process of its own, which ends itself with SIGKILL before or after a chosen durable operation:
+ *
+ *     tsx run-driver.ts CONFIG HOME [KILL_AT]
+ *
+ * Durable operations (fsync, rename) are counted from 1; an odd KILL_AT dies before operation (KILL_AT + 1) / 2, an even one after
+ * operation KILL_AT / 2. Without KILL_AT it prints how many there were.
+ */
+import fs, { existsSync, readFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+import { join } from 'node:path';
+
+const [configFile, home, killAt] = process.argv.slice(2) as [string, string, string | undefined];
+let operations = 0;
+for (const name of ['fsyncSync', 'renameSync'] as const) {
+  const original = fs[name] as (...args: unknown[]) => void;
+  Object.assign(fs, {
+    [name]: (...args: unknown[]) => {
+      operations += 1;
+      if (Number(killAt) === 2 * operations - 1) process.kill(process.pid, 'SIGKILL');
+      original(...args);
+      if (Number(killAt) === 2 * operations) process.kill(process.pid, 'SIGKILL');
+    },
+  });
+}
+syncBuiltinESMExports();
+
+const { loadConfig } = await import('../../src/config/load.ts');
+const { executeRun } = await import('../../src/methods/run.ts');
+const { Worker } = await import('../../src/worker/worker.ts');
+const { ToyChannel } = await import('./toy-worker.ts');
+
+const config = loadConfig(configFile);
+const worker = new Worker(new ToyChannel());
+await executeRun(config, {
+  worker,
+  home,
+  progress: { update: () => {}, say: () => {} },
+  signal: new AbortController().signal,
+  input: readFileSync(configFile, 'utf8'),
+  tmsVersion: 'test',
+  resume: existsSync(join(config.output_dir, 'run.json')),
+  forkFrom: null,
+});
+await worker.close();
+process.stdout.write(`${operations}\n`);
