@@ -1,0 +1,187 @@
+/** Two or more runs side by side: their rows, what differs in results and in settings, and what forbids a comparison. */
+
+import { UsageError } from '../errors.ts';
+import { accuracyChange, type Change } from '../metrics/retention.ts';
+import { columnsFor, tableNotes } from './columns.ts';
+import { dash, interval, modelLabels, settingText, signed } from './format.ts';
+import { bootstrapSeed, evaluationOf, lastPoint, setsOf, type Trained } from './points.ts';
+import { type Results, readResults } from './results.ts';
+import { type Analysis, analyse, type ResultRow } from './rows.ts';
+import { haveSameItems } from './same-items.ts';
+import { curveOf, statusSentence } from './summary.ts';
+import { alignedTable, markdownTable, wrap } from './table.ts';
+
+/** A later run against the first one: the same model at its last points, paired on the same items. */
+export type RunDifference = {
+  readonly run: string;
+  readonly model: Trained;
+  readonly retention: Change | null;
+  readonly target: Change | null;
+};
+
+export type Comparison = {
+  /** Named A, B, C, … in the order given. */
+  readonly runs: readonly { readonly letter: string; readonly analysis: Analysis }[];
+  readonly differences: readonly RunDifference[];
+  /** Settings that are not the same in all runs, but for names and places; null where a run does not have one. */
+  readonly settings: readonly { readonly key: string; readonly values: readonly (string | null)[] }[];
+  /** Why numbers may not be comparable. */
+  readonly cautions: readonly string[];
+};
+
+/** The comparison of the runs in these directories as text for a terminal. Throws `UsageError` for fewer than two. */
+export async function compareRuns(directories: readonly string[]): Promise<string> {
+  return comparisonText(compareResults(await Promise.all(directories.map(readResults)))).join('\n');
+}
+
+/** What is the same and what differs. Throws `UsageError` for fewer than two runs. */
+export function compareResults(results: readonly Results[]): Comparison {
+  if (results.length < 2)
+    throw new UsageError('a comparison needs at least two runs', { fix: 'tms compare RUN RUN …' });
+  const runs = results.map((one, i) => ({ letter: letterOf(i), analysis: analyse(one) }));
+  const [first, ...others] = runs;
+  const differences = others.flatMap(({ letter, analysis }) =>
+    first === undefined ? [] : differencesOf(first.analysis, analysis, letter),
+  );
+  return { runs, differences, settings: settingDifferences(results), cautions: cautionsOf(results) };
+}
+
+/** Lines for a terminal. */
+export function comparisonText({ runs, differences, settings, cautions }: Comparison): string[] {
+  const rows = runs.flatMap(({ analysis }) => analysis.rows);
+  const columns = columnsFor(rows, 'narrow');
+  const cells = runs.flatMap(({ letter, analysis }) =>
+    analysis.rows.map(row =>
+      columns.map(({ textOf }, i) => (i === 0 ? `${letter} ${textOf(row)}` : textOf(row))),
+    ),
+  );
+  const head = columns.map(({ title }) => title);
+  const groups = columns.map(({ group }) => group);
+  const letters = runs.map(({ letter }) => letter);
+  const notes = [
+    ...cautions.map(caution => `Caution: ${caution}`),
+    ...differences.map(differenceText),
+    ...notesOf(rows),
+  ];
+  return [
+    ...runs.map(
+      ({ letter, analysis }) => `${letter}  ${analysis.results.name}  ${analysis.results.directory}`,
+    ),
+    '',
+    ...alignedTable([head, ...cells], groups),
+    '',
+    ...notes.flatMap(note => wrap(note, 100)),
+    '',
+    ...(settings.length === 0
+      ? ['All settings are the same.']
+      : alignedTable([['setting', ...letters], ...settingCells(settings)])),
+  ];
+}
+
+/** The same as Markdown. */
+export function comparisonMarkdown({ runs, differences, settings, cautions }: Comparison): string[] {
+  const rows = runs.flatMap(({ analysis }) => analysis.rows);
+  const columns = columnsFor(rows, 'wide');
+  const cells = runs.flatMap(({ letter, analysis }) =>
+    analysis.rows.map(row => [letter, ...columns.map(({ textOf }) => textOf(row))]),
+  );
+  const head = ['run', ...columns.map(({ group, title }) => (group === '' ? title : `${group}: ${title}`))];
+  const notes = [
+    ...cautions.map(caution => `**Caution:** ${caution}`),
+    ...differences.map(differenceText),
+    ...notesOf(rows),
+  ];
+  return [
+    ...runs.map(
+      ({ letter, analysis }) => `- ${letter}: ${analysis.results.name}, ${analysis.results.directory}`,
+    ),
+    '',
+    ...markdownTable([head, ...cells]),
+    '',
+    ...notes.map(note => `- ${note}`),
+    '',
+    ...(settings.length === 0
+      ? ['All settings are the same.']
+      : markdownTable(
+          [['setting', ...runs.map(({ letter }) => letter)], ...settingCells(settings)],
+          'texts',
+        )),
+  ];
+}
+
+function letterOf(index: number): string {
+  return String.fromCharCode('A'.charCodeAt(0) + (index % 26)).repeat(1 + Math.floor(index / 26));
+}
+
+/** Models that both runs trained; null where the items are not the same. */
+function differencesOf(before: Analysis, after: Analysis, run: string): RunDifference[] {
+  return (['sft', 'control', 'student'] as const).flatMap(model => {
+    const [old, now] = [before, after].map(analysis => lastEvaluation(analysis, model));
+    if (old === undefined || now === undefined) return [];
+    const isPaired = haveSameItems(old, now);
+    const change = (role: 'target' | 'retention') =>
+      isPaired ? accuracyChange(setsOf(old, role), setsOf(now, role), bootstrapSeed) : null;
+    return [{ run, model, retention: change('retention'), target: change('target') }];
+  });
+}
+
+function lastEvaluation({ results, curves }: Analysis, model: Trained) {
+  const curve = curveOf(curves, model);
+  const point = curve === null ? null : lastPoint(curve);
+  return point === null ? undefined : evaluationOf(results, point);
+}
+
+function differenceText({ run, model, retention, target }: RunDifference): string {
+  const name = `${run} minus A, ${modelLabels[model]}, last points`;
+  if (retention === null && target === null)
+    return `${name}: evaluated on other items, so no paired difference.`;
+  const text = (what: string, change: Change | null) =>
+    change === null ? [] : [`${what} ${signed(change.mean)} ${interval(change.interval, signed)}`];
+  return `${name}: ${[...text('retention accuracy', retention), ...text('target accuracy', target)].join(', ')} (paired item by item; covers items, not seeds).`;
+}
+
+/** Notes on the table of all runs; which point is best is seen in it. */
+function notesOf(rows: readonly ResultRow[]): string[] {
+  return tableNotes({ rows, curves: [] });
+}
+
+function cautionsOf(results: readonly Results[]): string[] {
+  const differ = (value: (run: Results) => string) => new Set(results.map(value)).size > 1;
+  return [
+    ...results.flatMap((one, i) => {
+      const status = statusSentence(one);
+      return status === null ? [] : [`${letterOf(i)}: ${status}`];
+    }),
+    ...(differ(({ run }) => run.baseDigest)
+      ? ['the runs have different base models, so each Δ retention is against another base.']
+      : []),
+    ...(differ(({ run }) => run.dataDigest) ? ['the runs have different data.'] : []),
+    ...(differ(({ run }) => run.tmsVersion) ? ['the runs were made by different versions of tms.'] : []),
+  ];
+}
+
+/** Differ by design between runs. */
+const places = new Set(['output_dir', 'run_name']);
+
+function settingDifferences(results: readonly Results[]): Comparison['settings'] {
+  const all = results.map(({ config }) => flattened(config ?? {}));
+  const keys = [...new Set(all.flatMap(settings => [...settings.keys()]))].filter(key => !places.has(key));
+  return keys
+    .map(key => ({ key, values: all.map(settings => settings.get(key) ?? null) }))
+    .filter(({ values }) => new Set(values).size > 1);
+}
+
+/** `{tms: {alpha: 0.25}}` → `tms.alpha: 0.25`; lists are values. */
+function flattened(settings: Readonly<Record<string, unknown>>, prefix = ''): Map<string, string> {
+  const entries = Object.entries(settings).flatMap(([key, value]): [string, string][] => {
+    const isBlock = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isBlock
+      ? [...flattened(value as Record<string, unknown>, `${prefix}${key}.`)]
+      : [[`${prefix}${key}`, settingText(value)]];
+  });
+  return new Map(entries);
+}
+
+function settingCells(settings: Comparison['settings']): string[][] {
+  return settings.map(({ key, values }) => [key, ...values.map(value => value ?? dash)]);
+}

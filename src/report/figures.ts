@@ -1,0 +1,238 @@
+/** The figures of the report: which panels, and a caption that says what was measured on how many items. */
+import { type DriftCorrelation, driftCorrelation } from '../metrics/divergence.ts';
+import { curriculumPanel, lossPanels, setPanels } from './bar-charts.ts';
+import { accuracyRetentionPanel, forgettingPanel, overStepsPanel } from './charts.ts';
+import { type Figure, lettered } from './figure.ts';
+import { counted, dash, fixed, modelLabels } from './format.ts';
+import { lastPoint, type Point } from './points.ts';
+import type { Analysis } from './rows.ts';
+import { curriculumSentence } from './summary.ts';
+
+/** All figures that have something to show, in the order of the report. */
+export function makeFigures(analysis: Analysis): Figure[] {
+  const figures = [
+    accuracyAndRetention(analysis),
+    divergence(analysis),
+    accuracyOfSets(analysis),
+    distance(analysis),
+    driftAndForgetting(analysis),
+    losses(analysis),
+    curriculum(analysis),
+  ];
+  return figures.filter(({ panels }) => panels.length > 0);
+}
+
+function accuracyAndRetention(analysis: Analysis): Figure {
+  const { curves } = analysis;
+  const plane = accuracyRetentionPanel(analysis);
+  const target = overStepsPanel(curves, {
+    label: 'Target accuracy over steps',
+    y: 'target accuracy',
+    measure: point => point.target?.mean ?? null,
+    bandOf: point => point.target?.interval ?? null,
+    dashedOf: point => point.sampledTarget,
+    height: 300,
+  });
+  const retention = overStepsPanel(curves, {
+    label: 'Change of retention over steps',
+    y: 'Δ retention',
+    measure: point => point.change?.mean ?? null,
+    bandOf: point => point.change?.interval ?? null,
+    height: 300,
+    isSigned: true,
+  });
+  const dashed = hasSampled(analysis) ? '; dashed: answers sampled at temperature 1' : '';
+  const { target: accuracy, change } = somePoint(analysis) ?? {};
+  const measures = [
+    ...(accuracy
+      ? [
+          `Target accuracy: greedy answers to ${counted(accuracy.items, 'target item')}, ${accuracy.sets === 1 ? 'Wilson' : 'bootstrap'} 95 % interval.`,
+        ]
+      : []),
+    ...(change
+      ? [
+          `Δ retention: accuracy minus that of the base, mean over sets, ${counted(change.items, 'item')} in ${counted(change.sets, 'retention set')}, paired bootstrap 95 % interval.`,
+        ]
+      : []),
+  ];
+  return {
+    id: 'accuracy-retention',
+    title: 'Accuracy and retention',
+    shortTitle: 'Accuracy and retention',
+    legend: 'all',
+    ...lettered(
+      [
+        {
+          panel: plane,
+          text: 'every recorded point of every training, joined in order of steps (numbers), with both intervals at the last point.',
+        },
+        { panel: target, text: `target accuracy over steps with its interval${dashed}.` },
+        { panel: retention, text: 'Δ retention over steps with its interval.' },
+      ],
+      { after: `${measures.join(' ')} Intervals cover the choice of items, not of seeds.` },
+    ),
+  };
+}
+
+function divergence({ curves, base }: Analysis): Figure {
+  const panel = (split: 'heldOut' | 'train', name: string) =>
+    overStepsPanel(curves, {
+      label: `PLD on ${name} prompts over steps`,
+      y: `PLD, ${name} (log scale)`,
+      measure: point => point.pld[split]?.nllPerToken ?? null,
+      isLogarithmic: true,
+    });
+  const drift = overStepsPanel(curves, {
+    label: 'Drift of held-out PLD over steps',
+    y: 'drift of held-out PLD',
+    measure: point => point.drift,
+  });
+  const splits = base?.pld ?? curves[0]?.points[0]?.pld;
+  const size = (split: 'heldOut' | 'train') => counted(splits?.[split]?.examples ?? 0, 'example');
+  return {
+    id: 'pld',
+    title: 'Policy–label divergence',
+    shortTitle: 'PLD',
+    legend: 'all',
+    ...lettered(
+      [
+        { panel: panel('heldOut', 'held-out'), text: `on ${size('heldOut')} that were held out.` },
+        {
+          panel: panel('train', 'training'),
+          text: `on ${size('train')} of the training set, which are other prompts.`,
+        },
+        {
+          panel: drift,
+          text: 'drift: held-out PLD minus its lowest point so far, from the model that the training started from.',
+        },
+      ],
+      {
+        before:
+          'PLD is the negative log-likelihood of the gold completions (with end token) in nats per token,',
+        after: 'Read the splits apart: drift is of held-out PLD alone.',
+      },
+    ),
+  };
+}
+
+function accuracyOfSets(analysis: Analysis): Figure {
+  const sets = somePoint(analysis)?.sets ?? [];
+  const sizes = [...new Set(sets.map(({ items }) => items))].sort((a, b) => a - b);
+  const perSet =
+    sizes.length === 1 ? `${sizes[0]} items each` : `${sizes[0] ?? 0} to ${sizes.at(-1) ?? 0} items`;
+  const targets = sets.filter(({ role }) => role === 'target').map(({ name }) => name);
+  const roles =
+    targets.length === 0
+      ? 'All measure retention.'
+      : `Target: ${targets.join(', ')}; the others measure retention.`;
+  return {
+    id: 'sets',
+    title: 'Accuracy on each set',
+    shortTitle: 'Each set',
+    legend: 'all',
+    panels: setPanels(analysis),
+    caption: `Base and the last point of every training, greedy or by log-likelihood; ${perSet}; whiskers are Wilson 95 % intervals over items. ${roles}`,
+  };
+}
+
+function distance({ curves }: Analysis): Figure {
+  const panel = (prompts: 'target' | 'retention') =>
+    overStepsPanel(curves, {
+      label: `KL(base‖model) on ${prompts} prompts over steps`,
+      y: `KL(base‖model), ${prompts} prompts`,
+      measure: point => point.kl[prompts]?.perSequence ?? null,
+    });
+  const last = curves.map(lastPoint).find(point => point !== null);
+  const samples = (prompts: 'target' | 'retention') => counted(last?.kl[prompts]?.samples ?? 0, 'sample');
+  return {
+    id: 'kl',
+    title: 'Distance from the base model',
+    shortTitle: 'KL',
+    legend: 'all',
+    ...lettered(
+      [
+        { panel: panel('target'), text: `${samples('target')} on target prompts.` },
+        { panel: panel('retention'), text: `${samples('retention')} on retention prompts.` },
+      ],
+      {
+        before:
+          'KL(base‖model) in nats per sequence: mean of log π_base − log π over stored samples of the base,',
+        after:
+          'This direction asks how improbable the base’s own answers have become. Scales differ between panels.',
+      },
+    ),
+  };
+}
+
+function driftAndForgetting({ curves }: Analysis): Figure {
+  const correlations = curves.flatMap(({ model, points }) => {
+    const measured = points.flatMap(({ model: of, step, drift, change }) =>
+      of !== model || drift === null || change === null ? [] : [{ step, drift, forgetting: -change.mean }],
+    );
+    return measured.length < 3
+      ? []
+      : [`${modelLabels[model]} ${correlationText(driftCorrelation(measured))}`];
+  });
+  const numbers =
+    correlations.length === 0
+      ? 'Fewer than three points a training: no correlation is given.'
+      : `Within a training: ${correlations.join('; ')}.`;
+  const drift = forgettingPanel(curves, 'drift of held-out PLD', point => point.drift);
+  return {
+    id: 'drift',
+    title: 'Drift against forgetting',
+    shortTitle: 'Drift and forgetting',
+    legend: 'trained',
+    ...lettered(
+      [
+        { panel: drift, text: 'against drift of held-out PLD;' },
+        {
+          panel: drift === null ? null : forgettingPanel(curves, 'optimiser steps', point => point.step),
+          text: 'against the mere step number, for comparison.',
+        },
+      ],
+      {
+        before: 'Forgetting is −Δ retention; one mark a recorded point,',
+        after: `Caution: drift and forgetting both grow with time, so they go together whether or not one tells of the other. ${numbers} Points of one training are not independent of each other.`,
+      },
+    ),
+  };
+}
+
+function correlationText({ count, pearson, spearman, stepPearson }: DriftCorrelation): string {
+  const text = (value: number | null) => (value === null ? dash : fixed(value, 2));
+  return `Pearson ${text(pearson)}, Spearman ${text(spearman)}, step number instead of drift ${text(stepPearson)} (${count} points)`;
+}
+
+function losses({ results }: Analysis): Figure {
+  return {
+    id: 'loss',
+    title: 'Training loss',
+    shortTitle: 'Loss',
+    legend: 'none',
+    panels: lossPanels(results),
+    caption:
+      'Loss of each step (thin) and its moving mean (thick), nats per token, log scale. Levels cannot be compared between panels: SFT trains on gold, TMS on a mixture of gold and sampled answers, whose entropy is a floor, the control on samples of the base.',
+  };
+}
+
+function curriculum({ results }: Analysis): Figure {
+  return {
+    id: 'curriculum',
+    title: 'What the student trained on',
+    shortTitle: 'Curriculum',
+    legend: 'none',
+    panels: results.curriculum === null ? [] : [curriculumPanel(results.curriculum)],
+    caption: `Visits of a prompt by their target: gold, or the answer of the checkpoint at that step of the SFT run. ${curriculumSentence(results) ?? ''}`,
+  };
+}
+
+function hasSampled({ base, curves }: Analysis): boolean {
+  return [base, ...curves.flatMap(({ points }) => points)].some(
+    point => (point?.sampledTarget ?? null) !== null,
+  );
+}
+
+function somePoint({ base, curves }: Analysis): Point | null {
+  return curves.map(lastPoint).find(point => point !== null) ?? base;
+}

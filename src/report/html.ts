@@ -1,0 +1,150 @@
+/** report.html: one file with everything in it; it asks nothing of the network and forbids itself to. */
+import { answersSection } from './answers-section.ts';
+import { columnsFor, tableNotes } from './columns.ts';
+import type { Figure } from './figure.ts';
+import { makeFigures } from './figures.ts';
+import { flipsSection } from './flips-section.ts';
+import { modelLabels, settingText } from './format.ts';
+import { type Html, html, raw } from './html-text.ts';
+import { groupCells, modelName, type Section } from './page-parts.ts';
+import { pageScript, pageStyle } from './page-style.ts';
+import { valueAt } from './points.ts';
+import type { Results } from './results.ts';
+import type { Analysis, ResultRow } from './rows.ts';
+import { costSection, environmentSection, guessedSection, loadingSection } from './run-sections.ts';
+import { cautions, differenceSentences, statusSentence } from './summary.ts';
+
+/** The whole page. */
+export function reportPage(analysis: Analysis): string {
+  const { results } = analysis;
+  const sections = [
+    ...makeFigures(analysis).map((figure, i) => figureSection(figure, i + 1, analysis)),
+    flipsSection(analysis),
+    answersSection(results),
+    costSection(results),
+    loadingSection(results),
+    guessedSection(results),
+    environmentSection(results),
+  ].filter(section => section !== null);
+  const page = html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
+<title>${results.name} – run report</title>
+<style>${raw(pageStyle)}</style>
+</head>
+<body>
+<main>
+${header(results, sections)}
+${summary(analysis)}
+${sections.map(({ id, title, body }) => html`<section id="${id}"><h2>${title}</h2>${body}</section>\n`)}
+</main>
+<script>${raw(pageScript)}</script>
+</body>
+</html>
+`;
+  return page.html;
+}
+
+function header({ run, name, config, environment }: Results, sections: readonly Section[]): Html {
+  const base = valueAt(config, ['model_name_or_path']);
+  const seed = valueAt(config, ['seed']);
+  const facts = [
+    `method ${run.method}`,
+    ...(base === undefined ? [] : [`base model ${settingText(base)}`]),
+    ...(seed === undefined ? [] : [`seed ${settingText(seed)}`]),
+    `begun ${day(run.startedAt)}`,
+    run.status,
+    ...(environment === null ? [] : [environment.device]),
+    `tms ${run.tmsVersion}`,
+  ];
+  const links = sections.map(({ id, shortTitle }) => html`<a href="#${id}">${shortTitle}</a> `);
+  return html`<header><p class="kicker">Run report</p><h1>${name}</h1>
+<p class="facts">${facts.map(fact => html`<span>${fact}</span>`)}</p><nav>${links}</nav></header>`;
+}
+
+/** 2026-11-24T20:14:03.000Z → 2026-11-24 20:14 UTC */
+function day(time: string): string {
+  return `${time.slice(0, 10)} ${time.slice(11, 16)} UTC`;
+}
+
+function summary(analysis: Analysis): Html {
+  const status = statusSentence(analysis.results);
+  const differences = differenceSentences(analysis).map(sentence => html`<li>${sentence}</li>`);
+  return html`${status === null ? null : html`<p class="status">${status}</p>`}
+${analysis.rows.length === 0 ? html`<p>Nothing has been evaluated yet.</p>` : finalTable(analysis)}
+${differences.length === 0 ? null : html`<ul class="findings">${differences}</ul><p class="caution">${cautions}</p>`}`;
+}
+
+function finalTable(analysis: Analysis): Html {
+  const { rows } = analysis;
+  const columns = columnsFor(rows, 'wide');
+  const groups = groupCells(columns.map(({ group }) => group));
+  const head = html`<thead><tr>${groups}</tr><tr>${columns.map(({ title }) => html`<th scope="col">${title}</th>`)}</tr></thead>`;
+  const body = rows.map((row, i) => {
+    const cells = columns.map(({ textOf }, column) =>
+      column === 0 ? rowHead(row) : numberCell(textOf(row)),
+    );
+    const starts = i > 0 && rows[i - 1]?.model !== row.model;
+    return html`<tr${starts ? raw(' class="break"') : null}>${cells}</tr>`;
+  });
+  return html`<div class="scroll"><table>${head}<tbody>${body}</tbody></table></div>
+<ul class="notes">${tableNotes(analysis).map(note => html`<li>${note}</li>`)}</ul>`;
+}
+
+function rowHead({ model, kind, step }: ResultRow): Html {
+  const point =
+    kind === 'base'
+      ? null
+      : html` <small>${kind === 'last' ? 'last' : 'best recorded'}, step ${step}</small>`;
+  return html`<td>${modelName(model)}${point}</td>`;
+}
+
+/** The interval behind a number steps back. */
+function numberCell(text: string): Html {
+  const at = text.indexOf(' [');
+  if (at === -1) return html`<td>${text}</td>`;
+  return html`<td>${text.slice(0, at)} <small>${text.slice(at + 1)}</small></td>`;
+}
+
+/** A figure beside few panels has its caption in the free place of the row. */
+function figureSection(
+  { id, title, shortTitle, panels, caption, legend: legendOf }: Figure,
+  number: number,
+  { curves }: Analysis,
+): Section {
+  const captionText = html`<figcaption><b>Figure ${number}.</b> ${caption}</figcaption>`;
+  const letters = 'abcdefghijkl';
+  const drawn = panels.map(
+    (panel, i) =>
+      html`<div>${panels.length === 1 ? null : html`<b class="letter">${letters[i] ?? ''}</b>`}${raw(panel)}</div>`,
+  );
+  const few = panels.length < 3;
+  const body = few
+    ? html`<figure><div class="panels few${panels.length === 1 ? ' one' : ''}">${drawn}${captionText}</div></figure>`
+    : html`<figure><div class="panels">${drawn}</div>${captionText}</figure>`;
+  const trained = curves.map(({ model }) => model);
+  const models = { none: [], trained, all: ['base' as const, ...trained] }[legendOf];
+  return { id, title, shortTitle, body: html`${legend(models)}${body}` };
+}
+
+const shapes: Readonly<Record<ResultRow['model'], string>> = {
+  base: '<path d="M12,0.5L16.5,6L12,11.5L7.5,6Z"/>',
+  sft: '<circle cx="12" cy="6" r="4.2"/>',
+  control: '<rect x="8" y="2" width="8" height="8"/>',
+  student: '<path d="M12,0.5L17,10.5L7,10.5Z"/>',
+};
+
+function legend(models: readonly ResultRow['model'][]): Html | null {
+  if (models.length === 0) return null;
+  const entries = models.map(model => {
+    const line =
+      model === 'base' ? '' : '<path d="M0,6H24" fill="none" stroke="var(--of)" stroke-width="1.6"/>';
+    return html`<span class="m-${model}"><svg viewBox="0 0 24 12" aria-hidden="true" fill="var(--of)">${raw(line + shapes[model])}</svg>${modelLabels[model]}</span>`;
+  });
+  return html`<p class="legend">${entries}</p>`;
+}

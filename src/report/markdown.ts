@@ -1,0 +1,114 @@
+/** report.md: the numbers of the report without its figures. Pure. */
+import { tableNotes } from './columns.ts';
+import { costLines, loadingLines } from './cost.ts';
+import { amount, counted, duration, fixed, interval, modelLabels, percent, settingText } from './format.ts';
+import { lastPoint, type Point } from './points.ts';
+import type { Results } from './results.ts';
+import type { Analysis } from './rows.ts';
+import { flipsOf } from './set-flips.ts';
+import { cautions, curriculumSentence, differenceSentences, statusSentence } from './summary.ts';
+import { markdownTable, wideCells } from './table.ts';
+
+/** The whole page. */
+export function reportMarkdown(analysis: Analysis): string {
+  const { results } = analysis;
+  const status = statusSentence(results);
+  const curriculum = curriculumSentence(results);
+  const lines = [
+    `# ${results.name}`,
+    '',
+    `Method ${results.run.method}, ${results.run.status}, begun ${results.run.startedAt}. Figures and answers: report.html.`,
+    ...(status === null ? [] : ['', `> ${status}`]),
+    ...section('Results', resultLines(analysis)),
+    ...section('Accuracy on each set', setLines(analysis)),
+    ...section('Items that changed', flipLines(analysis)),
+    ...section('What the student trained on', curriculum === null ? [] : [curriculum]),
+    ...section('Cost', costTable(results)),
+    ...section('The trained model', fenced('python', loadingLines(results))),
+    ...section('Settings that the paper does not state', guessedTable(results)),
+    ...section('Environment', environmentLines(results)),
+    '',
+  ];
+  return lines.join('\n');
+}
+
+function section(title: string, lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : ['', `## ${title}`, '', ...lines];
+}
+
+function resultLines(analysis: Analysis): string[] {
+  if (analysis.rows.length === 0) return ['Nothing has been evaluated yet.'];
+  const findings = differenceSentences(analysis).map(sentence => `- ${sentence}`);
+  return [
+    ...markdownTable(wideCells(analysis)),
+    '',
+    ...tableNotes(analysis).map(note => `- ${note}`),
+    ...(findings.length === 0 ? [] : ['', ...findings, '', cautions]),
+  ];
+}
+
+function setLines({ base, curves }: Analysis): string[] {
+  const points = [base, ...curves.map(lastPoint)].filter((point): point is Point => point !== null);
+  const [first] = points;
+  if (first === undefined) return [];
+  const head = ['set', 'role', 'items', ...points.map(({ model }) => modelLabels[model])];
+  const rows = first.sets.map(({ name, role, items }) => {
+    const accuracies = points.map(({ sets }) => {
+      const set = sets.find(other => other.name === name);
+      return set === undefined
+        ? ''
+        : `${fixed(set.accuracy)} ${interval(set.interval, value => fixed(value, 2))}`;
+    });
+    return [name, role, String(items), ...accuracies];
+  });
+  return markdownTable([head, ...rows]);
+}
+
+function flipLines(analysis: Analysis): string[] {
+  return flipsOf(analysis).map(({ model, step, items, sets }) => {
+    const lost = items.filter(({ direction }) => direction === 'right→wrong').length;
+    const all = sets.reduce((sum, set) => sum + set.items, 0);
+    return `- ${modelLabels[model]}, step ${step}, against the base: ${lost} right→wrong and ${items.length - lost} wrong→right of ${counted(all, 'item')}.`;
+  });
+}
+
+function costTable(results: Results): string[] {
+  const rows = costLines(results).map(({ stage, kind, seconds, tokens, share }) => [
+    `${modelLabels[stage]} ${kind}`,
+    duration(seconds),
+    percent(share),
+    tokens === 0 ? '' : amount(tokens),
+  ]);
+  return rows.length === 0 ? [] : markdownTable([['stage', 'time', 'share', 'tokens'], ...rows]);
+}
+
+function guessedTable({ guessed }: Results): string[] {
+  const rows = guessed.map(({ key, value, why }) => [`\`${key}\``, settingText(value), why]);
+  return rows.length === 0
+    ? []
+    : markdownTable([['setting', 'value', 'where a value can come from'], ...rows], 'texts');
+}
+
+function environmentLines({ environment, run, directory }: Results): string[] {
+  const digests = [
+    `- Directory ${directory}, run ${run.id}, tms ${run.tmsVersion}`,
+    `- Digests: configuration ${run.configDigest}, base model ${run.baseDigest}, data ${run.dataDigest}`,
+  ];
+  if (environment === null) return digests;
+  const { device, threads, platform, node, versions, determinism, git, notes } = environment;
+  const pairs = (record: Readonly<Record<string, string>>) =>
+    Object.entries(record)
+      .map(([name, value]) => `${name} ${value}`)
+      .join(', ');
+  return [
+    ...digests,
+    `- ${device}, ${counted(threads, 'thread')}, ${platform}, node ${node}, ${pairs(versions)}`,
+    `- Determinism: ${pairs(determinism)}`,
+    `- Git: ${git === null ? 'not a repository' : `${git.commit}${git.isDirty ? ' with uncommitted changes' : ''}`}`,
+    ...notes.map(note => `- ${note}`),
+  ];
+}
+
+function fenced(language: string, lines: readonly string[] | null): string[] {
+  return lines === null ? [] : [`\`\`\`${language}`, ...lines, '```'];
+}

@@ -1,0 +1,53 @@
+/** Pieces that several sections of the page share. */
+import type { ModelName } from '../run/records.ts';
+import { dash, modelLabels } from './format.ts';
+import { type Html, html, raw } from './html-text.ts';
+
+/** A part of the page with an entry in its list of contents. */
+export type Section = {
+  readonly id: string;
+  readonly title: string;
+  readonly shortTitle: string;
+  readonly body: Html;
+};
+
+/** The colour of a model beside its name. */
+export function modelName(model: ModelName): Html {
+  return html`<span class="swatch m-${model}"></span>${modelLabels[model]}`;
+}
+
+type TableLook = {
+  /** Columns that read from the left, beside the first. */
+  readonly texts?: readonly number[];
+  /** Group of each column, '' for none; a line above the head shows each once. */
+  readonly groups?: readonly string[];
+};
+
+/** A table of numbers with a head; empty cells become dashes. */
+export function plainTable(
+  head: readonly string[],
+  rows: readonly (readonly (Html | string)[])[],
+  { texts = [], groups = [] }: TableLook = {},
+): Html {
+  const cells = (row: readonly (Html | string)[]) =>
+    row.map(
+      (cell, i) =>
+        html`<td${texts.includes(i) ? raw(' class="text"') : null}>${cell === '' ? dash : cell}</td>`,
+    );
+  const top = groups.length === 0 ? null : html`<tr>${groupCells(groups)}</tr>`;
+  const titles = head.map(
+    (title, i) => html`<th scope="col"${texts.includes(i) ? raw(' class="text"') : null}>${title}</th>`,
+  );
+  return html`<div class="scroll"><table><thead>${top}<tr>${titles}</tr></thead>
+<tbody>${rows.map(row => html`<tr>${cells(row)}</tr>`)}</tbody></table></div>`;
+}
+
+/** One cell for each run of columns of the same group. */
+export function groupCells(groups: readonly string[]): Html[] {
+  return groups.flatMap((group, i) => {
+    if (group === '') return [html`<th></th>`];
+    if (groups[i - 1] === group) return [];
+    const span = groups.filter(other => other === group).length;
+    return [html`<th colspan="${span}" class="group"><span>${group}</span></th>`];
+  });
+}

@@ -1,0 +1,139 @@
+/** Evaluations as points of training runs, with everything that compares a point with the base model or with the points before it. Pure. */
+import { pldDrift } from '../metrics/divergence.ts';
+import { type Accuracy, accuracyChange, accuracyOf, type Change } from '../metrics/retention.ts';
+import { type Interval, mean, wilsonInterval } from '../metrics/statistics.ts';
+import type { EvaluationRecord, ModelName, SetRecord } from '../run/records.ts';
+import type { Results } from './results.ts';
+
+/** Accuracy on one set, with Wilson's interval. */
+export type SetAccuracy = Pick<SetRecord, 'name' | 'role' | 'scorer' | 'unfinished'> & {
+  readonly accuracy: number;
+  readonly interval: Interval;
+  readonly items: number;
+};
+
+/** One model at one step. Null where something was not measured, or the base was not. */
+export type Point = {
+  readonly model: ModelName;
+  readonly step: number;
+  readonly target: Accuracy | null;
+  /** Target accuracy at temperature 1. */
+  readonly sampledTarget: number | null;
+  /** Δ retention against the base. */
+  readonly change: Change | null;
+  readonly sets: readonly SetAccuracy[];
+  readonly pld: EvaluationRecord['pld'];
+  /** Of held-out PLD, from the model trained from on. */
+  readonly drift: number | null;
+  readonly kl: EvaluationRecord['kl'];
+};
+
+/** The points of one training run in order of steps; the first one is the model it started from, at step 0. */
+export type Curve = { readonly model: Trained; readonly points: readonly Point[] };
+
+export type Trained = Exclude<ModelName, 'base'>;
+
+/** Bootstrap intervals of a report are the same whenever it is written. */
+export const bootstrapSeed = 1;
+
+/** The base model, where it was measured. */
+export function basePoint(results: Results): Point | null {
+  const base = results.evaluations.find(({ model }) => model === 'base');
+  return base === undefined ? null : pointOf(base, base);
+}
+
+/** Every training run that was measured, in the order sft, control, student. */
+export function curvesOf(results: Results): Curve[] {
+  const base = results.evaluations.find(({ model }) => model === 'base');
+  const lastSft = results.evaluations.findLast(({ model }) => model === 'sft');
+  const startsFromSft = valueAt(results.config, ['tms', 'student_init']) === 'sft';
+  return (['sft', 'control', 'student'] as const).flatMap(model => {
+    const own = results.evaluations.filter(record => record.model === model && record.step > 0);
+    const start = model === 'student' && startsFromSft ? lastSft : base;
+    if (own.length === 0) return [];
+    const begin = start === undefined ? [] : [{ ...start, step: 0 }];
+    return [{ model, points: withDrift([...begin, ...own].map(record => pointOf(record, base))) }];
+  });
+}
+
+/** The last point of a curve. */
+export function lastPoint(curve: Curve): Point | null {
+  return curve.points.at(-1) ?? null;
+}
+
+/** The point after the start with the highest target accuracy, the earliest of equals; null where target was not measured. */
+export function bestPoint({ model, points }: Curve): Point | null {
+  const own = points.filter(point => point.model === model && point.target !== null);
+  const best = Math.max(...own.map(point => point.target?.mean ?? 0));
+  return own.find(point => point.target?.mean === best) ?? null;
+}
+
+/** Δ retention of one point against another one of the same run. */
+export function retentionDifference(results: Results, before: Point, after: Point): Change | null {
+  return differenceOn('retention', results, [before, after]);
+}
+
+/** Change of target accuracy from one point to another one of the same run. */
+export function targetDifference(results: Results, before: Point, after: Point): Change | null {
+  return differenceOn('target', results, [before, after]);
+}
+
+/** The evaluation that a point was made of. */
+export function evaluationOf(results: Results, { model, step }: Point): EvaluationRecord | undefined {
+  return results.evaluations.find(record => record.model === model && record.step === step);
+}
+
+/** The value of a key of nested mappings, such as `tms.alpha`; undefined where there is none. */
+export function valueAt(config: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>(
+    (inner, key) => (typeof inner === 'object' && inner !== null ? Reflect.get(inner, key) : undefined),
+    config,
+  );
+}
+
+function differenceOn(
+  role: SetRecord['role'],
+  results: Results,
+  points: readonly [Point, Point],
+): Change | null {
+  const [before, after] = points.map(point => setsOf(evaluationOf(results, point), role));
+  if (before === undefined || after === undefined || before.length === 0) return null;
+  return accuracyChange(before, after, bootstrapSeed);
+}
+
+function pointOf(record: EvaluationRecord, base: EvaluationRecord | undefined): Point {
+  const targets = setsOf(record, 'target');
+  const sampled = targets.map(({ sampledAccuracy }) => sampledAccuracy);
+  const retention = setsOf(record, 'retention');
+  return {
+    model: record.model,
+    step: record.step,
+    target: accuracyOf(targets, bootstrapSeed),
+    sampledTarget: sampled.length > 0 && sampled.every(value => value !== null) ? mean(sampled) : null,
+    change: base === undefined ? null : accuracyChange(setsOf(base, 'retention'), retention, bootstrapSeed),
+    sets: record.sets.filter(({ items }) => items.length > 0).map(setAccuracy),
+    pld: record.pld,
+    drift: null,
+    kl: record.kl,
+  };
+}
+
+/** Sets without items say nothing, and would make a mean undefined. */
+export function setsOf(record: EvaluationRecord | undefined, role: SetRecord['role']): SetRecord[] {
+  return (record?.sets ?? []).filter(set => set.role === role && set.items.length > 0);
+}
+
+function setAccuracy({ name, role, scorer, unfinished, items }: SetRecord): SetAccuracy {
+  const right = items.filter(({ isCorrect }) => isCorrect).length;
+  const interval = wilsonInterval(right, items.length);
+  return { name, role, scorer, unfinished, accuracy: right / items.length, interval, items: items.length };
+}
+
+function withDrift(points: readonly Point[]): Point[] {
+  const measured = points.filter(({ pld }) => pld.heldOut !== null);
+  const drifts = pldDrift(measured.map(({ pld }) => pld.heldOut?.nllPerToken ?? Number.NaN));
+  return points.map(point => {
+    const index = measured.indexOf(point);
+    return index === -1 ? point : { ...point, drift: drifts[index] ?? null };
+  });
+}

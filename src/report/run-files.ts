@@ -1,0 +1,80 @@
+/** Files of a run directory, validated; what is wrong is named by file and line. */
+import { readFileSync, statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { parseDocument } from 'yaml';
+import type { z } from 'zod';
+import { readLines } from '../data/lines.ts';
+import { TmsError } from '../errors.ts';
+
+/** A JSON file of that schema; null where there is none. Throws `TmsError` when it is something else. */
+export async function readJson<S extends z.ZodType>(file: string, schema: S): Promise<z.output<S> | null> {
+  const text = await readText(file);
+  return text === null ? null : parseLine(text, schema, file, null);
+}
+
+/** A YAML mapping as plain values; null where there is none. Throws `TmsError` on anything else. */
+export function readYamlMapping(file: string): Record<string, unknown> | null {
+  if (!exists(file)) return null;
+  const document = parseDocument(readFileSync(file, 'utf8'), { version: '1.2' });
+  const [error] = document.errors;
+  const value: unknown = error === undefined ? document.toJS() : null;
+  if (isMapping(value)) return value;
+  throw corrupt(file, error?.linePos?.[0].line ?? null, error?.message ?? 'not a mapping of keys to values');
+}
+
+/**
+ * The lines of a JSONL file of that schema, as a stream; none where there is no file. Throws `TmsError` at a line that is
+ * something else, but for a last line without its newline: a run that was killed while writing leaves one.
+ */
+export async function* readJsonLines<S extends z.ZodType>(
+  file: string,
+  schema: S,
+  onTornEnd: (file: string) => void,
+): AsyncGenerator<z.output<S>> {
+  if (!exists(file)) return;
+  const size = statSync(file).size;
+  for await (const lines of readLines(file)) {
+    for (const { number, offset, bytes } of lines) {
+      if (offset + bytes.length === size) return onTornEnd(file);
+      yield parseLine(bytes.toString('utf8'), schema, file, number);
+    }
+  }
+}
+
+/** A file of a run that does not hold what it should. */
+export function corrupt(file: string, line: number | null, found: string): TmsError {
+  const place = line === null ? file : `${file}, line ${line}`;
+  return new TmsError(`${place}: ${found}`, {
+    fix: 'restore the file from a copy, or run again: a report needs every file of the run intact',
+  });
+}
+
+function parseLine<S extends z.ZodType>(
+  text: string,
+  schema: S,
+  file: string,
+  line: number | null,
+): z.output<S> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw corrupt(file, line, `not JSON (${(error as Error).message})`);
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map(issue => `${issue.path.join('.') || 'value'}: ${issue.message}`);
+  throw corrupt(file, line, problems.slice(0, 3).join('; '));
+}
+
+async function readText(file: string): Promise<string | null> {
+  return exists(file) ? readFile(file, 'utf8') : null;
+}
+
+function exists(file: string): boolean {
+  return statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
+}
+
+function isMapping(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

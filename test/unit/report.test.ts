@@ -1,0 +1,393 @@
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { compareResults, compareRuns } from '../../src/report/compare.ts';
+import { costLines, loadingLines } from '../../src/report/cost.ts';
+import { amount, duration, fixed, shortDuration, signed } from '../../src/report/format.ts';
+import { readResults } from '../../src/report/results.ts';
+import { analyse } from '../../src/report/rows.ts';
+import { flipsOf } from '../../src/report/set-flips.ts';
+import { differenceSentences, statusSentence } from '../../src/report/summary.ts';
+import { alignedTable, finalTable, markdownTable } from '../../src/report/table.ts';
+import { writeReport } from '../../src/report/write-report.ts';
+import {
+  evaluationOf,
+  hostileAnswer,
+  sftShape,
+  studentShape,
+  writeFinishedRun,
+  writeUnfinishedRun,
+} from '../support/run-fixture.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+
+function finishedRun(name?: string): string {
+  const directory = temporaryDirectory();
+  writeFinishedRun(directory, name);
+  return directory;
+}
+
+function unfinishedRun(): string {
+  const directory = temporaryDirectory();
+  writeUnfinishedRun(directory);
+  return directory;
+}
+
+describe('results of a finished run', () => {
+  test('have the rows of the table with hand-computed values', async () => {
+    const { rows } = analyse(await readResults(finishedRun()));
+    expect(rows.map(({ model, kind, step }) => [model, kind, step])).toEqual([
+      ['base', 'base', 0],
+      ['sft', 'last', 912],
+      ['sft', 'best', 684],
+      ['control', 'last', 912],
+      ['student', 'last', 912],
+    ]);
+    const [base, sft, best, control, student] = rows;
+    expect(base).toMatchObject({
+      target: { mean: 0.5 },
+      sampledTarget: 0.3,
+      change: null,
+      drift: null,
+      cost: null,
+    });
+    expect(sft?.target?.mean).toBe(33 / 50);
+    expect(sft?.change?.mean).toBeCloseTo(-30 / 96, 12);
+    expect(sft?.drift).toBeCloseTo(0.288 - 0.172, 12);
+    expect(sft).toMatchObject({ pld: 0.288, klTarget: 8, klRetention: 3.7, change: { items: 96, sets: 8 } });
+    expect(best?.target?.mean).toBe(34 / 50);
+    expect(best?.change?.mean).toBeCloseTo(-23 / 96, 12);
+    expect(control?.change?.mean).toBeCloseTo(-5 / 96, 12);
+    expect(student?.change?.mean).toBeCloseTo(-3 / 96, 12);
+    expect(student?.drift).toBeCloseTo(0.156 - 0.155, 12);
+  });
+
+  test('count for TMS the SFT run and the answers, and for an early point its share of steps', async () => {
+    const { rows } = analyse(await readResults(finishedRun()));
+    const [, sft, best, control, student] = rows.map(({ cost }) => cost);
+    expect(sft).toEqual({ trainTokens: 480_000, sampledTokens: 0, seconds: 40, precision: 'measured' });
+    expect(best).toEqual({ trainTokens: 360_000, sampledTokens: 0, seconds: 30, precision: 'share' });
+    expect(control).toEqual({
+      trainTokens: 470_000,
+      sampledTokens: 6_000,
+      seconds: 39,
+      precision: 'measured',
+    });
+    expect(student).toEqual({
+      trainTokens: 980_000,
+      sampledTokens: 60_000,
+      seconds: 87,
+      precision: 'measured',
+    });
+  });
+
+  test('say that the cost is partial where the SFT run came from the store', async () => {
+    const directory = finishedRun();
+    const timing = readFileSync(join(directory, 'timing.jsonl'), 'utf8').split('\n');
+    writeFileSync(
+      join(directory, 'timing.jsonl'),
+      timing.filter(line => !line.includes('"sft/train"')).join('\n'),
+    );
+    const table = finalTable(await readResults(directory)).join('\n');
+    expect(table).toMatch(/TMS @912.* ≥500k /);
+    expect(table).toContain('≥: the SFT run was taken from the store');
+  });
+
+  test('give the curriculum and the use of every answer', async () => {
+    const { curriculum, prompts, answerCounts } = await readResults(finishedRun());
+    const sources = curriculum?.sources ?? {
+      gold: 0,
+      answer: 0,
+      'gold-for-unfinished': 0,
+      'gold-for-empty': 0,
+    };
+    expect(curriculum?.visits).toBe(48 * 20);
+    expect(Object.values(sources).reduce((a, b) => a + b)).toBe(48 * 20);
+    expect(curriculum?.perCheckpoint.reduce((sum, { visits }) => sum + visits, 0)).toBe(sources.answer);
+    const used = prompts.flatMap(({ answers }) => answers);
+    expect(used.reduce((sum, answer) => sum + answer.used, 0)).toBe(sources.answer);
+    expect(used.reduce((sum, answer) => sum + answer.replaced, 0)).toBe(sources['gold-for-unfinished']);
+    expect(used.filter(({ isFinished }) => !isFinished).every(answer => answer.used === 0)).toBe(true);
+    expect(answerCounts.reduce((sum, { answers }) => sum + answers, 0)).toBe(used.length);
+    for (const { answers, undrawn } of prompts) expect(answers.length + undrawn.length).toBe(10);
+  });
+
+  test('name the items that flipped against the base', async () => {
+    const flips = flipsOf(analyse(await readResults(finishedRun())));
+    const sft = flips.find(({ model }) => model === 'sft');
+    expect(sft?.sets.map(({ name, rightToWrong }) => [name, rightToWrong.length])).toEqual([
+      ['countdown', 0],
+      ['copy', 0],
+      ['reverse', 4],
+      ['sort', 6],
+      ['count', 2],
+      ['sum', 3],
+      ['maximum', 1],
+      ['next', 8],
+      ['minus', 6],
+    ]);
+    // of maximum the item whose place comes last, 7 · 11 = 5 modulo 12, is the first to go wrong
+    const [flipped] = sft?.items.filter(({ set }) => set === 'maximum') ?? [];
+    expect(flipped).toEqual({
+      set: 'maximum',
+      id: 'maximum-5',
+      direction: 'right→wrong',
+      baseAnswer: 'right 5',
+      answer: 'wrong 5',
+    });
+  });
+
+  test('measure drift of a student that starts from SFT against where it starts', async () => {
+    const directory = finishedRun();
+    const file = join(directory, 'config.resolved.yaml');
+    writeFileSync(file, readFileSync(file, 'utf8').replace('student_init: base', 'student_init: sft'));
+    const { curves } = analyse(await readResults(directory));
+    const points = curves.find(({ model }) => model === 'student')?.points ?? [];
+    expect(points.map(({ step, pld }) => [step, pld.heldOut?.nllPerToken])).toEqual([
+      [0, 0.288],
+      [228, 0.181],
+      [456, 0.169],
+      [684, 0.155],
+      [912, 0.156],
+    ]);
+  });
+
+  test('take guessed settings from the plan, under the plan’s names or the configuration’s', async () => {
+    const directory = finishedRun();
+    const guessed = [
+      { key: 'seed', value: 1, why: 'ours' },
+      { path: 'tms.order', value: 'random', basis: 'theirs', description: 'unused' },
+    ];
+    writeFileSync(join(directory, 'plan.json'), JSON.stringify({ guessed, sft: {} }));
+    expect((await readResults(directory)).guessed).toEqual([
+      { key: 'seed', value: 1, why: 'ours' },
+      { key: 'tms.order', value: 'random', why: 'theirs' },
+    ]);
+  });
+});
+
+describe('results of a run that is not whole', () => {
+  test('show what an interrupted run measured, and say that it is not finished', async () => {
+    const results = await readResults(unfinishedRun());
+    expect(analyse(results).rows.map(({ model, step }) => [model, step])).toEqual([
+      ['base', 0],
+      ['sft', 456],
+    ]);
+    expect(results.losses.sft).toHaveLength(500);
+    expect(results.tornFiles).toEqual(['metrics.jsonl']);
+    expect(statusSentence(results)).toContain('was interrupted and is not finished');
+    expect(finalTable(results)[0]).toContain('was interrupted and is not finished');
+  });
+
+  test('work with nothing but run.json', async () => {
+    const directory = temporaryDirectory();
+    writeFileSync(join(directory, 'run.json'), readFileSync(join(unfinishedRun(), 'run.json')));
+    const results = await readResults(directory);
+    expect(finalTable(results).at(-1)).toBe('Nothing has been evaluated yet.');
+    const files = await writeReport(directory);
+    expect(readFileSync(files.markdown, 'utf8')).toContain('Nothing has been evaluated yet.');
+  });
+
+  test('refuse a directory without run.json', async () => {
+    const directory = temporaryDirectory();
+    await expect(readResults(directory)).rejects.toThrow(`${directory} has no run.json`);
+  });
+
+  test('name file and line of a broken line', async () => {
+    const directory = finishedRun();
+    const file = join(directory, 'curriculum.jsonl');
+    const lines = readFileSync(file, 'utf8').split('\n');
+    writeFileSync(file, [...lines.slice(0, 2), '{"epoch":0,', ...lines.slice(3)].join('\n'));
+    await expect(readResults(directory)).rejects.toThrow(/curriculum\.jsonl, line 3: not JSON/);
+  });
+
+  test('name file, line and field of a value that is not of the schema', async () => {
+    const directory = finishedRun();
+    appendFileSync(
+      join(directory, 'timing.jsonl'),
+      '{"unit":"x","kind":"train","stage":"sft","seconds":"1","tokens":0}\n',
+    );
+    await expect(readResults(directory)).rejects.toThrow(/timing\.jsonl, line 11: seconds: /);
+  });
+
+  test('name an evaluation of other items', async () => {
+    const directory = finishedRun();
+    const record = evaluationOf('student', 912, studentShape, 3);
+    const sets = record.sets.map(set => ({ ...set, items: set.items.slice(1) }));
+    const file = join(directory, 'evaluation', 'student-step-000912.json');
+    writeFileSync(file, JSON.stringify({ ...record, sets }));
+    await expect(readResults(directory)).rejects.toThrow(
+      'student-step-000912.json: evaluates other items: countdown item countdown-1, where the evaluation of base at step 0 has countdown item countdown-0',
+    );
+  });
+});
+
+describe('final table', () => {
+  test('has aligned cells, at most 100 columns wide', async () => {
+    const lines = finalTable(await readResults(finishedRun()));
+    expect(lines.slice(0, 7)).toEqual([
+      '                 target acc.                held-out PLD  KL(base‖model)          tokens',
+      '               greedy    T=1   Δ retention    end  drift  target  reten.  train  sampled  time',
+      'base            0.500  0.300             –  1.880      –    0.00    0.00      –        –     –',
+      'SFT @912        0.660  0.680  −0.313±0.083  0.288  0.116    8.00    3.70   480k        –   40s',
+      'SFT best @684   0.680  0.670  −0.240±0.078  0.219  0.047    7.80    2.60  ≈360k        –  ≈30s',
+      'control @912    0.420  0.320  −0.052±0.042  1.900  0.050    0.62    0.56   470k    6.00k   39s',
+      'TMS @912        0.660  0.530  −0.031±0.031  0.156  0.001    7.00    0.84   980k    60.0k   87s',
+    ]);
+    expect(Math.max(...lines.map(line => line.length))).toBeLessThanOrEqual(100);
+  });
+
+  test('says what the interval covers and that the best point is chosen on the test items', async () => {
+    const text = finalTable(await readResults(finishedRun()))
+      .join(' ')
+      .replace(/ +/g, ' ');
+    expect(text).toContain('averaged over 8 sets, 96 items');
+    expect(text).toContain('covers the choice of items, not of seeds (one seed)');
+    expect(text).toContain('chosen on the same items that it is reported on, so optimistic');
+    expect(text).toContain('KL(base‖model): nats per sequence');
+  });
+
+  test('gives the difference of TMS and SFT at both points of SFT', async () => {
+    const [last, best] = differenceSentences(analyse(await readResults(finishedRun())));
+    expect(last).toMatch(
+      /^TMS minus SFT, last points: retention \+0\.281 \[\+0\.\d+, \+0\.\d+\], target accuracy 0\.000 /,
+    );
+    expect(best).toMatch(
+      /^TMS, last point, minus SFT, best recorded point \(step 684\): retention \+0\.208 /,
+    );
+    expect(sftShape.target[2]).toBe(34);
+  });
+
+  test('leaves one space between columns where two do not fit', () => {
+    const long = 'x'.repeat(49);
+    expect(
+      alignedTable([
+        [long, long],
+        ['a', 'b'],
+      ])[0],
+    ).toHaveLength(100);
+    expect(
+      alignedTable([
+        [long, `${long}x`],
+        ['a', 'b'],
+      ])[0],
+    ).toHaveLength(100);
+  });
+
+  test('escapes what Markdown would read as another cell', () => {
+    expect(
+      markdownTable([
+        ['a', 'b'],
+        ['x|y', '1'],
+      ]),
+    ).toEqual(['| a | b |', '|:--|--:|', '| x\\|y | 1 |']);
+  });
+});
+
+describe('report files', () => {
+  test('hold no markup of an answer and ask nothing of the network', async () => {
+    const { html, markdown } = await writeReport(finishedRun());
+    const page = readFileSync(html, 'utf8');
+    expect(page.includes(hostileAnswer)).toBe(false);
+    expect(page.includes('&lt;/script&gt;&lt;script&gt;throw 1&lt;/script&gt;')).toBe(true);
+    expect(page.match(/(?:src|href)="(?!#|data:)/)).toBeNull();
+    expect(page.match(/<svg [^>]*class="panel"/g)?.length).toBe(17);
+    expect(readFileSync(markdown, 'utf8')).toContain(
+      '| SFT, last point (step 912) | 0.660 [0.52, 0.78] | 0.680 | −0.313 [−0.396, −0.229] | 0.288 | 0.116 |',
+    );
+  });
+
+  test('are the same bytes when written again', async () => {
+    const directory = finishedRun();
+    const first = readFileSync((await writeReport(directory)).html);
+    expect(readFileSync((await writeReport(directory)).html).equals(first)).toBe(true);
+  });
+
+  test('name the split of PLD, the direction of KL and the items in captions', async () => {
+    const page = readFileSync((await writeReport(finishedRun())).html, 'utf8');
+    expect(
+      page.includes(
+        'nats per token, (a) on 300 examples that were held out. (b) on 300 examples of the training set',
+      ),
+    ).toBe(true);
+    expect(page.includes('KL(base‖model) in nats per sequence')).toBe(true);
+    expect(page.includes('96 items in 8 retention sets, paired bootstrap 95 % interval')).toBe(true);
+    expect(page.includes('drift and forgetting both grow with time')).toBe(true);
+  });
+
+  test('give the line that loads the model, for adapters that of peft', async () => {
+    const directory = finishedRun();
+    const results = await readResults(directory);
+    expect(loadingLines(results)?.[1]).toBe(
+      `model = AutoModelForCausalLM.from_pretrained("${join(directory, 'models', 'student')}")`,
+    );
+    const adapter = { ...results, config: { use_peft: true } };
+    expect(loadingLines(adapter)?.[0]).toBe('from peft import AutoPeftModelForCausalLM');
+    expect(loadingLines({ ...results, modelPath: null })).toBeNull();
+  });
+
+  test('share out the time of all stages', async () => {
+    const lines = costLines(await readResults(finishedRun()));
+    expect(lines.map(({ stage, kind, seconds }) => `${stage} ${kind} ${seconds}`)).toEqual([
+      'base load 1.2',
+      'sft train 40',
+      'sft answer 7',
+      'sft evaluate 6',
+      'control train 38',
+      'control answer 1',
+      'student train 40',
+      'student save 0.4',
+      'student evaluate 6',
+    ]);
+    expect(lines.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 12);
+  });
+});
+
+describe('comparison of runs', () => {
+  test('shows rows of both, paired differences and settings that differ', async () => {
+    const [first, second] = [finishedRun('one'), finishedRun('two')];
+    const config = join(second, 'config.resolved.yaml');
+    writeFileSync(config, readFileSync(config, 'utf8').replace('alpha: 0.25', 'alpha: 0.5'));
+    const text = await compareRuns([first, second]);
+    expect(text).toMatch(/^A {2}one .*\nB {2}two /);
+    expect(text).toContain('\nA TMS @912 ');
+    expect(text).toContain('\nB TMS @912 ');
+    expect(text).toContain('B minus A, TMS, last points: retention accuracy 0.000 [0.000, 0.000]');
+    expect(text).toMatch(/setting +A +B\ntms\.alpha +0\.25 +0\.5$/);
+  });
+
+  test('warns of other base models and of an unfinished run', async () => {
+    const [first, second] = [await readResults(finishedRun()), await readResults(unfinishedRun())];
+    const other = { ...second, run: { ...second.run, baseDigest: 'another' } };
+    const { cautions, differences } = compareResults([first, other]);
+    expect(cautions).toHaveLength(2);
+    expect(cautions[0]).toMatch(/^B: This run was interrupted/);
+    expect(cautions[1]).toContain('different base models');
+    expect(differences.map(({ model }) => model)).toEqual(['sft']);
+    expect(differences[0]?.retention?.mean).toBeCloseTo((30 - 10) / 96, 12);
+  });
+
+  test('is refused for one run', async () => {
+    await expect(compareRuns([finishedRun()])).rejects.toThrow('at least two runs');
+  });
+});
+
+describe('numbers as text', () => {
+  test.each([
+    [fixed(-0.3126), '−0.313'],
+    [fixed(-0.0001), '0.000'],
+    [fixed(null), '–'],
+    [signed(0.25), '+0.250'],
+    [signed(0), '0.000'],
+    [amount(812), '812'],
+    [amount(52_400), '52.4k'],
+    [amount(999_700), '1.00M'],
+    [amount(0), '0'],
+    [duration(0.4), '0.40 s'],
+    [duration(725), '12 min 5 s'],
+    [duration(12_000), '3 h 20 min'],
+    [shortDuration(725), '12m05s'],
+    [shortDuration(12_000), '3h20m'],
+  ])('%s', (text, expected) => {
+    expect(text).toBe(expected);
+  });
+});
