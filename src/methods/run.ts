@@ -8,6 +8,8 @@ import { InterruptedError, UsageError } from '../errors.ts';
 import type { EnvironmentRecord } from '../run/records.ts';
 import { inspectRun, RunDirectory, readRunRecord } from '../run/run-directory.ts';
 import type { RunContext } from '../stages/run-context.ts';
+import { useStore } from '../store/in-use.ts';
+import { openStore } from '../store/store.ts';
 import { gitState } from './git-state.ts';
 import {
   checkDisk,
@@ -32,12 +34,17 @@ export type RunOptions = Surroundings & {
 /** Run the method that the configuration names; returns the run directory's path. Throws whatever ends the run; it can then be resumed. */
 export async function executeRun(config: RunConfig, options: RunOptions): Promise<string> {
   refuseOccupied(config.output_dir, options.resume);
-  const prepared = await prepareRun(config, options);
+  const release = await useStore(openStore(options.home), line => options.progress.say(line));
   try {
-    checkDisk(prepared.plan, config.output_dir);
-    return await runIn(config, prepared, options);
+    const prepared = await prepareRun(config, options);
+    try {
+      checkDisk(prepared.plan, config.output_dir);
+      return await runIn(config, prepared, options);
+    } finally {
+      await prepared.prepared.close();
+    }
   } finally {
-    await prepared.prepared.close();
+    release();
   }
 }
 

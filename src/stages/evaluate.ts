@@ -6,6 +6,7 @@ import { metricsOf } from '../evaluation/metrics.ts';
 import { sha256OfFile, writeFileAtomic } from '../files/atomic.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import { type EvaluationRecord, evaluationRecord, metricsLine } from '../run/records.ts';
+import { touch } from '../store/in-use.ts';
 import { evaluationPath, stepName } from '../store/store.ts';
 import { type RunContext, timed } from './run-context.ts';
 import { type Stage, standAt, standingDigest } from './train.ts';
@@ -92,6 +93,7 @@ function storeKey({ model, evaluationKey, environmentKey }: RunContext, weightsD
 function readStored(run: RunContext, weightsDigest: string): EvaluationRecord | null {
   const path = evaluationPath(run.store, storeKey(run, weightsDigest));
   if (!existsSync(path)) return null;
+  touch(path);
   return evaluationRecord.safeParse(JSON.parse(readFileSync(path, 'utf8'))).data ?? null;
 }
 

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { appendDurably } from '../files/atomic.ts';
 import { sha256OfText } from '../files/digest.ts';
+import { touch } from './in-use.ts';
 
 const line = z.tuple([z.string(), z.array(z.int()), z.enum(['stop', 'length'])]);
 
@@ -21,6 +22,7 @@ export function answerKey(promptIds: ArrayLike<number>, seed: number): string {
 /** Lines that do not match their checksum count as absent. */
 export function openAnswerStore(path: string): AnswerStore {
   const known = new Map<string, StoredAnswer>();
+  touch(path);
   const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
   for (const row of text.split('\n')) {
     const parsed = parseRow(row);

@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from '../files/atomic.ts';
 import { metricsLine } from '../run/records.ts';
+import { touch } from './in-use.ts';
 
 const finishedStage = z.strictObject({
   steps: z.int(),
@@ -40,7 +41,9 @@ export function stepName(step: number): string {
 
 /** Null when no run finished this stage, or its record cannot be read. */
 export function readFinishedStage({ root }: Store, key: string): FinishedStage | null {
-  return readJson(join(root, 'sft', key, 'finished.json'), finishedStage);
+  const path = join(root, 'sft', key, 'finished.json');
+  touch(path);
+  return readJson(path, finishedStage);
 }
 
 export function writeFinishedStage({ root }: Store, key: string, stage: FinishedStage): void {
@@ -77,8 +80,10 @@ export function removeFromStore({ root }: Store, { kind, name }: StoreItem): voi
 }
 
 function usage(path: string): { bytes: number; usedAt: Date } {
-  const { size, mtime } = statSync(path);
-  if (!statSync(path).isDirectory()) return { bytes: size, usedAt: mtime };
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return { bytes: 0, usedAt: new Date(0) }; // a run just renamed it
+  const { size, mtime } = found;
+  if (!found.isDirectory()) return { bytes: size, usedAt: mtime };
   const parts = readdirSync(path).map(name => usage(join(path, name)));
   return {
     bytes: parts.reduce((sum, part) => sum + part.bytes, 0),

@@ -9,6 +9,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { projectRoot } from '../../src/python/paths.ts';
+import { pythonPath, tinyModel } from '../support/tiny-model.ts';
 
 const root = projectRoot();
 const driver = join(root, 'test/support/run-driver.ts');
@@ -56,9 +57,13 @@ controls: {base_samples: true}
   return { config, home: join(place, 'home'), output };
 }
 
-function drive({ config, home }: { config: string; home: string }, killAt?: number) {
+function drive({ config, home }: { config: string; home: string }, killAt?: number, python = '') {
   const args = ['--import', 'tsx', driver, config, home, ...(killAt === undefined ? [] : [String(killAt)])];
-  return spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' });
+  return spawnSync(process.execPath, args, {
+    cwd: root,
+    encoding: 'utf8',
+    env: { ...process.env, TMS_PYTHON: python },
+  });
 }
 
 /** Digest of every file that must not depend on when a run was interrupted: all but times, the ledger and the run's own record. */
@@ -164,5 +169,30 @@ describe('a run that is killed and resumed', () => {
     expect(kinds.filter(({ kind, stage }) => kind === 'answer' && stage === 'sft')).toEqual([]);
     expect(digests(second.output)['models/sft/toy-model.json']).toBe(expected['models/sft/toy-model.json']);
     expect(digests(second.output)['curriculum.jsonl']).not.toBe(expected['curriculum.jsonl']);
+  });
+});
+
+describe('with torch', () => {
+  it('a run killed in the middle of the student ends in the same bytes, weights too', async () => {
+    const [python, model] = [await pythonPath(), await tinyModel()];
+    const begin = (name: string) => {
+      const run = newRun(name);
+      writeFileSync(
+        run.config,
+        readFileSync(run.config, 'utf8')
+          .replace('toy:1', model)
+          .replace('learning_rate: 0.1', 'learning_rate: 3e-3'),
+      );
+      return run;
+    };
+    const whole = begin('torch-whole');
+    const result = drive(whole, undefined, python);
+    expect(result.stderr).toBe('');
+    const killed = begin('torch-killed');
+    expect(drive(killed, Math.floor(Number(result.stdout) * 0.6) * 2, python).signal).toBe('SIGKILL');
+    expect(drive(killed, undefined, python).stderr).toBe('');
+    const digest = digests(whole.output);
+    expect(digest['models/student/model.safetensors']).toMatch(/^[0-9a-f]{64}$/);
+    expect(digests(killed.output)).toEqual(digest);
   });
 });

@@ -1,5 +1,5 @@
 /**
- * `tms run` on the toy worker in a process of its own, which ends itself with SIGKILL before or after a chosen durable operation:
+ * `tms run` on the toy worker, or on torch where TMS_PYTHON is set, in a process of its own, which ends itself with SIGKILL before or after a chosen durable operation:
  *
  *     tsx run-driver.ts CONFIG HOME [KILL_AT]
  *
@@ -27,11 +27,15 @@ syncBuiltinESMExports();
 
 const { loadConfig } = await import('../../src/config/load.ts');
 const { executeRun } = await import('../../src/methods/run.ts');
+const { projectRoot } = await import('../../src/python/paths.ts');
+const { Connection } = await import('../../src/worker/connection.ts');
 const { Worker } = await import('../../src/worker/worker.ts');
 const { ToyChannel } = await import('./toy-worker.ts');
 
 const config = loadConfig(configFile);
-const worker = new Worker(new ToyChannel());
+const python = process.env.TMS_PYTHON;
+const channel = python ? await Connection.open({ python, root: projectRoot() }) : new ToyChannel();
+const worker = new Worker(channel);
 await executeRun(config, {
   worker,
   home,

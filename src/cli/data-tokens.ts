@@ -1,0 +1,172 @@
+/** The examples of a configuration as the model of that configuration meets them. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { RunConfig } from '../config/schema.ts';
+import type { Selection } from '../data/dataset.ts';
+import { type ExampleCounts, type ExampleIndex, idText } from '../data/example-index.ts';
+import { showExample } from '../data/show.ts';
+import type { TokenFile } from '../data/token-file.ts';
+import { UsageError } from '../errors.ts';
+import { type PreparedData, prepareData } from '../methods/prepare-data.ts';
+import { tmsHome } from '../python/paths.ts';
+import { loadOptions } from '../stages/worker-options.ts';
+import type { ModelInfo } from '../worker/protocol.ts';
+import { startWorker } from '../worker/start.ts';
+import type { Worker } from '../worker/worker.ts';
+import type { CliContext } from './context.ts';
+import type { ShownExample } from './data-example.ts';
+import { terminalProgress } from './progress.ts';
+
+export type ShowRequest = {
+  readonly count: number;
+  /** Null: training examples, or wherever `id` is found. */
+  readonly split: 'train' | 'test' | null;
+  /** How the id of the one example begins. */
+  readonly id: string | null;
+};
+
+type SplitFacts = Pick<ExampleIndex, 'source' | 'shape' | 'count' | 'digest'> & {
+  readonly counts: ExampleCounts;
+};
+
+export type FoundTokens = {
+  readonly train: SplitFacts & { readonly examples: number };
+  readonly test: SplitFacts & { readonly examples: number };
+  readonly tokens: {
+    readonly trainTokens: number;
+    readonly trainPromptTokens: number;
+    readonly longest: number;
+    readonly maxLength: number;
+  };
+  readonly examples: readonly ShownExample[];
+};
+
+/** Prepare the data as a run does and read some examples; `say` gets a line for everything a run would say. */
+export async function readTokens(
+  config: RunConfig,
+  request: ShowRequest,
+  { terminal, env }: CliContext,
+  say: (line: string) => void,
+): Promise<FoundTokens> {
+  const progress = { ...terminalProgress(terminal), say };
+  const worker = await startWorker({
+    python: config.worker.python ?? undefined,
+    report: line => terminal.note(line),
+  });
+  try {
+    const model = await loadForTokenizer(worker, config);
+    const cache = join(tmsHome(env), 'cache');
+    mkdirSync(cache, { recursive: true });
+    const data = await prepareData(config, worker, model, { cache, progress });
+    try {
+      return {
+        ...factsOf(data, config),
+        examples: await readExamples(data, request, { config, worker, model }),
+      };
+    } finally {
+      await Promise.all([...new Set([data.train.tokens, data.testTokens])].map(file => file.close()));
+    }
+  } finally {
+    progress.clear();
+    await worker.close();
+  }
+}
+
+/** Only the tokenizer is wanted: keep away from a GPU that may be training, and from kernels that need one. */
+function loadForTokenizer(worker: Worker, config: RunConfig): Promise<ModelInfo> {
+  const { model_name_or_path: model } = config;
+  return worker.load({
+    ...loadOptions(config),
+    model,
+    device: 'cpu',
+    attention: 'eager',
+    determinism: 'off',
+  });
+}
+
+function factsOf(
+  { dataset, facts, train: { tokens, rows } }: PreparedData,
+  config: RunConfig,
+): Omit<FoundTokens, 'examples'> {
+  const { trainTokens, trainPromptTokens, trainExamples, testExamples } = facts;
+  const longest = rows.reduce((most, row) => Math.max(most, tokens.lengths[row] ?? 0), 0);
+  return {
+    train: { ...splitFacts(dataset.train), examples: trainExamples },
+    test: { ...splitFacts(dataset.test), examples: testExamples },
+    tokens: { trainTokens, trainPromptTokens, longest, maxLength: config.max_length },
+  };
+}
+
+function splitFacts({ index: { source, shape, count, counts, digest } }: Selection): SplitFacts {
+  return { source, shape, count, counts, digest };
+}
+
+type ReadContext = { readonly config: RunConfig; readonly worker: Worker; readonly model: ModelInfo };
+type Chosen = { readonly split: 'train' | 'test'; readonly row: number };
+
+async function readExamples(
+  data: PreparedData,
+  request: ShowRequest,
+  context: ReadContext,
+): Promise<ShownExample[]> {
+  const chosen =
+    request.id === null ? firstExamples(data, request) : [findExample(data, request.id, request.split)];
+  const shown: ShownExample[] = [];
+  for (const one of chosen) shown.push(await readExample(data, one, context));
+  return shown;
+}
+
+function firstExamples({ dataset, train }: PreparedData, { split, count }: ShowRequest): Chosen[] {
+  const rows = split === 'test' ? dataset.test.rows : train.rows;
+  return Array.from(rows.subarray(0, count), row => ({ split: split ?? 'train', row }));
+}
+
+/** Also among those that training drops: to see why is what one asks for. */
+function findExample({ dataset }: PreparedData, id: string, split: ShowRequest['split']): Chosen {
+  const splits = split === null ? (['train', 'test'] as const) : [split];
+  const wanted = id.toLowerCase();
+  for (const name of splits) {
+    const { index, rows } = dataset[name];
+    const row = rows.find(candidate => idText(index, candidate).startsWith(wanted));
+    if (row !== undefined) return { split: name, row };
+  }
+  throw new UsageError(
+    `no ${split ?? 'training or held-out'} example has an id that begins with ${JSON.stringify(id)}`,
+    {
+      fix: 'ids are in the headings of tms data show, and in answers/ and curriculum.jsonl of a run',
+    },
+  );
+}
+
+async function readExample(
+  data: PreparedData,
+  { split, row }: Chosen,
+  { config, worker, model }: ReadContext,
+): Promise<ShownExample> {
+  const tokens: TokenFile = split === 'train' ? data.train.tokens : data.testTokens;
+  const { ids, promptLength } = await tokens.read(row, config.max_length);
+  return {
+    id: idText(data.dataset[split].index, row),
+    split,
+    row,
+    isUsed: split === 'test' || data.train.rows.includes(row),
+    length: tokens.lengths[row] as number,
+    promptLength: tokens.promptLengths[row] as number,
+    endsWithEos: model.eosTokenIds.includes(ids.at(-1) ?? -1),
+    tokens: showExample(ids, promptLength, await tokenTexts(worker, ids)),
+  };
+}
+
+/**
+ * The text of each token. Some tokenizers drop the space before a token that stands alone, so it is what the token adds to the one
+ * before it; a token that is a part of a character shows as �.
+ */
+async function tokenTexts(worker: Worker, ids: Int32Array): Promise<string[]> {
+  const single = Array.from(ids, id => Int32Array.of(id));
+  const pairs = Array.from(ids.subarray(1), (_, i) => ids.slice(i, i + 2));
+  const texts = await worker.decode([...single, ...pairs], { skipSpecialTokens: false });
+  return single.map((_, i) => {
+    const [alone = '', before = '', both = ''] = [texts[i], texts[i - 1], texts[ids.length + i - 1]];
+    return i > 0 && both.startsWith(before) ? both.slice(before.length) : alone;
+  });
+}

@@ -1,0 +1,94 @@
+/** Prompts as a person writes them to answers as text. */
+import { UsageError } from '../errors.ts';
+import type { Example } from '../worker/protocol.ts';
+import type { Answer, Worker } from '../worker/worker.ts';
+
+export type AnswerOptions = {
+  readonly isChat: boolean;
+  readonly system: string | null;
+  readonly temperature: number;
+  readonly topP: number;
+  readonly maxNewTokens: number;
+  /** Of the first answer to each prompt; the next ones count up. */
+  readonly seed: number;
+  /** Answers to each prompt. */
+  readonly number: number;
+  readonly maxPositions: number | null;
+  readonly signal?: AbortSignal;
+};
+
+export type PromptAnswer = {
+  readonly prompt: string;
+  readonly answer: string;
+  readonly tokens: number;
+  /** `length`: cut, at the limit or at the end of the model's positions. */
+  readonly finishReason: 'stop' | 'length';
+  readonly seed: number;
+};
+
+/** `number` answers to each prompt, in order. Throws `UsageError` for a prompt that fills the model. */
+export async function answerPrompts(
+  worker: Worker,
+  prompts: readonly string[],
+  options: AnswerOptions,
+): Promise<PromptAnswer[]> {
+  const { sequences } = await worker.encode(prompts.map(prompt => exampleOf(prompt, options)));
+  const asked = sequences.flatMap(({ ids }, i) => {
+    const room = roomFor(ids, options);
+    return Array.from({ length: options.number }, (_, sample) => {
+      const seed = (options.seed + sample) % 2 ** 32;
+      return { prompt: prompts[i] ?? '', ids, seed, limit: Math.min(options.maxNewTokens, room) };
+    });
+  });
+  const answers = await generateAll(worker, asked, options);
+  // The stop token is no part of the answer, whether or not the tokenizer calls it special.
+  const said = answers.map(({ ids, finishReason }) => (finishReason === 'stop' ? ids.slice(0, -1) : ids));
+  const texts = await worker.decode(said);
+  return answers.map(({ ids, finishReason }, i) => {
+    const { prompt, seed } = asked[i] as Asked;
+    return { prompt, answer: texts[i] ?? '', tokens: ids.length, finishReason, seed };
+  });
+}
+
+type Asked = {
+  readonly prompt: string;
+  readonly ids: Int32Array;
+  readonly seed: number;
+  readonly limit: number;
+};
+
+function exampleOf(prompt: string, { isChat, system }: AnswerOptions): Example {
+  if (!isChat) return { prompt, completion: null };
+  const before = system === null ? [] : [{ role: 'system', content: system }];
+  return { prompt: [...before, { role: 'user', content: prompt }], completion: null };
+}
+
+function roomFor(ids: Int32Array, { maxPositions }: AnswerOptions): number {
+  const room = (maxPositions ?? Infinity) - ids.length;
+  if (room > 0) return room;
+  throw new UsageError(`the prompt has ${ids.length} tokens, and the model ${maxPositions} positions`, {
+    fix: 'shorten it',
+  });
+}
+
+/** Those with the same limit share a call. */
+async function generateAll(
+  worker: Worker,
+  asked: readonly Asked[],
+  options: AnswerOptions,
+): Promise<Answer[]> {
+  const { temperature, topP, signal } = options;
+  const answers: Answer[] = [];
+  for (const maxNewTokens of new Set(asked.map(({ limit }) => limit))) {
+    const places = [...asked.keys()].filter(place => asked[place]?.limit === maxNewTokens);
+    const some = places.map(place => asked[place] as Asked);
+    const found = await worker.generate(
+      some.map(({ ids }) => ids),
+      { maxNewTokens, temperature, topP, seeds: some.map(({ seed }) => seed), ...(signal && { signal }) },
+    );
+    found.forEach((answer, i) => {
+      answers[places[i] as number] = answer;
+    });
+  }
+  return answers;
+}

@@ -1,0 +1,91 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, CommanderError } from 'commander';
+import { exitCodes, TmsError } from '../errors.ts';
+import { projectRoot } from '../python/paths.ts';
+import type { CliContext } from './context.ts';
+import { addDataCommands } from './data.ts';
+import { addDoctorCommand } from './doctor.ts';
+import { addGenerateCommand } from './generate.ts';
+import { addReportCommands } from './report.ts';
+import { addRunCommands } from './run.ts';
+import { addSetupCommand } from './setup.ts';
+import { addStoreCommands } from './store.ts';
+import { processTerminal } from './terminal.ts';
+
+const exitCodeHelp = `
+Exit codes:
+  0 ok, 1 failed, 2 a quality gate failed, 3 wrong usage or configuration,
+  130 interrupted`;
+
+async function main(args: readonly string[]): Promise<number> {
+  const context: CliContext = {
+    terminal: processTerminal(process.env),
+    env: process.env,
+    version: packageVersion(),
+    exitCode: exitCodes.ok,
+  };
+  const program = makeProgram(context);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return context.exitCode;
+  } catch (error) {
+    return reportError(error, context, program.opts().verbose === true);
+  }
+}
+
+function makeProgram(context: CliContext): Command {
+  const program = new Command('tms')
+    .description('Fine-tune Hugging Face models without forgetting, and prove it.')
+    .version(context.version)
+    .option('--verbose', 'show stack traces with errors')
+    .showHelpAfterError('(tms --help lists the commands, tms help <command> explains one)')
+    .exitOverride()
+    .addHelpText('after', exitCodeHelp);
+  addRunCommands(program, context);
+  addReportCommands(program, context);
+  addGenerateCommand(program, context);
+  addDataCommands(program, context);
+  addStoreCommands(program, context);
+  addSetupCommand(program, context);
+  addDoctorCommand(program, context);
+  return program;
+}
+
+/** Print an error for a person and return the exit code; anything but a `TmsError` is a bug and keeps its stack. */
+function reportError(error: unknown, { terminal }: CliContext, isVerbose: boolean): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  if (!(error instanceof TmsError)) {
+    terminal.note(
+      `tms: this is a bug, please report it\n${error instanceof Error ? error.stack : String(error)}`,
+    );
+    return exitCodes.failed;
+  }
+  terminal.note(`${terminal.paint('red', 'error:')} ${error.message}`);
+  if (error.fix !== null) terminal.note(`  fix: ${error.fix}`);
+  if (isVerbose) terminal.note(traces(error));
+  return error.exitCode;
+}
+
+/** Our stack, that of each cause, and the Python traceback where an error carries one. */
+function traces(error: Error): string {
+  const python = 'trace' in error && typeof error.trace === 'string' ? [error.trace] : [];
+  const cause = error.cause instanceof Error ? [`caused by ${traces(error.cause)}`] : [];
+  return [error.stack ?? error.message, ...python, ...cause].join('\n');
+}
+
+function packageVersion(): string {
+  const text = readFileSync(join(projectRoot(), 'package.json'), 'utf8');
+  return String((JSON.parse(text) as { version: unknown }).version);
+}
+
+/** `tms … | head` closes our stdout: no error, only the end. */
+function endWhenNobodyReads(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(exitCodes.ok);
+}
+
+process.stdout.on('error', endWhenNobodyReads);
+// Never left to end by itself: pythonia and sockets hold timers.
+process.exit(await main(process.argv.slice(2)));

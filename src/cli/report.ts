@@ -1,0 +1,90 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { UsageError } from '../errors.ts';
+import { compareResults, comparisonMarkdown, comparisonText } from '../report/compare.ts';
+import { readResults } from '../report/results.ts';
+import { finalTable } from '../report/table.ts';
+import { writeReport } from '../report/write-report.ts';
+import type { CliContext } from './context.ts';
+
+/** `tms report` and `tms compare`: what runs have measured, read from their directories. */
+export function addReportCommands(program: Command, context: CliContext): void {
+  program
+    .command('report')
+    .summary('write report.html and report.md of a run again')
+    .description(
+      'Write report.html and report.md of a run, finished or not, from what its directory holds; print its table. ' +
+        'Needs no Python.',
+    )
+    .argument('<dir>', 'output_dir of the run')
+    .option('--open', 'show the page in a browser')
+    .addHelpText('after', reportExamples)
+    .action((directory: string, flags: { open?: boolean }) => report(directory, flags, context));
+  program
+    .command('compare')
+    .summary('two or more runs side by side')
+    .description(
+      'Print the rows of several runs, how the later ones differ from the first on the same items, and which ' +
+        'settings differ. Needs no Python.',
+    )
+    .argument('<dirs...>', 'output_dir of each run')
+    .option('--markdown', 'print Markdown')
+    .addHelpText('after', compareExamples)
+    .action((directories: string[], flags: { markdown?: boolean }) => compare(directories, flags, context));
+}
+
+const reportExamples = `
+Examples:
+  $ npx tms report runs/quickstart
+  $ npx tms report runs/quickstart --open`;
+
+const compareExamples = `
+Examples:
+  $ npx tms compare runs/a25 runs/a50
+  $ npx tms compare runs/a* --markdown > comparison.md`;
+
+async function report(
+  directory: string,
+  { open }: { open?: boolean },
+  { terminal }: CliContext,
+): Promise<void> {
+  requireRun(directory);
+  const { html, markdown } = await writeReport(directory);
+  for (const line of finalTable(await readResults(directory))) terminal.print(line);
+  terminal.print(`\nreport  ${html}\n        ${markdown}`);
+  if (open && !(await openPage(html)))
+    terminal.note(`note: no browser could be started; open ${html} yourself`);
+}
+
+async function compare(
+  directories: string[],
+  { markdown }: { markdown?: boolean },
+  { terminal }: CliContext,
+): Promise<void> {
+  directories.forEach(requireRun);
+  const comparison = compareResults(await Promise.all(directories.map(readResults)));
+  for (const line of markdown ? comparisonMarkdown(comparison) : comparisonText(comparison))
+    terminal.print(line);
+}
+
+function requireRun(directory: string): void {
+  if (existsSync(join(directory, 'run.json'))) return;
+  const what = existsSync(directory) ? 'holds no run: there is no run.json in it' : 'does not exist';
+  throw new UsageError(`${directory} ${what}`, { fix: 'name the output_dir of a run' });
+}
+
+/** False where there is no program for that. */
+async function openPage(path: string): Promise<boolean> {
+  const opener = process.platform === 'darwin' ? 'open' : 'xdg-open';
+  const child = spawn(opener, [path], { detached: true, stdio: 'ignore' });
+  child.unref();
+  try {
+    await once(child, 'spawn');
+    return true;
+  } catch {
+    return false;
+  }
+}

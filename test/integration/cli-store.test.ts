@@ -1,0 +1,130 @@
+import { existsSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { dirname, join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { holdLock } from '../../src/files/lock.ts';
+import { useStore } from '../../src/store/in-use.ts';
+import { openStore, type Store } from '../../src/store/store.ts';
+import { tms } from '../support/command-line.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+
+describe('tms store', () => {
+  test('ls says what each digest stands for, the longest unused first', () => {
+    const { env, store } = madeUpStore();
+    const { status, stdout } = tms(['store', 'ls'], { env });
+    expect(status).toBe(0);
+    const [head, ...rows] = stdout.trimEnd().split('\n');
+    expect(head).toMatch(/^kind +name +size +last use +what$/);
+    expect(rows[0]).toMatch(
+      /^sft +aaaa +\S+ k?B +\d{4}-\d\d-\d\d \d\d:\d\d {2}456 steps, learning rate 0.0001, 24 epochs, LoRA r 8, 2 checkpoints, base 0123abcd$/,
+    );
+    expect(rows[1]).toMatch(/^sft +bbbb .* not finished, 1 checkpoint$/);
+    expect(rows[2]).toMatch(/^answers +cccc\.jsonl +2\.01 kB .* 2 answers$/);
+    expect(rows[3]).toMatch(/^evaluations +dddd\.json .* student at step 30$/);
+    expect(rows[4]).toMatch(new RegExp(`^4 items \\(\\d\\.\\d+ kB\\) in ${store.root}$`));
+    const { items } = JSON.parse(tms(['store', 'ls', '--json'], { env }).stdout);
+    expect(items[2]).toMatchObject({ kind: 'answers', name: 'cccc.jsonl', bytes: 2006, what: '2 answers' });
+  });
+
+  test('ls of a store that no run has made is empty and makes none', () => {
+    const home = join(temporaryDirectory(), 'home');
+    const { status, stdout } = tms(['store', 'ls'], { env: { TMS_HOME: home } });
+    expect([status, stdout]).toEqual([0, `0 items (0 B) in ${join(home, 'store')}\n`]);
+    expect(existsSync(home)).toBe(false);
+  });
+
+  test('prune removes by age and by size, after a dry run that removes nothing', () => {
+    const { env, there } = madeUpStore();
+    const dry = tms(['store', 'prune', '--older-than', '25d', '--dry-run'], { env });
+    expect(dry.stdout).toMatch(/\nwould remove 2 items \(.+\) of 4 items \(.+\)\n$/);
+    expect(there()).toEqual(['sft/aaaa', 'sft/bbbb', 'answers/cccc.jsonl', 'evaluations/dddd.json']);
+    expect(tms(['store', 'prune', '--older-than', '25d', '--yes'], { env }).status).toBe(0);
+    expect(there()).toEqual(['answers/cccc.jsonl', 'evaluations/dddd.json']);
+    const bySize = tms(['store', 'prune', '--keep-bytes', '1K', '--yes'], { env });
+    expect(bySize.stdout).toMatch(/^removed 1 item \(2\.01 kB\); 1 item \(29 B\) are left\n$/);
+    expect(there()).toEqual(['evaluations/dddd.json']);
+  });
+
+  test('prune is refused while a run uses the store, and a killed run does not count', async () => {
+    const { env, store, there } = madeUpStore();
+    const release = await useStore(store, () => undefined);
+    const refused = tms(['store', 'prune', '--all', '--yes'], { env });
+    expect(refused.status).toBe(3);
+    expect(refused.stderr).toContain(
+      `the store ${store.root} is in use by process ${process.pid} on ${hostname()}`,
+    );
+    expect(there()).toHaveLength(4);
+    release();
+    const dead = { pid: 2 ** 30, host: hostname(), since: 'yesterday' };
+    writeAt(join(store.root, 'in-use', 'killed', 'owner.json'), JSON.stringify(dead));
+    expect(tms(['store', 'prune', '--all', '--yes'], { env }).status).toBe(0);
+    expect(there()).toEqual([]);
+  });
+
+  test('a run that begins while the store is pruned waits for it', async () => {
+    const { store } = madeUpStore();
+    const endPruning = holdLock(join(store.root, 'lock'), 'the store');
+    const said: string[] = [];
+    const release = await useStore(store, line => {
+      said.push(line);
+      endPruning();
+    });
+    release();
+    expect(said).toEqual([`waiting for process ${process.pid} on ${hostname()}, which prunes the store`]);
+  });
+
+  test.each([
+    [[], 'was not told what to remove'],
+    [['--all'], 'there is no terminal to ask'],
+  ])('prune %j is refused with 3 and removes nothing', (args, message) => {
+    const { env, there } = madeUpStore();
+    const { status, stderr } = tms(['store', 'prune', ...args], { env });
+    expect(status).toBe(3);
+    expect(stderr).toContain(message);
+    expect(there()).toHaveLength(4);
+  });
+});
+
+/** A finished and an unfinished SFT stage, two answers of 1003 bytes each, an evaluation; used 40, 30, 20 and 1 days ago. */
+function madeUpStore(): { env: NodeJS.ProcessEnv; store: Store; there: () => string[] } {
+  const home = temporaryDirectory();
+  const store = openStore(home);
+  const files = { sft: join(store.root, 'sft'), answers: join(store.root, 'answers') };
+  const recipe = {
+    base: '0123abcd4567',
+    schedule: { learning_rate: 1e-4, num_train_epochs: 24 },
+    adapter: { r: 8 },
+  };
+  const finished = { steps: 456, weightsDigests: { 228: 'x', 456: 'y' }, metrics: [], recipe };
+  writeAt(join(files.sft, 'aaaa', 'finished.json'), JSON.stringify(finished));
+  writeAt(join(files.sft, 'aaaa', 'step-000228', 'model.safetensors'), 'w');
+  writeAt(join(files.sft, 'aaaa', 'step-000456', 'model.safetensors'), 'w');
+  writeAt(join(files.sft, 'bbbb', 'step-000010', 'model.safetensors'), 'w');
+  writeAt(join(files.answers, 'cccc.jsonl'), `${'a'.repeat(1002)}\n`.repeat(2));
+  writeAt(join(store.root, 'evaluations', 'dddd.json'), JSON.stringify({ model: 'student', step: 30 }));
+  const ages = {
+    'sft/aaaa/step-000228/model.safetensors': 40,
+    'sft/aaaa/step-000456/model.safetensors': 40,
+    'sft/aaaa/step-000228': 40,
+    'sft/aaaa/step-000456': 40,
+    'sft/aaaa/finished.json': 40,
+    'sft/aaaa': 40,
+    'sft/bbbb/step-000010/model.safetensors': 30,
+    'sft/bbbb/step-000010': 30,
+    'sft/bbbb': 30,
+    'answers/cccc.jsonl': 20,
+    'evaluations/dddd.json': 1,
+  };
+  for (const [name, days] of Object.entries(ages)) {
+    const usedAt = new Date(Date.now() - days * 86_400_000);
+    utimesSync(join(store.root, name), usedAt, usedAt);
+  }
+  const names = ['sft/aaaa', 'sft/bbbb', 'answers/cccc.jsonl', 'evaluations/dddd.json'];
+  const there = () => names.filter(name => existsSync(join(store.root, name)));
+  return { env: { TMS_HOME: home }, store, there };
+}
+
+function writeAt(path: string, content: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, content);
+}
