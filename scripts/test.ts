@@ -1,0 +1,12 @@
+// npm test: both test suites, on an environment that is made if there is none.
+import { developmentPython, nodeTool, runSteps } from './steps.ts';
+
+const python = (await developmentPython()).path;
+process.env.TMS_PYTHON = python; // the tests take the same one
+
+const isOk = runSteps([
+  { name: 'TypeScript tests', command: [nodeTool('vitest'), 'run'] },
+  { name: 'Python tests', command: [python, '-m', 'pytest'] },
+]);
+
+process.exit(isOk ? 0 : 1);
