@@ -66,9 +66,9 @@ export function suggestKey(
   return paths.find(path => lastName(path) === leaf) ?? null;
 }
 
-/** The candidate with the smallest edit distance, if that is at most a third of the length of `word`. */
+/** The candidate with the smallest edit distance, if that is at most a third of the length of `word`, or 2 from four letters on. */
 export function nearest(word: string, candidates: readonly string[]): string | null {
-  const limit = Math.max(1, Math.floor(word.length / 3));
+  const limit = Math.max(word.length < 4 ? 1 : 2, Math.floor(word.length / 3));
   let best: string | null = null;
   let bestDistance = limit + 1;
   for (const candidate of candidates) {

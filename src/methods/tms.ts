@@ -30,12 +30,14 @@ export async function runTms(run: RunContext): Promise<void> {
 
   // The mixture: each visit of a prompt draws one target from q_α = α·gold + (1−α)·(1/T)·Σ_k answers (E5).
   const student = await mixTargets(run);
-
-  // The student: from the base, negative log-likelihood of the drawn targets = forward KL to q_α (E6).
-  for (const step of stopsOf(plan.student)) {
-    await trainTo(run, student, step);
-    if (plan.student.evaluationSteps.includes(step)) await evaluateAt(run, student, step);
+  try {
+    // The student: from the base, negative log-likelihood of the drawn targets = forward KL to q_α (E6).
+    for (const step of stopsOf(plan.student)) {
+      await trainTo(run, student, step);
+      if (plan.student.evaluationSteps.includes(step)) await evaluateAt(run, student, step);
+    }
+  } finally {
+    await student.close();
   }
-  await student.close();
   if (plan.control !== null) await trainOnBaseAnswers(run, plan.control);
 }

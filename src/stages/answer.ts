@@ -174,6 +174,7 @@ async function generateChunk(
   store: AnswerStore,
   report: (done: number, tokens: number) => void,
 ): Promise<number> {
+  let seen = 0;
   const answers = await worker.generate(
     chunk.map(({ prompt }) => prompt),
     {
@@ -183,7 +184,10 @@ async function generateChunk(
       topP: config.tms.top_p,
       ...(config.sampler.max_rows === null ? {} : { maxRows: config.sampler.max_rows }),
       signal,
-      onProgress: ({ done, tokens }) => report(done, tokens),
+      onProgress: ({ done, tokens }) => {
+        report(done, tokens - seen);
+        seen = tokens;
+      },
     },
   );
   const entries = answers.map(

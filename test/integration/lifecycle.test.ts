@@ -118,7 +118,7 @@ describe.runIf(process.platform === 'linux')('a loaded worker', () => {
     const connection = await Connection.open({ python, root });
     worker = new Worker(connection);
     pid = connection.pid;
-    await worker.load({ model });
+    await worker.load({ model, tokenBudget: 1_000_000 }); // one micro-batch, however large
   });
   afterAll(() => worker.close());
 

@@ -44,7 +44,7 @@ async function run({
   name,
   channel = new ToyChannel(),
   resume = false,
-  keys = '',
+  checkpoints = 2,
   signal,
 }: Options): Promise<string> {
   const output = join(folder, name);
