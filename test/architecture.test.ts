@@ -112,7 +112,7 @@ function algorithmWordsIn(line: string): string[] {
 
 /** Backticked words that begin with a folder of the project or are a file of its root. */
 function pathsIn(text: string): string[] {
-  const folder = /^(src|py_worker|test|docs|configs|scripts|bench|examples|\.ci)\/[\w./-]*$/;
+  const folder = /^(src|py_worker|test|docs|configs|scripts|bench|examples|lab|\.ci)\/[\w./-]*$/;
   const rootFile = /^[\w-]+\.(md|json|toml|txt|in|ts)$/;
   return [...text.matchAll(/`([^`\s]+)`/g)]
     .map(match => (match[1] ?? '').replace(/:\d+$/, ''))
