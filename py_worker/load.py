@@ -86,7 +86,7 @@ def load_model(options: LoadOptions) -> Model:
         base_tensors=None if network is causal_lm else plain_tensors,
         notes=notes,
     )
-    _probe(model, determinism == "strict")
+    _probe(model, determinism == "strict", is_demanded=options.determinism == "strict")
     model.layout = _choose_layout(model, options.layout)
     if determinism != "off":
         torch.manual_seed(options.seed)
@@ -156,8 +156,8 @@ def _apply_determinism(determinism: str, device: torch.device, notes: list[str])
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _probe(model: Model, is_strict: bool) -> None:
-    """Find out by trying how the model can be run."""
+def _probe(model: Model, is_strict: bool, *, is_demanded: bool) -> None:
+    """Find out by trying how the model can be run; raise BAD_PARAMS where strictness is demanded and does not hold."""
     notes, tokenizer = model.notes, model.tokenizer
     if tokenizer is None:
         notes.append("The model has no tokenizer: texts cannot be encoded or decoded.")
@@ -174,7 +174,10 @@ def _probe(model: Model, is_strict: bool) -> None:
         unset = (
             "" if "MKL_CBWR" in os.environ or model.device.type != "cpu" else " (MKL_CBWR=AUTO is not set)"
         )
-        notes.append(f"Sampling is not strict: here answers depend on their neighbours in a batch{unset}.")
+        found = f"sampling is not strict: here answers depend on their neighbours in a batch{unset}"
+        if is_demanded:
+            raise WorkerError("BAD_PARAMS", f"{found}; use determinism seeded, or auto to take what holds.")
+        notes.append(f"{found[0].upper()}{found[1:]}.")
 
 
 def _choose_layout(model: Model, asked: str) -> str:

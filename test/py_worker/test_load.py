@@ -305,6 +305,16 @@ def test_strict_turns_deterministic_kernels_on_and_off_again(llama: Path) -> Non
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+def test_strict_is_refused_where_it_does_not_hold_and_auto_says_so(tmp_path: Path) -> None:
+    write_model(tmp_path / "gemma", family="gemma2")  # sliding window: sampling has no cache by rows
+    error = refused(tmp_path / "gemma", determinism="strict")
+    assert error.code == "BAD_PARAMS"
+    assert "use determinism seeded" in str(error)
+    model = load(tmp_path / "gemma", determinism="auto")
+    assert not model.strict
+    assert any(note.startswith("Sampling is not strict") for note in model.notes)
+
+
 def test_bfloat16_weights_and_compute_are_as_asked(llama: Path) -> None:
     model = load(llama, dtype="bfloat16")
     assert (model.causal_lm.dtype, model.compute_dtype) == (torch.bfloat16, torch.bfloat16)
