@@ -147,7 +147,7 @@ export function readRunRecord(path: string): RunRecord {
 }
 
 /** Names of files and directories that a killed process had begun to write. */
-const unfinished = /\.part$|\.tmp-\d+-\w+$/;
+const unfinished = /\.part$|\.tmp-\d+(-\w+)?$/;
 
 function removeParts(path: string): void {
   const entries = readdirSync(path, { recursive: true, withFileTypes: true });
