@@ -12,6 +12,7 @@ import { formatBytes } from '../plan/units.ts';
 import type { RunIdentity } from '../run/run-directory.ts';
 import type { Progress, RunContext } from '../stages/run-context.ts';
 import { loadOptions, newAdapter } from '../stages/worker-options.ts';
+import { touch } from '../store/in-use.ts';
 import {
   checkpointPath,
   type FinishedStage,
@@ -208,7 +209,9 @@ function usableStage(store: Store, key: string, { checkpointSteps, sft }: Plan):
   const isWhole = [...checkpointSteps, sft.steps].every(
     step => step === 0 || existsSync(checkpointPath(store, key, step)),
   );
-  return stage?.steps === sft.steps && isWhole ? stage : null;
+  if (stage?.steps !== sft.steps || !isWhole) return null;
+  touch(checkpointPath(store, key, sft.steps));
+  return stage;
 }
 
 /** Keys that change where a run writes or what it prints, but no result. */

@@ -12,7 +12,6 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from '../files/atomic.ts';
 import { metricsLine } from '../run/records.ts';
-import { touch } from './in-use.ts';
 
 const finishedStage = z.strictObject({
   steps: z.int(),
@@ -41,9 +40,7 @@ export function stepName(step: number): string {
 
 /** Null when no run finished this stage, or its record cannot be read. */
 export function readFinishedStage({ root }: Store, key: string): FinishedStage | null {
-  const path = join(root, 'sft', key, 'finished.json');
-  touch(path);
-  return readJson(path, finishedStage);
+  return readJson(join(root, 'sft', key, 'finished.json'), finishedStage);
 }
 
 export function writeFinishedStage({ root }: Store, key: string, stage: FinishedStage): void {
