@@ -1,0 +1,121 @@
+"""Between the structs of the protocol and the records of the functions that do the work."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from py_worker import optim, protocol
+from py_worker.adapter import AdapterOptions
+from py_worker.errors import WorkerError
+from py_worker.load import LoadOptions
+from py_worker.loss import PolicyGradient
+from py_worker.sequences import WeightedSequences, locate
+from py_worker.train import GradientOptions, GradientReport
+from py_worker.wire import Tensors
+
+COMPONENTS = {"ce": "ce", "dft": "dft", "policy_gradient": "policyGradient"}
+"""Name of each loss component here and on the wire."""
+
+
+def load_options(params: protocol.LoadParams) -> LoadOptions:
+    """Translate from the wire; ``auto`` determinism is strict on CPU where the probe allows it."""
+    names = {field.name for field in fields(LoadOptions)}
+    values = {key: value for key, value in msgspec.structs.asdict(params).items() if key in names}
+    if params.adapter is not None:
+        values["adapter"] = AdapterOptions(**msgspec.structs.asdict(params.adapter))
+    return LoadOptions(**values)
+
+
+def weighted_sequences(parts: dict[str, Any], tensors: Tensors) -> WeightedSequences:
+    """Gather the tensors of the components that are asked for."""
+    weights = {}
+    for name in COMPONENTS.keys() - parts.keys():
+        if f"{COMPONENTS[name]}Weights" in tensors:
+            raise WorkerError(
+                "BAD_PARAMS", f"tensor `{COMPONENTS[name]}Weights` came, but `{COMPONENTS[name]}` is null"
+            )
+    for name in parts:
+        array = tensors.get(f"{COMPONENTS[name]}Weights")
+        if array is None:
+            raise WorkerError(
+                "BAD_PARAMS", f"component {COMPONENTS[name]} needs tensor `{COMPONENTS[name]}Weights`"
+            )
+        weights[name] = array
+    return WeightedSequences(
+        tensors["ids"],
+        tensors["offsets"],
+        weights,
+        advantages=tensors.get("advantages"),
+        old_logprobs=tensors.get("oldLogprobs"),
+        reference_logprobs=tensors.get("referenceLogprobs"),
+    )
+
+
+def gradient_options(params: protocol.ForwardBackwardParams) -> GradientOptions:
+    """Translate from the wire."""
+    options = GradientOptions(
+        dropout_seed=params.dropout_seed, logprobs=params.return_logprobs, entropy=params.return_entropy
+    )
+    if (policy := params.policy_gradient) is None:
+        return options
+    clip = PolicyGradient(
+        clip_low=policy.clip_low, clip_high=policy.clip_high, kl_coefficient=policy.kl_coefficient
+    )
+    return replace(options, policy=clip)
+
+
+def gradient_result(report: GradientReport) -> protocol.ForwardBackwardResult:
+    """Translate to the wire."""
+    sums = {name: protocol.ComponentSums(**vars(part)) for name, part in report.components.items()}
+    return protocol.ForwardBackwardResult(
+        ce=sums.get("ce"),
+        dft=sums.get("dft"),
+        policy_gradient=sums.get("policy_gradient"),
+        tokens=report.useful_tokens,
+        padded_tokens=report.padded_tokens,
+        micro_batches=report.micro_batches,
+    )
+
+
+def require_finite(logprobs: np.ndarray, offsets: np.ndarray) -> None:
+    """Raise NON_FINITE with the sequence: NaN weights must not pass for scores."""
+    bad = np.flatnonzero(~np.isfinite(logprobs))
+    if len(bad):
+        sequence, token = locate(offsets, int(bad[0]))
+        found = f"log-probability of token {token} of sequence {sequence} is {logprobs[bad[0]]}"
+        raise WorkerError("NON_FINITE", found, {"sequence": sequence})
+
+
+def saved_result(saved: dict[str, Any]) -> protocol.SaveResult:
+    """Translate to the wire."""
+    files = [protocol.SavedFile(**file) for file in saved["files"]]
+    return protocol.SaveResult(**{**saved, "files": files})
+
+
+def muon_options(muon: protocol.Muon | None) -> optim.Muon | None:
+    """Translate from the wire."""
+    if muon is None:
+        return None
+    values = msgspec.structs.asdict(muon)
+    return optim.Muon(
+        **{("adjust_lr_fn" if key == "adjust_learning_rate" else key): values[key] for key in values}
+    )
+
+
+def plain(content: str | list[protocol.Message] | None) -> Any:
+    """Messages as the dictionaries that chat templates read."""
+    return [msgspec.structs.asdict(message) for message in content] if isinstance(content, list) else content
+
+
+def as_int32(arrays: Tensors) -> Tensors:
+    """Ids and offsets cross the wire as 32-bit integers."""
+    return {name: array.astype(np.int32, copy=False) for name, array in arrays.items()}
+
+
+def present(arrays: dict[str, np.ndarray | None]) -> Tensors:
+    """Drop what was not asked for."""
+    return {name: array for name, array in arrays.items() if array is not None}
