@@ -35,6 +35,7 @@ export class RunDirectory {
     record: Omit<RunRecord, 'format' | 'status' | 'startedAt' | 'finishedAt' | 'error'>,
   ): RunDirectory {
     const release = holdLock(`${resolve(path)}/lock`, `the run directory ${path}`);
+    removeParts(path);
     const now = new Date().toISOString();
     const whole: RunRecord = {
       format: 1,
