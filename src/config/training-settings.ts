@@ -81,10 +81,6 @@ export const outputSettings = {
     text.nullable().default(null),
     'Name shown in reports and trackers; null: the name of output_dir.',
   ),
-  logging_steps: trl(
-    positive.default(10),
-    'Optimiser steps between two lines of progress; metrics.jsonl has every step.',
-  ),
   save_steps: trl(
     count.default(500),
     'Optimiser steps between two saved training states, from which a run resumes; 0: only at stage ends.',
@@ -92,9 +88,5 @@ export const outputSettings = {
   save_total_limit: trl(
     positive.nullable().default(1),
     'Training states kept; null: all. 1 by default (TRL: all), because the weights of checkpoints are kept apart from them.',
-  ),
-  report_to: trl(
-    z.array(z.enum(['tensorboard', 'wandb'])).default([]),
-    'Trackers that get the metrics beside metrics.jsonl.',
   ),
 };

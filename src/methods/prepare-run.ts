@@ -215,14 +215,7 @@ function usableStage(store: Store, key: string, { checkpointSteps, sft }: Plan):
 }
 
 /** Keys that change where a run writes or what it prints, but no result. */
-const unessential = [
-  'output_dir',
-  'run_name',
-  'report_to',
-  'logging_steps',
-  'save_steps',
-  'save_total_limit',
-];
+const unessential = ['output_dir', 'run_name', 'save_steps', 'save_total_limit'];
 
 export function configDigest(config: RunConfig): string {
   return sha256OfRecord(

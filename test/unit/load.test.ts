@@ -118,8 +118,8 @@ describe('parseConfig', () => {
       'line 4, chat_template_kwargs.a: found 1, expected a text, true, false or null',
     ],
     [
-      'report_to: [tensorbord]',
-      'line 4, report_to.0: found "tensorbord", expected one of tensorboard, wandb — did you mean tensorboard?',
+      'lr_scheduler_type: cosin',
+      'line 4, lr_scheduler_type: found "cosin", expected one of constant, constant_with_warmup, linear, cosine — did you mean cosine?',
     ],
   ])('refuses %s', (line, message) => {
     const text = line.startsWith('{') ? required : `${required}${line}\n`;
