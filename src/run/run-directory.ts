@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
 import { appendDurably, writeFileAtomic } from '../files/atomic.ts';
@@ -170,9 +170,4 @@ function refuseChanges(path: string, record: RunRecord, identity: RunIdentity): 
       fix: 'undo the change, or start a new run: --set output_dir=NEW (answers and SFT stages that still fit are taken from the store)',
     },
   );
-}
-
-export function ensureDirectory(path: string): string {
-  mkdirSync(path, { recursive: true });
-  return path;
 }
