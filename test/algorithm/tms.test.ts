@@ -1,0 +1,329 @@
+/** Trajectory-Mixed Supervision, checked against a second writing of it (test/support/reference.ts): harvest, mixture, student, control. */
+import { describe, expect, it } from 'vitest';
+import {
+  askedIn,
+  callsOf,
+  isThere,
+  readRows,
+  recordRun,
+  type Settings,
+  stepsOf,
+  workFolder,
+} from '../support/recorded-run.ts';
+import {
+  answerSeed,
+  endId,
+  identity,
+  idsOf,
+  learned,
+  orderOf,
+  philox,
+  textOf,
+} from '../support/reference.ts';
+import {
+  examples,
+  expectGradients,
+  expectTms,
+  expectUnbroken,
+  type Facts,
+  goldBatches,
+  isUsable,
+  smallFacts,
+  smallRun,
+  sourcesOf,
+  trainingsOf,
+} from '../support/small-run.ts';
+
+const folder = workFolder();
+const tms = (settings: Settings = {}, surroundings = {}) =>
+  recordRun(folder, smallRun(folder, settings), surroundings);
+
+/** Run with these keys of `tms`, and compare with the reference under these facts. */
+async function check(keys: Settings, facts: Partial<Facts> = {}, more: Settings = {}) {
+  const run = await tms({ tms: keys, ...more });
+  const startsFrom = keys.student_init === 'sft' ? 'sft' : 'base';
+  return { run, ...expectTms(run, { ...smallFacts, ...facts }, startsFrom) };
+}
+
+describe('the reference that runs are compared with', () => {
+  it('has the published numbers of Philox4x32-10', () => {
+    const [counter, key] = [
+      [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344],
+      [0xa4093822, 0x299f31d0],
+    ];
+    expect(philox(counter, key)).toEqual([0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1]);
+  });
+
+  it('orders an epoch by a permutation', () => {
+    expect(orderOf(7, 3, 50).toSorted((a, b) => a - b)).toEqual([...Array(50).keys()]);
+  });
+});
+
+describe('a run of TMS', () => {
+  it('fine-tunes, lets three checkpoints answer what will be read, and trains a fresh student on the mixture', async () => {
+    const { targets, run, trainings } = await check({});
+    expect(sourcesOf(targets)).toEqual({ gold: 9, answer: 9, 'gold-for-empty': 5, 'gold-for-unfinished': 7 });
+    const student = trainings.student.at(-1)?.after;
+    expect(callsOf(run.calls, 'save').at(-1)).toMatchObject({
+      params: { kind: 'weights' },
+      weights: student,
+    });
+    expect(student).not.toBe(trainings.sft.at(-1)?.after);
+  });
+
+  it('asks for answers at temperature 1 and the whole distribution, with the model’s own stop and the seeds of the recipe', async () => {
+    const { harvest } = await check({});
+    for (const { params } of harvest.asked)
+      expect(params).toEqual({
+        maxNewTokens: 9,
+        temperature: 1,
+        topP: 1,
+        topK: 0,
+        stopIds: [endId],
+        maxRows: null,
+      });
+    // One of them by hand: example 0 at step 3 under seed 7.
+    const example = { prompt: 'say 0x', completion: 'ab' };
+    const seed = philox([3, 0, ...identity(example)], [7, 0x6c3fb02d])[0];
+    expect(answerSeed(7, 3, example, 0)).toBe(seed);
+  });
+
+  it('asks at the temperature, nucleus, length and width of the configuration', async () => {
+    const { harvest } = await check(
+      { temperature: 0.5, top_p: 0.75, max_new_tokens: 5 },
+      { maxNewTokens: 5 },
+      { sampler: { max_rows: 2 } },
+    );
+    for (const { params } of harvest.asked)
+      expect(params).toMatchObject({ maxNewTokens: 5, temperature: 0.5, topP: 0.75, maxRows: 2 });
+  });
+
+  it('writes each answer as it was sampled', async () => {
+    const { run, harvest, trainings } = await check({});
+    const lines = [3, 6, 9].flatMap(step => readRows(run.output, `answers/step-00000${step}.jsonl`));
+    const written = lines.map(line => {
+      const example = examples[line.example] as (typeof examples)[number];
+      const asked = harvest.answer(example, line.checkpointStep, line.sample);
+      expect(line.id).toBe(
+        identity(example)
+          .map(word => word.toString(16).padStart(8, '0'))
+          .join(''),
+      );
+      expect(line).toMatchObject({
+        attempt: 0,
+        seed: asked.seed,
+        ids: asked.answer,
+        finishReason: asked.isFinished ? 'stop' : 'length',
+        text: textOf(asked.answer),
+      });
+      return asked;
+    });
+    expect(new Set(written)).toEqual(new Set(harvest.asked));
+    const weights = new Set(harvest.asked.map(asked => asked.weights));
+    expect(weights).toEqual(new Set([3, 6, 9].map(step => trainings.sft[step - 1]?.after)));
+  });
+
+  it('draws, splits and answers otherwise under another seed', async () => {
+    await check({}, { seed: 8, dataSeed: 8 }, { seed: 8 });
+    await check({}, { dataSeed: 9 }, { data_seed: 9 });
+  });
+});
+
+describe('the share of gold', () => {
+  it('is nothing at α = 0 but what is unusable, and everything at α = 1, where nobody is asked', async () => {
+    const none = await check({ alpha: 0 }, { alpha: 0 });
+    expect(sourcesOf(none.targets).gold).toBeUndefined();
+    const all = await check({ alpha: 1 }, { alpha: 1 });
+    expect(sourcesOf(all.targets)).toEqual({ gold: 30 });
+    expect(all.harvest.asked).toEqual([]);
+    expectGradients(all.trainings.student, goldBatches(smallFacts, 9));
+    expect(all.trainings.student.at(-1)?.after).toBe(all.trainings.sft.at(-1)?.after); // α = 1 is SFT
+  });
+
+  it('is α of many visits: 25 % of 600 within 4 standard deviations', async () => {
+    const facts = { studentSteps: 180 };
+    const { targets } = await check({ student: { num_train_epochs: 60 } }, facts);
+    const gold = targets.filter(({ record }) => record.source === 'gold').length;
+    expect(Math.abs(gold - 150)).toBeLessThan(4 * Math.sqrt(600 * 0.25 * 0.75));
+  });
+
+  it('grows with α without another change: a higher one asks for nothing new, a lower one for the difference', async () => {
+    const home = `${folder}/alpha`;
+    const [middle, high, low] = [
+      await tms({ tms: { alpha: 0.4 } }, { home }),
+      await tms({ tms: { alpha: 0.7 } }, { home }),
+      await tms({ tms: { alpha: 0.1 } }, { home }),
+    ];
+    const visits = [low, middle, high].map(({ output }) => readRows(output, 'curriculum.jsonl'));
+    const [lowVisits = [], middleVisits = [], highVisits = []] = visits;
+    const golds = visits.map(lines => lines.filter(line => line.source === 'gold').length);
+    expect(golds[0]).toBeLessThan(golds[1] as number);
+    expect(golds[1]).toBeLessThan(golds[2] as number);
+    middleVisits.forEach((visit, i) => {
+      if (visit.source === 'gold') expect(highVisits[i]).toEqual(visit);
+      else {
+        expect(lowVisits[i]).toEqual(visit);
+        expect([visit.source === 'answer' ? 'answer' : visit.source, 'gold']).toContain(highVisits[i].source);
+      }
+    });
+    expect(askedIn(high.calls)).toEqual([]);
+    const [first, later] = [askedIn(middle.calls), askedIn(low.calls)];
+    const key = ({ prompt, seed }: (typeof first)[number]) => `${prompt} ${seed}`;
+    const known = new Set(first.map(key));
+    expect(later.length).toBeGreaterThan(0);
+    expect(later.filter(asked => known.has(key(asked)))).toEqual([]);
+  });
+});
+
+describe('the checkpoints that answer', () => {
+  it.each<[string, Settings, number[]]>([
+    ['one: the last', { num_checkpoints: 1 }, [9]],
+    ['two of nine steps, the half rounded up', { num_checkpoints: 2 }, [5, 9]],
+    ['every step', { num_checkpoints: 9 }, [1, 2, 3, 4, 5, 6, 7, 8, 9]],
+    ['geometric: 9^(1/3), 9^(2/3), 9', { spacing: 'geometric' }, [2, 4, 9]],
+    ['geometric, pushed apart', { spacing: 'geometric', num_checkpoints: 5 }, [2, 3, 4, 6, 9]],
+    ['with the base', { include_base: true, num_checkpoints: 2 }, [0, 5, 9]],
+  ])('%s', async (_, keys, checkpoints) => {
+    const { run, targets } = await check(keys, { checkpoints });
+    const files = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].filter(step =>
+      isThere(run.output, `answers/step-00000${step}.jsonl`),
+    );
+    expect(files).toEqual(checkpoints);
+    const drawn = new Set(targets.map(({ record }) => record.checkpointStep));
+    expect([...drawn].filter(step => step !== null).every(step => checkpoints.includes(step as number))).toBe(
+      true,
+    );
+  });
+
+  it('speak early to late where asked: each its third of the visits', async () => {
+    const { targets } = await check(
+      { order: 'early_to_late', alpha: 0 },
+      { order: 'early_to_late', alpha: 0 },
+    );
+    const steps = targets.map(({ record }) => record.checkpointStep);
+    expect(steps).toEqual([...Array(10).fill(3), ...Array(10).fill(6), ...Array(10).fill(9)]);
+  });
+
+  it('have several answers a prompt where asked, and each visit draws one of them', async () => {
+    const { targets } = await check({ samples_per_prompt: 3, alpha: 0 }, { samples: 3, alpha: 0 });
+    expect(new Set(targets.map(({ record }) => record.sample))).toEqual(new Set([0, 1, 2]));
+  });
+
+  it('answer every prompt where the harvest is not lazy, and the student is the same', async () => {
+    const full = await check({ lazy_harvest: false, samples_per_prompt: 2 }, { isLazy: false, samples: 2 });
+    expect(full.harvest.asked).toHaveLength(10 * 3 * 2);
+    const lazy = await check({ samples_per_prompt: 2 }, { samples: 2 });
+    expect(lazy.harvest.asked.length).toBeLessThan(25);
+    expect(lazy.trainings.student.at(-1)?.after).toBe(full.trainings.student.at(-1)?.after);
+  });
+
+  it('need not be kept: then they answer while training passes them', async () => {
+    const { run, trainings } = await check({ keep_checkpoints: false });
+    const saved = callsOf(run.calls, 'save');
+    expect(saved.map(({ weights }) => weights)).toEqual([
+      trainings.sft.at(-1)?.after,
+      trainings.student.at(-1)?.after,
+    ]);
+    const kept = await check({});
+    const ofCheckpoints = [3, 6].map(step => kept.trainings.sft[step - 1]?.after);
+    expect(callsOf(kept.run.calls, 'save').map(({ weights }) => weights)).toEqual(
+      expect.arrayContaining(ofCheckpoints),
+    );
+  });
+});
+
+describe('an answer that is unusable', () => {
+  it('is drawn again: the next sample of the same checkpoint, until one is usable', async () => {
+    const { targets, run } = await check({ unfinished: 'redraw', max_redraws: 40 }, { redraws: 40 });
+    expect(sourcesOf(targets)).toEqual({ gold: 9, answer: 21 });
+    const attempts = [3, 6, 9].flatMap(step =>
+      readRows(run.output, `answers/step-00000${step}.jsonl`).map(line => line.attempt),
+    );
+    expect(Math.max(...attempts)).toBeGreaterThan(1);
+    expect(attempts.filter(attempt => attempt === 0).length).toBeGreaterThan(1);
+  });
+
+  it('is gold after max_redraws, and with two samples a prompt no draw meets another', async () => {
+    const { targets, harvest } = await check(
+      { unfinished: 'redraw', max_redraws: 1, samples_per_prompt: 2, max_new_tokens: 3 },
+      { redraws: 1, samples: 2, maxNewTokens: 3 },
+    );
+    const counts = sourcesOf(targets);
+    expect(counts.answer).toBeGreaterThan(0);
+    expect((counts['gold-for-unfinished'] ?? 0) + (counts['gold-for-empty'] ?? 0)).toBeGreaterThan(0);
+    expect(new Set(harvest.asked.map(({ seed }) => seed)).size).toBe(harvest.asked.length);
+  });
+
+  it('is learned as it is where filters are none: cut answers without an end, empty ones as their end', async () => {
+    const { targets, harvest } = await check({ filters: 'none' }, { isUnfiltered: true });
+    expect(sourcesOf(targets)).toEqual({ gold: 9, answer: 21 });
+    expect(harvest.asked.some(asked => !isUsable(asked))).toBe(true);
+  });
+});
+
+describe('the student', () => {
+  it('starts from the last SFT weights where asked, and from the base otherwise', async () => {
+    const { trainings } = await check({ student_init: 'sft' });
+    expect(trainings.student[0]?.before).toBe(trainings.sft[8]?.after);
+    const { run } = await check({ student_init: 'base' });
+    const loads = callsOf(run.calls, 'load');
+    expect(loads.at(-1)?.params.model).toBe('toy:1');
+  });
+
+  it('has its own rate and length where they are given', async () => {
+    const { trainings } = await check(
+      { student: { learning_rate: 0.5, num_train_epochs: 2 } },
+      { studentSteps: 6 },
+      { lr_scheduler_type: 'linear' },
+    );
+    const rates = trainings.student.map(({ params }) => params.adamw.learningRate);
+    expect(rates).toEqual([3, 2.5, 2, 1.5, 1, 0.5].map(rate => expect.closeTo(rate / 6, 9)));
+    const sft = trainings.sft.map(({ params }) => params.adamw.learningRate);
+    expect(sft).toEqual([9, 8, 7, 6, 5, 4, 3, 2, 1].map(rate => expect.closeTo(rate / 9, 9)));
+  });
+
+  it('trains for its own epochs where SFT has max_steps', async () => {
+    await check(
+      { student: { num_train_epochs: 1 } },
+      { sftSteps: 5, studentSteps: 3, checkpoints: [2, 3, 5] },
+      { max_steps: 5 },
+    );
+    await check({}, { sftSteps: 5, studentSteps: 5, checkpoints: [2, 3, 5] }, { max_steps: 5 });
+  });
+
+  it('takes batches of the same size, with accumulation', async () => {
+    const more = { per_device_train_batch_size: 3, gradient_accumulation_steps: 2 };
+    await check({}, { batch: 6, sftSteps: 6, studentSteps: 6, checkpoints: [2, 4, 6] }, more);
+  });
+});
+
+describe('the control', () => {
+  it('trains from the base, as long as SFT, on one answer of the base to each prompt', async () => {
+    const run = await tms({ controls: { base_samples: true }, lr_scheduler_type: 'linear' });
+    const { base, sft, control } = trainingsOf(run, smallFacts);
+    const asked = askedIn(run.calls).filter(({ weights }) => weights === base);
+    expect(asked.map(({ prompt }) => prompt)).toEqual(examples.map(({ prompt }) => idsOf(prompt)));
+    expect(asked.map(({ seed }) => seed)).toEqual(examples.map(example => answerSeed(7, 0, example, 0)));
+    expect(asked.map(({ params }) => params.temperature)).toEqual(examples.map(() => 1));
+    const answers = asked.map(({ prompt, answer }) => learned(prompt, answer, 40));
+    const places = goldBatches(smallFacts, 9).map(batch => batch.map(({ ids }) => promptIn(ids)));
+    expectGradients(
+      control,
+      places.map(batch => batch.map(example => answers[example] ?? learned([], []))),
+    );
+    expectUnbroken(control, base);
+    const rates = (steps: typeof sft) => steps.map(({ params }) => params.adamw.learningRate);
+    expect(rates(control)).toEqual(rates(sft));
+    expect(isThere(run.output, 'models/control')).toBe(true);
+  });
+
+  it('goes with method sft too', async () => {
+    const run = await tms({ method: 'sft', controls: { base_samples: true } });
+    expect(stepsOf(run.calls)).toHaveLength(18);
+    expect(askedIn(run.calls)).toHaveLength(10);
+  });
+});
+
+function promptIn(ids: readonly number[]): number {
+  return examples.findIndex(({ prompt }) => textOf(ids).startsWith(prompt));
+}

@@ -1,0 +1,266 @@
+/**
+ * A whole run on the toy worker in this process, with every request that crossed the wire. Tests of the algorithm speak of what is
+ * written in a configuration, what was asked of the worker and what lies in the run directory; this file alone knows how a run is started.
+ */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll } from 'vitest';
+import { parseConfig } from '../../src/config/load.ts';
+import { executeRun } from '../../src/methods/run.ts';
+import type { Call, CallOptions, Channel, Reply } from '../../src/worker/channel.ts';
+import type { Params, VerbName } from '../../src/worker/protocol.ts';
+import type { Tensors } from '../../src/worker/tensor.ts';
+import { Worker } from '../../src/worker/worker.ts';
+import { ToyChannel } from './toy-worker.ts';
+
+/** One request with its answer (null: it failed) and the digest of the weights that it left in the worker. */
+export type Recorded<V extends VerbName = VerbName> = {
+  readonly id: number;
+  readonly verb: V;
+  readonly params: Params<V>;
+  readonly tensors: Tensors;
+  readonly reply: Reply<V> | null;
+  readonly weights: string;
+};
+
+/** Passes everything on, and notes it. Adapters and Muon are noted and left out: the toy has neither. */
+export class Recorder implements Channel {
+  readonly #inner: Channel;
+  readonly #onCall: (verb: VerbName) => void;
+  readonly #calls: Promise<Recorded>[] = [];
+  #weights: Promise<string> = Promise.resolve('');
+
+  constructor(inner: Channel, onCall: (verb: VerbName) => void) {
+    this.#inner = inner;
+    this.#onCall = onCall;
+  }
+
+  call<V extends VerbName>(
+    verb: V,
+    params: Params<V>,
+    tensors: Tensors = {},
+    options?: CallOptions,
+  ): Call<Reply<V>> {
+    this.#onCall(verb);
+    const copy = structuredClone({ params, tensors });
+    const call = this.#inner.call(verb, withoutWhatTheToyLacks(params), tensors, options);
+    if (verb === 'load' || verb === 'optimStep') this.#weights = this.#digest();
+    const weights = this.#weights;
+    const noted = async () => {
+      const reply = await call.catch(() => null);
+      return { id: call.id, verb, ...copy, reply, weights: await weights } as unknown as Recorded;
+    };
+    this.#calls.push(noted());
+    return call;
+  }
+
+  /** Everything that was asked, in order. */
+  calls(): Promise<Recorded[]> {
+    return Promise.all(this.#calls);
+  }
+
+  close(): Promise<void> {
+    return this.#inner.close();
+  }
+
+  async #digest(): Promise<string> {
+    const status = await this.#inner.call('status', { digest: true }).catch(() => null);
+    return status?.result.model?.weightsDigest ?? '';
+  }
+}
+
+function withoutWhatTheToyLacks<P extends object>(params: P): P {
+  return {
+    ...params,
+    ...('adapter' in params && { adapter: null }),
+    ...('muon' in params && { muon: null }),
+  };
+}
+
+/** A configuration as nested records: what a file would hold. */
+export type Settings = { readonly [key: string]: unknown };
+
+export type RunSurroundings = {
+  /** `TMS_HOME`; without it one that nothing else uses. */
+  readonly home?: string;
+  /** What stands behind the recorder; without it a toy. */
+  readonly channel?: Channel;
+  /** Called before each request. */
+  readonly onCall?: (verb: VerbName) => void;
+  readonly resume?: boolean;
+  readonly signal?: AbortSignal;
+};
+
+/** What there is after a run. */
+export type RecordedRun = {
+  readonly output: string;
+  readonly home: string;
+  /** Lines that the run said to the person. */
+  readonly said: readonly string[];
+  readonly calls: readonly Recorded[];
+};
+
+/** A folder for the files of one test file, removed at its end. */
+export function workFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'tms-algorithm-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Run what `settings` say; throws what the run throws. */
+export async function recordRun(
+  folder: string,
+  settings: Settings,
+  { home, channel = new ToyChannel(), onCall = () => {}, resume = false, signal }: RunSurroundings = {},
+): Promise<RecordedRun> {
+  const place = mkdtempSync(join(folder, 'run-'));
+  const output = String(settings.output_dir ?? join(place, 'out'));
+  const text = JSON.stringify({ ...settings, output_dir: output }); // JSON is YAML
+  const recorder = new Recorder(channel, onCall);
+  const said: string[] = [];
+  const usedHome = home ?? join(place, 'home');
+  await executeRun(parseConfig(text, 'test.yaml'), {
+    worker: new Worker(recorder),
+    home: usedHome,
+    progress: { update: () => {}, say: line => void said.push(line) },
+    signal: signal ?? new AbortController().signal,
+    input: text,
+    tmsVersion: 'test',
+    resume,
+    forkFrom: null,
+  });
+  return { output, home: usedHome, said, calls: await recorder.calls() };
+}
+
+/** For `onCall`: what Ctrl-C does, at the n-th request of a verb. */
+export function stopAt(
+  controller: AbortController,
+  verb: VerbName,
+  count: number,
+): (called: VerbName) => void {
+  let left = count;
+  return called => {
+    if (called === verb && --left === 0) controller.abort(new Error('interrupted'));
+  };
+}
+
+/** Write rows as JSON lines; returns the path. */
+export function writeRows(folder: string, name: string, rows: readonly object[]): string {
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, name);
+  writeFileSync(path, rows.map(row => `${JSON.stringify(row)}\n`).join(''));
+  return path;
+}
+
+/** The records of a file of JSON lines. */
+// biome-ignore lint/suspicious/noExplicitAny: files are asserted by value, whatever they hold
+export function readRows(...path: string[]): any[] {
+  const text = readFileSync(join(...path), 'utf8');
+  return text
+    .split('\n')
+    .filter(Boolean)
+    .map(line => JSON.parse(line));
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: as above
+export function readRecord(...path: string[]): any {
+  return JSON.parse(readFileSync(join(...path), 'utf8'));
+}
+
+export function isThere(...path: string[]): boolean {
+  return existsSync(join(...path));
+}
+
+export function callsOf<V extends VerbName>(calls: readonly Recorded[], verb: V): Recorded<V>[] {
+  return calls.filter((call): call is Recorded<V> => call.verb === verb);
+}
+
+/** A sequence as it was trained on: its ids, and the weight of each in the loss. */
+export type Learned = { readonly ids: readonly number[]; readonly weights: readonly number[] };
+
+/** One optimiser step with the gradients that it was made of. */
+export type TrainingStep = {
+  readonly sequences: readonly Learned[];
+  /** Of each request for gradients. */
+  readonly normalizers: readonly (number | null)[];
+  readonly dropoutSeeds: readonly (number | null)[];
+  readonly lossSum: number;
+  readonly tokens: number;
+  readonly params: Params<'optimStep'>;
+  /** Digests of the weights before and after it. */
+  readonly before: string;
+  readonly after: string;
+};
+
+/** Every optimiser step of a run, in order. Throws where a step does not stand on exactly the gradients asked for since the last one. */
+export function stepsOf(calls: readonly Recorded[]): TrainingStep[] {
+  const steps: TrainingStep[] = [];
+  let gradients: Recorded<'forwardBackward'>[] = [];
+  for (const call of calls) {
+    if (call.verb === 'forwardBackward') gradients.push(call as Recorded<'forwardBackward'>);
+    if (call.verb !== 'optimStep') continue;
+    const { params, weights } = call as Recorded<'optimStep'>;
+    const ids = gradients.map(({ id }) => id);
+    if (String(params.dependsOn) !== String(ids))
+      throw new Error(`a step depends on ${params.dependsOn}, not on ${ids}`);
+    steps.push(stepOf(gradients, params, weights));
+    gradients = [];
+  }
+  return steps;
+}
+
+function stepOf(
+  gradients: readonly Recorded<'forwardBackward'>[],
+  params: Params<'optimStep'>,
+  after: string,
+): TrainingStep {
+  const only = gradients.flatMap(({ params: { dft, policyGradient } }) => [dft, policyGradient]);
+  if (only.some(component => component !== null)) throw new Error('a loss other than cross-entropy');
+  return {
+    sequences: gradients.flatMap(({ tensors }) => learnedIn(tensors)),
+    normalizers: gradients.map(({ params: { ce } }) => ce?.normalizer ?? null),
+    dropoutSeeds: gradients.map(({ params: { dropoutSeed } }) => dropoutSeed),
+    lossSum: gradients.reduce((sum, { reply }) => sum + (reply?.result.ce?.lossSum ?? Number.NaN), 0),
+    tokens: gradients.reduce((sum, { reply }) => sum + (reply?.result.tokens ?? Number.NaN), 0),
+    params,
+    before: gradients[0]?.weights ?? '',
+    after,
+  };
+}
+
+function learnedIn(tensors: Tensors): Learned[] {
+  const weights = rowsOf(tensors, 'ceWeights');
+  return rowsOf(tensors, 'ids').map((ids, i) => ({ ids, weights: weights[i] ?? [] }));
+}
+
+/** The rows of a ragged tensor. */
+export function rowsOf(tensors: Tensors, name: string): number[][] {
+  const [values, offsets] = [tensors[name]?.data ?? [], tensors.offsets?.data ?? []];
+  return Array.from({ length: offsets.length - 1 }, (_, i) => [...values.slice(offsets[i], offsets[i + 1])]);
+}
+
+/** One prompt of a `generate` with its answer. */
+export type Asked = {
+  readonly weights: string;
+  readonly prompt: readonly number[];
+  readonly seed: number;
+  readonly params: Params<'generate'>;
+  readonly answer: readonly number[];
+  readonly isFinished: boolean;
+};
+
+/** Every prompt that was answered, in order. */
+export function askedIn(calls: readonly Recorded[]): Asked[] {
+  return callsOf(calls, 'generate').flatMap(({ params, tensors, reply, weights }) => {
+    const answers = rowsOf(reply?.tensors ?? {}, 'ids');
+    return rowsOf(tensors, 'ids').map((prompt, i) => ({
+      weights,
+      prompt,
+      seed: tensors.seeds?.data[i] ?? Number.NaN,
+      params,
+      answer: answers[i] ?? [],
+      isFinished: reply?.tensors.finished?.data[i] === 1,
+    }));
+  });
+}
