@@ -1,14 +1,11 @@
-/** The worker's process: a private directory for its socket, its environment, its last words, and its certain end. */
+/** The worker's process: its environment, its last words, and its certain end. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter } from 'node:path';
 import { createInterface } from 'node:readline';
+import { removeSocketDirectory, socketDirectory, socketPath } from './socket-directory.ts';
 import { WorkerError } from './worker-error.ts';
 
-/** Longest path of a unix socket on macOS; Linux takes 107. */
-const maxSocketPath = 103;
 const keptLines = 50;
 
 export type ProcessOptions = {
@@ -35,9 +32,14 @@ export type WorkerProcess = {
 
 /** Rejects with SPAWN_FAILED when the interpreter cannot be started. */
 export async function startProcess(options: ProcessOptions): Promise<WorkerProcess> {
-  sweepStaleDirectories();
-  const directory = socketDirectory();
-  const endpoint = `ipc://${join(directory, 'w')}`;
+  const directory = await socketDirectory(process.env).catch((cause: Error) => {
+    const reason = `Python worker: no folder for its socket: ${cause.message}`;
+    throw new WorkerError('SPAWN_FAILED', reason, {
+      cause,
+      fix: 'set TMPDIR to a folder that can be written',
+    });
+  });
+  const endpoint = `ipc://${socketPath(directory)}`;
   const token = randomBytes(16).toString('hex');
   const child = spawn(options.python, ['-m', 'py_worker'], {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -51,7 +53,7 @@ export async function startProcess(options: ProcessOptions): Promise<WorkerProce
     );
     child.once('error', error => resolve(`could not be started: ${error.message}`));
   });
-  void exited.then(() => rmSync(directory, { recursive: true, force: true }));
+  void exited.then(() => removeSocketDirectory(directory));
   const pid = child.pid;
   if (pid === undefined)
     throw new WorkerError('SPAWN_FAILED', `Python worker: ${options.python} ${await exited}`);
@@ -110,30 +112,5 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
     process.kill(-pid, signal);
   } catch {
     // It is gone already.
-  }
-}
-
-/** A directory only we can enter: its permissions are the authentication. */
-function socketDirectory(): string {
-  const parent = join(tmpdir(), 'tms-0000000-XXXXXX', 'w').length <= maxSocketPath ? tmpdir() : '/tmp';
-  return mkdtempSync(join(parent, `tms-${process.pid}-`));
-}
-
-/** A killed orchestrator leaves its directories; remove those whose process is gone. */
-function sweepStaleDirectories(): void {
-  for (const name of readdirSync(tmpdir())) {
-    const pid = /^tms-(\d+)-\w{6}$/.exec(name)?.[1];
-    const directory = join(tmpdir(), name);
-    if (pid !== undefined && !isAlive(Number(pid)) && existsSync(directory))
-      rmSync(directory, { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { projectRoot } from '../../src/python/paths.ts';
 import { Connection } from '../../src/worker/connection.ts';
 import { Worker } from '../../src/worker/worker.ts';
@@ -177,11 +177,15 @@ describe('no orphans', () => {
   });
 
   it('close ends the worker and removes its socket; twice is fine', async () => {
+    const runtime = mkdtempSync(join(directory, 'run-'));
+    vi.stubEnv('XDG_RUNTIME_DIR', runtime);
+    onTestFinished(() => void vi.unstubAllEnvs());
     const { connection, pid } = await start();
+    expect(readdirSync(join(runtime, 'tms'))).toHaveLength(1);
     await connection.close();
     await connection.close();
     expect(isAlive(pid)).toBe(false);
-    expect(readdirSync(tmpdir()).filter(name => name.startsWith(`tms-${process.pid}-`))).toEqual([]);
+    expect(readdirSync(join(runtime, 'tms'))).toEqual([]);
   });
 });
 
