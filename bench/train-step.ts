@@ -136,7 +136,7 @@ async function nextLine(): Promise<string> {
 }
 
 function startPlain(parameters: readonly string[]): ChildProcess {
-  const env = { ...process.env, MKL_CBWR: 'AUTO', OMP_WAIT_POLICY: 'PASSIVE' }; // as the worker has them
+  const env = { ...process.env, OMP_WAIT_POLICY: 'PASSIVE' }; // as the worker has them
   const stdio: ['pipe', 'pipe', 'inherit'] = ['pipe', 'pipe', 'inherit'];
   return spawn(python, ['-m', 'bench.train_step', ...parameters], { cwd: projectRoot(), env, stdio });
 }

@@ -12,12 +12,14 @@ import time
 import numpy as np
 
 from py_worker.load import LoadOptions, load_model
+from py_worker.mkl import set_branch
 from py_worker.optim import Adamw, OptimizerState, step
 from py_worker.sequences import WeightedSequences
 from py_worker.train import GradientOptions, accumulate_gradients
 
 
 def main(model_directory: str, device: str, dtype: str, threads: str, rows: str, tokens: str) -> None:
+    set_branch()
     model = load_model(LoadOptions(model_directory, dtype=dtype, device=device, threads=int(threads) or None))
     count, length = int(rows), int(tokens)
     weights = np.ones((count, length), np.float32)

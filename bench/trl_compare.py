@@ -26,6 +26,7 @@ import torch
 
 from bench.report import conditions, median_ratio, table
 from bench.trl_variants import VARIANTS, run_variant
+from py_worker.mkl import set_branch
 
 Report = dict[str, Any]
 
@@ -97,7 +98,8 @@ def cells(name: str, steps: list[Report], base: list[Report], ready: Report) -> 
 def start(name: str, arguments: argparse.Namespace) -> subprocess.Popen[str]:
     settings = {**vars(arguments), "variant": name}
     command = [sys.executable, "-m", "bench.trl_compare", "--one", json.dumps(settings)]
-    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "MKL_CBWR": "AUTO"}  # as the worker has them
+    set_branch()
+    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}  # as the worker has them
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
 

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from py_worker.errors import WorkerError
+from py_worker.mkl import set_branch
 
 if TYPE_CHECKING:
     from py_worker.server import Run
@@ -33,7 +34,7 @@ def main() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before prctl
         sys.exit(1)
-    os.environ.setdefault("MKL_CBWR", "AUTO")
+    set_branch()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

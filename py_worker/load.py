@@ -171,10 +171,9 @@ def _probe(model: Model, is_strict: bool, *, is_demanded: bool) -> None:
         notes.append("Attention is not plain and full: sampling groups prompts by length.")
     model.strict = is_strict and probe_strict(model)
     if is_strict and not model.strict:
-        unset = (
-            "" if "MKL_CBWR" in os.environ or model.device.type != "cpu" else " (MKL_CBWR=AUTO is not set)"
-        )
-        found = f"sampling is not strict: here answers depend on their neighbours in a batch{unset}"
+        branch = os.environ.get("MKL_CBWR", "not set")
+        setting = f" (MKL_CBWR is {branch})" if model.device.type == "cpu" else ""
+        found = f"sampling is not strict: here answers depend on their neighbours in a batch{setting}"
         if is_demanded:
             raise WorkerError("BAD_PARAMS", f"{found}; use determinism seeded, or auto to take what holds.")
         notes.append(f"{found[0].upper()}{found[1:]}.")

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import platform
+import runpy
 import signal
 import sys
 import traceback
@@ -76,6 +77,9 @@ def plain(value: Any, where: str = "result") -> Any:
 @rpc
 def environment(variables: list[str]) -> dict[str, Any]:
     """Return what the worker would find: Python, packages, threads, devices, and the named environment variables."""
+    runpy.run_path(str(Path(__file__).with_name("mkl.py")))[
+        "set_branch"
+    ]()  # as the worker does, before torch
     packages, failures = import_packages()
     torch = sys.modules.get("torch") if packages["torch"] else None
     return {

@@ -74,7 +74,6 @@ function workerEnvironment(
 ): Record<string, string> {
   const inherited = process.env.PYTHONPATH;
   return {
-    MKL_CBWR: process.env.MKL_CBWR ?? 'AUTO',
     OMP_WAIT_POLICY: process.env.OMP_WAIT_POLICY ?? 'PASSIVE',
     PYTHONHASHSEED: process.env.PYTHONHASHSEED ?? '0',
     ...env,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +11,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig
 
+from py_worker.mkl import set_branch
 from py_worker.model import Model, probe_split_head
 
-os.environ.setdefault("MKL_CBWR", "AUTO")  # as in the worker; MKL reads it at its first product
+set_branch()  # as in the worker
 
 Factory = Callable[..., Model]
 Sequences = tuple[np.ndarray, np.ndarray]

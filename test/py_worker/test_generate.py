@@ -28,6 +28,7 @@ from transformers import (
 from py_worker.errors import WorkerError
 from py_worker.generate import generate
 from py_worker.generate_probe import probe_strict
+from py_worker.mkl import choose_branch
 from py_worker.model import Model
 from py_worker.sampling import Sampling, draw, uniforms
 
@@ -253,10 +254,23 @@ def test_an_answer_may_fill_the_last_position() -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_strict_answers_are_bit_equal_in_any_batch(threads: int) -> None:
-    environment = os.environ | {"MKL_CBWR": "AUTO", "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE"}
     command = [sys.executable, str(Path(__file__).with_name("sampling_case.py")), str(threads)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "[]"
+
+
+@pytest.mark.parametrize(
+    ("cpu_info", "branch"),
+    [
+        ("vendor_id : GenuineIntel\nflags : fpu avx avx2 avx512f avx512bw", "AVX512,STRICT"),
+        ("vendor_id : GenuineIntel\nflags : fpu avx avx2", "AVX2,STRICT"),
+        ("vendor_id : AuthenticAMD\nflags : fpu avx avx2 avx512f", "AUTO"),
+        ("", "AUTO"),
+    ],
+)
+def test_the_branch_of_mkl_is_one_that_holds_on_the_processor(cpu_info: str, branch: str) -> None:
+    assert choose_branch(cpu_info) == branch
 
 
 def test_strict_is_refused_without_a_row_cache() -> None:
