@@ -21,7 +21,7 @@ import msgspec
 import zmq
 
 from py_worker import wire
-from py_worker.errors import WorkerError
+from py_worker.errors import WorkerError, is_out_of_memory
 from py_worker.protocol import MAX_TENSOR_BYTES, PROTOCOL_VERSION, VERBS
 from py_worker.wire import Bye, Cancel, Header, Hello, Ping, Request, Tensors
 
@@ -253,14 +253,3 @@ def envelope(error: Exception) -> dict[str, Any]:
     )
     message = str(error)[:MESSAGE_CHARACTERS] or type(error).__name__
     return {"code": code, "type": type(error).__name__, "message": message, "trace": trace, "data": data}
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Recognise CUDA's, the CPU allocator's and Python's ways of saying it, without importing torch."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    text = str(error).lower()
-    return any(
-        sign in text
-        for sign in ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
-    )

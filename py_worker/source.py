@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from py_worker.errors import WorkerError
+from py_worker.atomic import UNFINISHED
+from py_worker.errors import WorkerError, from_library
 
 VOCABULARY_FILES = (
     "tokenizer.json",
@@ -24,8 +25,7 @@ VOCABULARY_FILES = (
 )
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.py"]
 _HUB_IGNORED = ["*/*", "consolidated*"]
-_UNFINISHED = re.compile(r"\.tmp-\d+-[0-9a-f]+$")
-"""How save.py names a directory that is still being written."""
+_REMEDY = "Copy or download it again."
 
 
 @dataclass(frozen=True)
@@ -40,25 +40,34 @@ class Source:
 
 def find_source(model: str, revision: str | None = None) -> Source:
     """Return the checked directory of ``model``; NOT_FOUND when it is nowhere, BAD_MODEL when its files are broken."""
-    path = Path(model).expanduser()
-    if path.exists():
-        source = Source(str(path.resolve()), path.resolve(), (path / "adapter_config.json").is_file())
-    else:
-        source = _from_hub(model, revision)
-    _check_directory(source)
+    with from_library(partial(_unreadable, model)):
+        path = Path(model).expanduser()
+        local = path.resolve() if path.exists() else None
+        source = Source(str(local), local, (local / "adapter_config.json").is_file()) if local else None
+    source = source or _from_hub(model, revision)
+    with from_library(partial(_unreadable, source.directory)):
+        _check_directory(source)
     return source
+
+
+def _unreadable(what: str | Path, error: BaseException) -> WorkerError:
+    return WorkerError(
+        "NOT_FOUND", f"Model {what} cannot be read: {error}. Check the path and the rights of its files."
+    )
 
 
 def base_of_adapter(adapter: Source) -> Source:
     """Return the model that an adapter directory was trained on; a relative base is also looked for beside it."""
-    config = read_json(adapter.directory / "adapter_config.json")
+    file = adapter.directory / "adapter_config.json"
+    config = read_json(file)
     name = config.get("base_model_name_or_path")
-    if not name:
+    if not isinstance(name, str) or not name:
         raise WorkerError(
-            "BAD_MODEL", f"{adapter.directory}/adapter_config.json has no base_model_name_or_path; add it."
+            "BAD_MODEL", f"{file} has no base_model_name_or_path, the name or path of its base; add it."
         )
-    beside = adapter.directory / name
-    found = str(beside) if not Path(name).expanduser().exists() and beside.exists() else name
+    with from_library(partial(_unreadable, name)):
+        beside = adapter.directory / name
+        found = str(beside) if not Path(name).expanduser().exists() and beside.exists() else name
     base = find_source(found, config.get("revision"))
     if base.is_adapter:
         raise WorkerError(
@@ -79,12 +88,15 @@ def has_vocabulary(directory: Path) -> bool:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; BAD_MODEL names the file and the place where it breaks."""
-    try:
+
+    def explain(error: BaseException) -> WorkerError:
+        found = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        return WorkerError(
+            "BAD_MODEL", f"{path} is not readable JSON ({found}); copy the file again.", {"file": str(path)}
+        )
+
+    with from_library(explain):
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WorkerError(
-            "BAD_MODEL", f"{path} is not readable JSON ({error}); copy the file again."
-        ) from error
     if not isinstance(content, dict):
         raise WorkerError("BAD_MODEL", f"{path} should hold a JSON object, found {type(content).__name__}.")
     return content
@@ -102,18 +114,19 @@ def _from_hub(model: str, revision: str | None) -> Source:
 
 
 def _snapshot(model: str, revision: str | None, files: list[str]) -> Path:
-    try:
-        found = snapshot_download(
-            model, revision=revision, allow_patterns=files, ignore_patterns=_HUB_IGNORED
-        )
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise WorkerError(
+    def explain(error: BaseException) -> WorkerError:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        return WorkerError(
             "NOT_FOUND",
             f"Model {model!r} (revision {revision or 'main'}) is neither a local directory nor reachable as a hub id: "
             f"{reason}. Check the spelling; a gated or private model needs HF_TOKEN; offline (HF_HUB_OFFLINE=1 or no "
             "network) the model must be in the cache (HF_HOME) or given as a directory.",
-        ) from error
+        )
+
+    with from_library(explain):
+        found = snapshot_download(
+            model, revision=revision, allow_patterns=files, ignore_patterns=_HUB_IGNORED
+        )
     return Path(found)
 
 
@@ -123,7 +136,7 @@ def _check_directory(source: Source) -> None:
         raise WorkerError(
             "NOT_FOUND", f"Model {directory} is a file; give the directory that holds config.json."
         )
-    if _UNFINISHED.search(directory.name):
+    if UNFINISHED.search(directory.name):
         raise WorkerError(
             "NOT_FOUND", f"{directory} is an unfinished save, left by a worker that was killed; delete it."
         )
@@ -136,10 +149,11 @@ def _check_directory(source: Source) -> None:
     if not (directory / "config.json").is_file():
         raise _missing(directory, "no config.json and no adapter_config.json")
     read_json(directory / "config.json")
-    check_safetensors(_weight_files(directory))
+    check_safetensors(weight_files(directory))
 
 
-def _weight_files(directory: Path) -> list[Path]:
+def weight_files(directory: Path) -> list[Path]:
+    """Return the files that transformers reads a model's weights from."""
     order = (
         "model.safetensors",
         "model.safetensors.index.json",
@@ -151,7 +165,15 @@ def _weight_files(directory: Path) -> list[Path]:
         raise _missing(directory, "config.json but no weights (model.safetensors)")
     if first.suffix != ".json":
         return [first]
-    shards = [directory / name for name in sorted(set(read_json(first).get("weight_map", {}).values()))]
+    weight_map = read_json(first).get("weight_map")
+    names = list(weight_map.values()) if isinstance(weight_map, dict) else []
+    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+        raise WorkerError(
+            "BAD_MODEL",
+            f"{first} should map each tensor to the name of a file beside it (weight_map). {_REMEDY}",
+            {"file": str(first)},
+        )
+    shards = [directory / name for name in sorted(set(names))]
     absent = [shard.name for shard in shards if not shard.is_file()]
     if absent:
         raise WorkerError(
@@ -165,16 +187,17 @@ def check_safetensors(files: list[Path]) -> None:
     for file in files:
         if file.suffix != ".safetensors":
             continue
-        try:
-            with safe_open(str(file), "pt"):
-                pass
-        except (SafetensorError, OSError) as error:
-            size = file.stat().st_size
-            raise WorkerError(
-                "BAD_MODEL",
-                f"Weights file {file} is corrupted or truncated ({error}; {size} bytes found). Copy or download it again.",
-                {"file": str(file), "bytes": size},
-            ) from error
+        with from_library(partial(_broken_weights, file)), safe_open(str(file), "pt"):
+            pass
+
+
+def _broken_weights(file: Path, error: BaseException) -> WorkerError:
+    size = file.stat().st_size
+    return WorkerError(
+        "BAD_MODEL",
+        f"Weights file {file} is corrupted or truncated ({error}; {size} bytes found). {_REMEDY}",
+        {"file": str(file), "bytes": size},
+    )
 
 
 def _first_existing(directory: Path, names: tuple[str, ...]) -> Path | None:

@@ -2,6 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { evaluationRecord, metricsLine } from '../run/records.ts';
 import { checkpointPath, writeFinishedStage } from '../store/store.ts';
+import type { Worker } from '../worker/worker.ts';
+import { WorkerError } from '../worker/worker-error.ts';
 import { type RunContext, timed } from './run-context.ts';
 import { type Stage, standAt, standingDigest } from './train.ts';
 
@@ -16,10 +18,19 @@ export async function keepCheckpoint(run: RunContext, stage: Stage, step: number
     (await timed(run, { unit: `checkpoint ${step}`, kind: 'save', stage: stage.name }, async () => {
       await standAt(run, stage, step);
       const isWanted = config.tms.keep_checkpoints && !existsSync(path);
-      const value = isWanted ? (await run.worker.save(path)).weightsDigest : await standingDigest(run);
-      return { value, tokens: 0 };
+      if (isWanted) await saveUnlessThere(run.worker, path);
+      return { value: await standingDigest(run), tokens: 0 };
     }));
   directory.ledger.append({ unit: 'checkpoint', stage: stage.name, step, weightsDigest });
+}
+
+/** A run beside this one may be quicker with the same checkpoint: what has the same name in the store has the same content. */
+async function saveUnlessThere(worker: Worker, path: string): Promise<void> {
+  try {
+    await worker.save(path);
+  } catch (error) {
+    if (!(error instanceof WorkerError && error.data?.reason === 'exists')) throw error;
+  }
 }
 
 /** Let other runs take this SFT stage from the store instead of training it again. */

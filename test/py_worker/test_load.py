@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from builders import bpe_tokenizer, char_tokenizer, tiny_network, write_model
@@ -17,6 +18,9 @@ from py_worker.errors import WorkerError
 from py_worker.load import LoadOptions, load_model
 from py_worker.model import Model
 from py_worker.save import save_weights
+from py_worker.server import Job
+from py_worker.verbs import Session
+from py_worker.wire import Request
 
 IDS = torch.tensor([[5, 40, 41, 42, 60, 61]])
 
@@ -202,8 +206,8 @@ def test_directories_without_config_or_weights_or_tokenizer_are_refused(llama: P
 
 
 def test_an_unfinished_save_is_not_loaded(llama: Path, tmp_path: Path) -> None:
-    write_model(tmp_path / "step-3.tmp-4242-0a1b2c3d")
-    assert "unfinished save" in str(refused(tmp_path / "step-3.tmp-4242-0a1b2c3d"))
+    write_model(tmp_path / "step-3.tms-4242-0a1b2c3d.part")
+    assert "unfinished save" in str(refused(tmp_path / "step-3.tms-4242-0a1b2c3d.part"))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "garbage header", "empty"])
@@ -326,6 +330,46 @@ def test_a_larger_tokenizer_than_vocabulary_is_noted(tmp_path: Path) -> None:
     directory = write_model(tmp_path / "model", tokenizer=char_tokenizer())
     bpe_tokenizer(["some text"]).save_pretrained(directory)
     assert any("the model only 101" in note for note in load(directory).notes)
+
+
+def test_an_id_without_an_embedding_is_refused_with_its_example_and_token(tmp_path: Path) -> None:
+    directory = write_model(tmp_path / "model", tokenizer=char_tokenizer())
+    tokenizer = char_tokenizer()
+    tokenizer.add_tokens(["<new>"])  # id 101 of a model with 101 embeddings
+    tokenizer.save_pretrained(directory)
+    session = Session()
+    session.run(job("load", load_params(directory)))
+    with pytest.raises(WorkerError, match=r"examples\[1\].*'<new>', id 101.*below 101") as caught:
+        session.run(job("encode", encode_params("ab", "a<new>b")))
+    assert caught.value.data == {"index": 1, "reason": "token_without_embedding"}
+    assert session.run(job("encode", encode_params("ab")))[1]["ids"].tolist()[:2] == [71, 72]
+
+
+def test_a_load_without_threads_takes_those_of_the_beginning(llama: Path) -> None:
+    before = torch.get_num_threads()
+    session = Session()
+    session.run(job("load", load_params(llama) | {"threads": before + 1}))
+    assert torch.get_num_threads() == before + 1
+    session.run(job("load", load_params(llama)))
+    assert torch.get_num_threads() == before
+
+
+def job(verb: str, params: dict[str, Any]) -> Job:
+    request = Request(v=1, id=1, op=verb, p=msgspec.Raw(msgspec.msgpack.encode(params)), tz=[])
+    return Job(b"client", request, [], lambda _: None)
+
+
+def load_params(model: Path) -> dict[str, Any]:
+    nothing = dict.fromkeys(("revision", "adapter", "threads"))
+    fixed = {"dtype": "float32", "computeDtype": "float32", "device": "cpu", "attention": "sdpa"}
+    more = {"tokenBudget": 64, "layout": "auto", "determinism": "off", "seed": 0}
+    off = dict.fromkeys(("trustRemoteCode", "gradientCheckpointing", "restoreTrainingState", "digest"), False)
+    return {"model": str(model), **nothing, **fixed, **more, **off}
+
+
+def encode_params(*prompts: str) -> dict[str, Any]:
+    examples = [{"prompt": prompt, "completion": None} for prompt in prompts]
+    return {"examples": examples, "maxLength": None, "chatTemplate": None, "templateOptions": {}}
 
 
 def perturb(model: Model) -> None:

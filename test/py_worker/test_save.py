@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -16,10 +18,12 @@ import pytest
 import torch
 from builders import write_model
 from peft import PeftModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from py_worker.adapter import AdapterOptions
+from py_worker.atomic import atomic_directory
 from py_worker.digest import tensors_digest, weights_digest
 from py_worker.encode import encode
 from py_worker.errors import WorkerError
@@ -236,6 +240,104 @@ def test_nothing_is_overwritten_and_an_empty_directory_is_used(llama: Path, tmp_
     assert (tmp_path / "file").read_text() == "precious"
 
 
+@pytest.mark.parametrize(
+    ("number", "reason", "advice"),
+    [
+        (errno.ENOSPC, "no_space", "Free space"),
+        (errno.EDQUOT, "quota", "quota"),
+        (errno.EFBIG, "file_too_large", "ulimit -f"),
+        (errno.EROFS, "read_only", "another place"),
+        (errno.EACCES, "permission", "change the rights"),
+        (errno.EIO, "disk_fault", "check this one"),
+        (errno.ENXIO, "other", "another disk"),
+    ],
+)
+def test_a_disk_that_refuses_says_why_and_leaves_nothing(
+    number: int, reason: str, advice: str, tmp_path: Path
+) -> None:
+    for refusal in (OSError(number, "refused"), SafetensorError(f"I/O error: refused (os error {number})")):
+        error = refused(lambda refusal=refusal: write_and_raise(tmp_path / "saved", refusal))
+        assert error.code == "SAVE_FAILED"
+        assert error.data is not None
+        assert error.data["reason"] == reason
+        assert advice in str(error)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("lack", [MemoryError(), OSError(errno.ENOMEM, "Cannot allocate memory")])
+def test_a_lack_of_memory_while_saving_is_no_failure_of_the_disk(lack: Exception, tmp_path: Path) -> None:
+    with pytest.raises(type(lack)) as caught:
+        write_and_raise(tmp_path / "saved", lack)
+    assert caught.value is lack
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_and_raise(target: Path, error: Exception) -> None:
+    with atomic_directory(target, 0) as directory:
+        (directory / "half").write_text("written")
+        raise error
+
+
+def test_a_name_that_is_too_long_is_a_failed_save(llama: Path, tmp_path: Path) -> None:
+    error = refused(lambda: save_weights(load(llama), tmp_path / ("x" * 300)))
+    assert error.code == "SAVE_FAILED"
+    assert error.data is not None
+    assert error.data["reason"] == "name_too_long"
+
+
+def test_a_save_that_another_process_was_quicker_with_says_so_and_touches_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "saved"
+
+    def lose() -> None:
+        with atomic_directory(target, 0) as directory:
+            (directory / "mine").write_text("")
+            target.mkdir()
+            (target / "theirs").write_text("")
+
+    error = refused(lose)
+    assert error.code == "SAVE_FAILED"
+    assert error.data == {"path": str(target), "reason": "exists"}
+    assert "another process" in str(error)
+    assert "Free space" not in str(error)
+    assert [path.name for path in tmp_path.rglob("*")] == ["saved", "theirs"]
+    error = refused(lambda: write_and_raise(target, ValueError()))
+    assert (error.code, error.data) == ("BAD_PARAMS", {"path": str(target), "reason": "exists"})
+
+
+def test_an_unfinished_save_is_removed_unless_a_process_in_another_container_writes_it(
+    tmp_path: Path,
+) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    unfinished = tmp_path / f"saved.tms-{ended.pid}-0a1b2c3d.part"
+    for name in (unfinished.name, "saved.part", f"saved.tms-{ended.pid}.part", "saved.tmp-1-0a1b2c3d"):
+        (tmp_path / name).mkdir()
+    writer = os.open(unfinished, os.O_RDONLY)
+    fcntl.flock(writer, fcntl.LOCK_EX)  # what the other process holds; its pid means nothing here
+    with atomic_directory(tmp_path / "saved", 0):
+        assert unfinished.exists()
+    os.close(writer)
+    (tmp_path / "saved").rmdir()
+    with atomic_directory(tmp_path / "saved", 0):
+        assert not unfinished.exists()
+    assert len(list(tmp_path.iterdir())) == 4  # saved, and three that are not ours
+
+
+def test_loading_and_saving_on_the_cpu_start_no_thread(llama: Path, tmp_path: Path) -> None:
+    """Where memory is short CPython waits for ever for a thread that could not say that it started."""
+
+    def without_threads() -> None:
+        def refuse(event: str, _: object) -> None:
+            if event.startswith("_thread.start"):
+                raise RuntimeError("a thread was started")
+
+        sys.addaudithook(refuse)
+        save_training_state(load(llama), ({"moment": torch.ones(9)}, {}), tmp_path / "saved")
+
+    assert in_child(without_threads) == 0
+    assert (tmp_path / "saved" / "training_state.json").exists()
+
+
 def test_a_path_that_cannot_be_made_is_a_failed_save(llama: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     error = refused(lambda: save_weights(load(llama), tmp_path / "file" / "below"))
@@ -255,6 +357,8 @@ def test_a_write_that_fails_anywhere_leaves_nothing(limit: int, llama: Path, tmp
         assert error.data is not None
         assert error.data["bytes_needed"] > 80_000
         assert error.data["bytes_free"] > 0
+        assert error.data["reason"] == "file_too_large"
+        assert "ulimit -f" in str(error)
 
     assert in_child(save_limited) == 0
     assert list(tmp_path.iterdir()) == []

@@ -84,6 +84,7 @@ export function saving(subject: Subject): void {
       mkdirSync(path, { recursive: true });
       writeFileSync(join(path, 'precious'), 'kept');
       await expectRefusal(subject.worker.save(path), 'BAD_PARAMS', /saved/);
+      await expect(subject.worker.save(path)).rejects.toMatchObject({ data: { path, reason: 'exists' } });
       await expectRefusal(subject.worker.save(join(path, 'precious')), 'BAD_PARAMS', /precious/);
       expect(readdirSync(path)).toEqual(['precious']);
       expect(readFileSync(join(path, 'precious'), 'utf8')).toBe('kept');

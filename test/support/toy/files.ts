@@ -75,7 +75,10 @@ export function weightsDigest(weights: Float32Array): string {
 /** An empty directory may be filled. */
 function refuseOccupied(target: string): void {
   if (!existsSync(target) || (statSync(target).isDirectory() && readdirSync(target).length === 0)) return;
-  throw refuse('BAD_PARAMS', `path ${target} exists; nothing is overwritten: give a new directory`);
+  throw refuse('BAD_PARAMS', `path ${target} exists; nothing is overwritten: give a new directory`, {
+    path: target,
+    reason: 'exists',
+  });
 }
 
 function describeFile(directory: string, name: string): Result<'save'>['files'][number] {
