@@ -12,7 +12,8 @@ from peft.utils import load_peft_weights, set_peft_model_state_dict
 from torch import nn
 from transformers import PreTrainedModel
 
-from py_worker.errors import WorkerError
+from py_worker.errors import WorkerError, from_library, one_line
+from py_worker.pretrained import is_about_pickle, refuse_pickle
 from py_worker.source import Source
 
 
@@ -60,7 +61,17 @@ def new_adapter(
 def saved_adapter(base: PreTrainedModel, source: Source, base_name: str) -> PeftModel:
     """Wrap ``base`` in the adapter of a PEFT directory, trainable; BAD_MODEL when a tensor is missing, left over or misshapen."""
     where = f"Adapter {source.directory}"
-    try:
+    weights = next((path for path in source.directory.glob("adapter_model.*")), source.directory)
+
+    def explain(error: BaseException) -> WorkerError:
+        if weights.suffix != ".safetensors" and is_about_pickle(error):
+            return refuse_pickle(weights)
+        return WorkerError(
+            "BAD_MODEL",
+            f"{where} does not fit its base {base_name}: {one_line(error)}. Check the base and the file.",
+        )
+
+    with from_library(explain):
         config = PeftConfig.from_pretrained(str(source.directory))
         config.inference_mode = False
         config.base_model_name_or_path = base_name
@@ -69,8 +80,6 @@ def saved_adapter(base: PreTrainedModel, source: Source, base_name: str) -> Peft
             network = _wrap(base, config)
         tensors = load_peft_weights(str(source.directory), device="cpu")
         result: Any = set_peft_model_state_dict(network, tensors)
-    except (ValueError, TypeError, KeyError, RuntimeError, OSError) as error:
-        raise WorkerError("BAD_MODEL", f"{where} does not fit its base {base_name}: {error}") from error
     trainable = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     missing = sorted(trainable.intersection(result.missing_keys))
     if missing or result.unexpected_keys:

@@ -36,12 +36,22 @@ def describe(model: Model) -> dict[str, Any]:
 
 def eos_token_ids(model: Model) -> list[int]:
     """Return every id that ends an answer: the tokenizer's, the config's and the generation config's, sorted."""
+    return sorted({token for token in declared_eos(model) if is_token_id(model, token)})
+
+
+def declared_eos(model: Model) -> list[Any]:
+    """Return what the files of the model name as EOS, whatever it is."""
     declared = [
         model.tokenizer.eos_token_id if model.tokenizer else None,
         model.causal_lm.config.get_text_config().eos_token_id,
         model.causal_lm.generation_config.eos_token_id if model.causal_lm.generation_config else None,
     ]
-    found: set[int] = set()
+    found: list[Any] = []
     for value in declared:
-        found.update(value if isinstance(value, list) else [value] if value is not None else [])
-    return sorted(found)
+        found += value if isinstance(value, list) else [value] if value is not None else []
+    return found
+
+
+def is_token_id(model: Model, value: Any) -> bool:
+    """Say whether ``value`` is an id that the model has an embedding of."""
+    return isinstance(value, int) and 0 <= value < model.vocab_size

@@ -13,11 +13,13 @@ from transformers.utils import logging as transformers_logging
 
 from py_worker.adapter import AdapterOptions, new_adapter, saved_adapter
 from py_worker.batch import probe_packing
+from py_worker.describe import declared_eos, is_token_id
 from py_worker.digest import unique_tensors
 from py_worker.errors import WorkerError
 from py_worker.generate_probe import probe_row_cache, probe_strict
 from py_worker.model import Model, probe_split_head
-from py_worker.pretrained import Placement, load_causal_lm, load_tokenizer
+from py_worker.pretrained import Placement, load_causal_lm, load_config, load_tokenizer
+from py_worker.soundness import require_sound
 from py_worker.source import Source, base_of_adapter, find_source
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -64,9 +66,10 @@ def load_model(options: LoadOptions) -> Model:
         torch.set_num_threads(options.threads)
     source = find_source(options.model, options.revision)
     base = base_of_adapter(source) if source.is_adapter else source
+    config = load_config(base, options.trust_remote_code)
     tokenizer = load_tokenizer([source, base], options.trust_remote_code, options.tokenizer_required)
     placement = Placement(device, dtype, options.attention, options.trust_remote_code)
-    causal_lm = load_causal_lm(base, placement, notes)
+    causal_lm = load_causal_lm(base, config, placement, notes)
     plain_tensors = unique_tensors(causal_lm.state_dict(keep_vars=True))
     with warnings.catch_warnings(record=True) as caught:
         network = _wrap_adapter(causal_lm, options, source, base)
@@ -86,6 +89,7 @@ def load_model(options: LoadOptions) -> Model:
         base_tensors=None if network is causal_lm else plain_tensors,
         notes=notes,
     )
+    require_sound(model, str(source.directory))
     _probe(model, determinism == "strict", is_demanded=options.determinism == "strict")
     model.layout = _choose_layout(model, options.layout)
     if determinism != "off":
@@ -163,6 +167,9 @@ def _probe(model: Model, is_strict: bool, *, is_demanded: bool) -> None:
         notes.append("The model has no tokenizer: texts cannot be encoded or decoded.")
     elif len(tokenizer) > model.vocab_size:
         notes.append(f"The tokenizer knows {len(tokenizer)} tokens, the model only {model.vocab_size}.")
+    ignored = [token for token in declared_eos(model) if not is_token_id(model, token)]
+    if ignored:
+        notes.append(f"eos_token_id: {ignored} are ignored, they are no ids of this model.")
     model.split_head = probe_split_head(model)
     if not model.split_head:
         notes.append("The model does more than its head after the backbone: full logits are computed.")

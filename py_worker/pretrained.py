@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
+import math
+import os
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
+from safetensors import safe_open
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
-from py_worker.errors import WorkerError
-from py_worker.source import Source, has_tokenizer_files, has_vocabulary
+from py_worker.errors import WorkerError, from_library, is_out_of_memory, one_line
+from py_worker.source import Source, has_tokenizer_files, has_vocabulary, read_json, weight_files
 
-_LOAD_ERRORS = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    ImportError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    SafetensorError,
-    StrictDataclassError,
-)
-"""What transformers raises for files that it cannot use."""
 BYTES = 256
 """Tokens of the smallest tokenizer that needs no vocabulary file: one for each byte."""
 
@@ -45,12 +40,20 @@ class Placement:
     trust_remote_code: bool
 
 
-def load_causal_lm(source: Source, placement: Placement, notes: list[str]) -> PreTrainedModel:
+def load_config(source: Source, trust_remote_code: bool) -> PreTrainedConfig:
+    """Return the config of a checked directory."""
+    with from_library(lambda error: _bad_model(source, error)):
+        return AutoConfig.from_pretrained(str(source.directory), trust_remote_code=trust_remote_code)
+
+
+def load_causal_lm(
+    source: Source, config: PreTrainedConfig, placement: Placement, notes: list[str]
+) -> PreTrainedModel:
     """Return the model of a checked directory on its device; never with a weight that the files did not give."""
     device, remote = placement.device, placement.trust_remote_code
     settings: dict[str, Any] = {"dtype": placement.dtype, "trust_remote_code": remote}
-    try:
-        config = AutoConfig.from_pretrained(str(source.directory), trust_remote_code=remote)
+    with from_library(lambda error: _explain(error, source, settings)), _own_thread(device):
+        _require_plausible(config, source)
         settings["attn_implementation"] = _choose_attention(config, placement.attention, notes)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             str(source.directory),
@@ -60,8 +63,6 @@ def load_causal_lm(source: Source, placement: Placement, notes: list[str]) -> Pr
             device_map={"": device} if device.type == "cuda" else None,
             **settings,
         )
-    except _LOAD_ERRORS as error:
-        raise _explain(error, source, settings) from error
     causal_lm, found = loaded
     _refuse_random_weights(found, source)
     if found["unexpected_keys"]:
@@ -79,11 +80,52 @@ def _choose_attention(config: Any, asked: str, notes: list[str]) -> str:
     return asked
 
 
-def _explain(error: Exception, source: Source, settings: dict[str, Any]) -> Exception:
-    """Turn a failure of transformers into BAD_PARAMS or BAD_MODEL; running out of memory stays what it is."""
-    if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
-        return error
-    reason = " ".join(str(error).split())[:600]
+@contextmanager
+def _own_thread(device: torch.device) -> Iterator[None]:
+    """Keep transformers from loading in threads of its own on the CPU, whose start can hang where memory is short."""
+    name, before = "HF_DEACTIVATE_ASYNC_LOAD", os.environ.get("HF_DEACTIVATE_ASYNC_LOAD")
+    if device.type == "cpu":
+        os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if device.type == "cpu" and before is None:
+            del os.environ[name]
+
+
+def _require_plausible(config: Any, source: Source) -> None:
+    """Refuse sizes that the weights cannot have, before modules and memory are made for them."""
+    shapes = _shapes(weight_files(source.directory))
+    if not shapes:
+        return
+    numbers = sum(math.prod(shape) for shape in shapes)
+    bounds = {"num_hidden_layers": len(shapes), "vocab_size": numbers}
+    bounds |= {"hidden_size": numbers, "intermediate_size": numbers}
+    for name, most in bounds.items():
+        found = getattr(config.get_text_config(), name, None)
+        if isinstance(found, int) and found > most:
+            raise WorkerError(
+                "BAD_MODEL",
+                f"{source.directory / 'config.json'} has {name} {found}, but its weights are {len(shapes)} tensors of "
+                f"{numbers} numbers in all: use the config and the weights of one model.",
+            )
+
+
+def _shapes(files: list[Path]) -> list[list[int]]:
+    """Return the shapes of all tensors, from the headers of safetensors files; nothing for other files."""
+    shapes = []
+    for file in files:
+        if file.suffix == ".safetensors":
+            with safe_open(str(file), "pt") as weights:
+                shapes += [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118
+    return shapes
+
+
+def _explain(error: BaseException, source: Source, settings: dict[str, Any]) -> WorkerError:
+    """Turn a failure of transformers into BAD_PARAMS or BAD_MODEL."""
+    pickled = [file for file in weight_files(source.directory) if file.suffix != ".safetensors"]
+    if pickled and is_about_pickle(error):
+        return refuse_pickle(pickled[0])
     attention = settings.get("attn_implementation", "eager")
     if (
         attention != "eager"
@@ -92,11 +134,39 @@ def _explain(error: Exception, source: Source, settings: dict[str, Any]) -> Exce
     ):
         return WorkerError(
             "BAD_PARAMS",
-            f"attention {attention!r} does not work for {source.directory}: {reason} Use sdpa or eager.",
+            f"attention {attention!r} does not work for {source.directory}: {one_line(error)}. Use sdpa or eager.",
         )
+    return _bad_model(source, error)
+
+
+def _bad_model(source: Source, error: BaseException) -> WorkerError:
     return WorkerError(
         "BAD_MODEL",
-        f"Model {source.directory} cannot be loaded as a causal language model: {type(error).__name__}: {reason}",
+        f"Model {source.directory} cannot be loaded as a causal language model: {one_line(error)}. Check its config.json "
+        "against the model it was copied from, or download the directory again.",
+    )
+
+
+def is_about_pickle(error: BaseException) -> bool:
+    """Say whether torch refused a pickle; its own advice, to allow all of it, is what runs an attacker's code."""
+    causes = [error, error.__cause__, error.__context__]
+    signs = ("weights_only", "unpickl", "pickle", "torch.load", "in archive", "zip archive")
+    return any(
+        isinstance(cause, (pickle.UnpicklingError, EOFError))
+        or any(sign in str(cause).lower() for sign in signs)
+        for cause in causes
+        if cause is not None
+    )
+
+
+def refuse_pickle(file: Path) -> WorkerError:
+    """Return the refusal of a pickle that is broken or holds more than tensors."""
+    return WorkerError(
+        "BAD_MODEL",
+        f"Weights file {file} is a pickle that is broken or holds more than tensors; unpickling it could run code, so it is "
+        "not loaded. Use the model's safetensors files, or, where you trust its origin, convert it: load it with "
+        "transformers elsewhere and call save_pretrained, which writes model.safetensors.",
+        {"file": str(file)},
     )
 
 
@@ -108,7 +178,9 @@ def _can_build(source: Source, settings: dict[str, Any]) -> bool:
         )
         with torch.device("meta"):
             AutoModelForCausalLM.from_config(config, **settings)
-    except _LOAD_ERRORS:
+    except Exception as error:  # transformers raises anything for a config that it cannot use
+        if is_out_of_memory(error):
+            raise
         return False
     return True
 
@@ -141,18 +213,25 @@ def load_tokenizer(
         raise WorkerError("NOT_FOUND", message)
     if directory is None:
         return None
-    try:
+    with from_library(partial(_broken_tokenizer, directory)):
         tokenizer = AutoTokenizer.from_pretrained(str(directory), trust_remote_code=trust_remote_code)
-    except _LOAD_ERRORS as error:
-        hint = (
-            "" if (directory / "tokenizer.json").is_file() else " There is no tokenizer.json: copy it there."
-        )
-        reason = " ".join(str(error).split())
-        raise WorkerError(
-            "BAD_MODEL", f"The tokenizer in {directory} cannot be loaded: {reason}{hint}"
-        ) from error
+        size = len(tokenizer)
     # With only a tokenizer_config.json transformers makes a tokenizer that knows little but its special tokens.
-    if len(tokenizer) < BYTES and not has_vocabulary(directory):
+    if size < BYTES and not has_vocabulary(directory):
         message = f"The tokenizer in {directory} has no vocabulary; copy tokenizer.json there."
         raise WorkerError("NOT_FOUND", message)
     return tokenizer
+
+
+def _broken_tokenizer(directory: Path, error: BaseException) -> WorkerError:
+    names = ("tokenizer_config.json", "special_tokens_map.json", "tokenizer.json")
+    for name in names:  # transformers does not say which file it could not read
+        if (directory / name).is_file():
+            read_json(directory / name)
+    is_there = (directory / "tokenizer.json").is_file()
+    hint = "Copy its files again." if is_there else "There is no tokenizer.json: copy it there."
+    reason = " ".join(str(error).split())[:600]
+    return WorkerError(
+        "BAD_MODEL",
+        f"The tokenizer in {directory} cannot be loaded: {type(error).__name__}: {reason}. {hint}",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from py_worker import optim, protocol
 from py_worker.describe import describe, eos_token_ids
 from py_worker.digest import weights_digest
 from py_worker.encode import decode, encode
-from py_worker.errors import WorkerError
+from py_worker.errors import WorkerError, is_out_of_memory
 from py_worker.generate import generate
 from py_worker.load import load_model
 from py_worker.model import Model
 from py_worker.save import load_training_state, restore_rng, save_training_state, save_weights
 from py_worker.score import score
-from py_worker.server import Job, is_out_of_memory
+from py_worker.server import Job
+from py_worker.soundness import require_embedded
 from py_worker.status import status
 from py_worker.train import accumulate_gradients, clear_gradients
 from py_worker.translate import (
@@ -51,7 +53,8 @@ class Session:
         self._steps = 0
         self._gradients: list[int] = []
         self._digest: str | None = None
-
+        self._threads = torch.get_num_threads()
+        """Of a load that asks for no number: what this process began with, whatever an earlier load asked for."""
         self._handlers: dict[str, Callable[[Any, Tensors, Job], Reply]] = {
             "load": self.load,
             "encode": self.encode,
@@ -90,7 +93,7 @@ class Session:
         self._steps, self._gradients = 0, []
         free_memory()
         job.check()
-        model = load_model(load_options(params))
+        model = load_model(replace(load_options(params), threads=params.threads or self._threads))
         if params.restore_training_state:
             tensors, meta, rng = load_training_state(Path(params.model))
             self._optimizer = optim.restore(model, tensors, meta["optimizer"])
@@ -111,6 +114,7 @@ class Session:
             template_options=params.template_options,
             eos_ids=eos_token_ids(self.model),
         )
+        require_embedded(self.model, encoded.ids, encoded.offsets)
         warnings = [protocol.EncodeWarning(**warning) for warning in encoded.warnings]
         arrays = {"ids": encoded.ids, "offsets": encoded.offsets, "promptLengths": encoded.prompt_lengths}
         return protocol.EncodeResult(warnings=warnings), as_int32(arrays)
