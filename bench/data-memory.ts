@@ -62,7 +62,12 @@ async function measure(examples: number): Promise<Figures> {
     const dataset = await openDataset(config, directory);
     const { index, rows } = dataset.train;
     const tokensPath = join(directory, 'tokens.bin');
-    await encodeToFile(index, config, async some => some.map(encode), tokensPath);
+    await encodeToFile(
+      index,
+      config,
+      async some => ({ sequences: some.map(encode), warnings: [], stopIds: [] }),
+      tokensPath,
+    );
     const tokens = await TokenFile.open(tokensPath);
     const lengths = checkLengths(index.source, rows, tokens, config);
     const idOf = (example: number) => idWords(index, lengths.usable[example] as number);

@@ -13,6 +13,9 @@ from py_worker.errors import WorkerError
 
 Message = Mapping[str, Any]
 
+MARK = "\U000f5a3c"
+"""A character for private use, which no template writes: it stands where a text stood."""
+
 
 @dataclass(frozen=True)
 class Template:
@@ -63,6 +66,16 @@ def render_chat(
     text = whole[len(before) :]
     is_kept = all((message.get("content") or "").strip() in text for message in completion)
     return Rendered(before, text, () if is_kept else ("template_rewrites_completion",))
+
+
+def answer_tail(template: Template) -> str | None:
+    """Return what the template writes behind an answer; None where it takes no question with an answer, or changes words."""
+    turns = [{"role": "user", "content": MARK}, {"role": "assistant", "content": MARK}]
+    try:
+        _, mark, tail = _apply(template, turns, 0).rpartition(MARK)
+    except WorkerError:
+        return None
+    return tail if mark else None
 
 
 def _join(prompt: Sequence[Message], completion: Sequence[Message], is_begun: bool) -> list[Message]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from py_worker.chat import Message, Rendered, Template, render_chat
+from py_worker.chat import Message, Rendered, Template, answer_tail, render_chat
 from py_worker.errors import WorkerError
 from py_worker.special_tokens import SpecialTokens, special_tokens
 
@@ -23,7 +23,6 @@ Example = tuple[str | Sequence[Message], str | Sequence[Message] | None]
 MESSAGES = {
     "boundary_merge": "tokens span the end of the prompt; the completion was tokenised by itself",
     "double_bos": "the prompt began with two BOS tokens; one was dropped",
-    "end_of_turn_not_eos": "the completion ends in a token that is no EOS; give it to generate as a stop token",
     "missing_eos": "the template ends the answer with no end-of-turn token; EOS was appended where there is one",
     "template_rewrites_completion": "the chat template changed the words of the completion",
     "template_rewrites_history": "the chat template writes the prompt differently once it is answered; the completion was "
@@ -44,6 +43,8 @@ class Encoded:
     """int32 [examples]"""
     warnings: list[dict[str, Any]]
     """Each with code, message, count and first_index."""
+    stop_ids: list[int]
+    """Ids that end an answer under the template, ascending; none where no example is a chat."""
 
 
 def encode(
@@ -81,7 +82,11 @@ def encode(
         warnings.add("too_long", int(index))
     ids = np.fromiter((token for ids, _ in rows for token in ids), dtype=np.int32, count=int(offsets[-1]))
     prompt_lengths = np.array([length for _, length in rows], dtype=np.int32)
-    return Encoded(ids, offsets.astype(np.int32), prompt_lengths, warnings.as_list())
+    stop_ids = {rows[index][0][-1] for index, chat in chats.items() if chat.completion is not None}
+    stop_ids &= specials.turn_ends
+    if chats:
+        stop_ids |= _template_end(template, specials)
+    return Encoded(ids, offsets.astype(np.int32), prompt_lengths, warnings.as_list(), sorted(stop_ids))
 
 
 def decode(
@@ -94,6 +99,14 @@ def decode(
     return tokenizer.batch_decode(
         rows, skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=False
     )
+
+
+def _template_end(template: Template, specials: SpecialTokens) -> set[int]:
+    """Return the id, if any, that the template writes directly behind an answer."""
+    tail = answer_tail(template)
+    ids = template.tokenizer(tail, add_special_tokens=False)["input_ids"] if tail else []
+    first = next((token for token in ids if not specials.is_white_space(token)), None)
+    return {first} & specials.added if first is not None else set()
 
 
 @dataclass

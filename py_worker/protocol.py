@@ -129,6 +129,7 @@ class EncodeResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Result of `encode`."""
 
     warnings: list[EncodeWarning]
+    stop_ids: list[Annotated[int, msgspec.Meta(ge=0)]]
 
 
 class DecodeParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):

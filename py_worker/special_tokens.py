@@ -20,6 +20,8 @@ class SpecialTokens:
     """Ids at which sampling stops."""
     turn_ends: frozenset[int]
     """Special ids that may end a turn: ``stops`` and others that a template may write."""
+    added: frozenset[int]
+    """Ids of tokens beside the vocabulary proper, special or not."""
     suffix_length: int
     """How many special tokens the tokenizer puts behind a text by itself."""
     _is_blank: dict[int, bool] = field(default_factory=dict)
@@ -41,10 +43,8 @@ class SpecialTokens:
         """
         if is_chat:
             ids = self._cut_blank_tail(ids)
-        if ids and ids[-1] in self.stops:
+        if ids and ids[-1] in (self.turn_ends if is_chat else self.stops):
             return ids, None
-        if is_chat and ids and ids[-1] in self.turn_ends:
-            return ids, "end_of_turn_not_eos"
         has_eos = self.eos is not None
         return [
             *ids,
@@ -60,11 +60,12 @@ class SpecialTokens:
         for end in range(len(ids), 0, -1):
             if ids[end - 1] in self.turn_ends:
                 return ids[:end]
-            if not self._is_white_space(ids[end - 1]):
+            if not self.is_white_space(ids[end - 1]):
                 break
         return ids
 
-    def _is_white_space(self, token: int) -> bool:
+    def is_white_space(self, token: int) -> bool:
+        """Say whether a token is nothing but white space."""
         if token not in self._is_blank:
             self._is_blank[token] = not str(self.tokenizer.decode([token])).strip()
         return self._is_blank[token]
@@ -90,4 +91,6 @@ def special_tokens(tokenizer: PreTrainedTokenizerBase, eos_ids: Collection[int] 
         (start for start in range(len(dressed)) if dressed[start : start + len(bare)] == bare), 0
     )
     suffix_length = len(dressed) - len(bare) - prefix_length
-    return SpecialTokens(tokenizer, bos, eos, stops, turn_ends, suffix_length)
+    return SpecialTokens(
+        tokenizer, bos, eos, stops, turn_ends, frozenset(tokenizer.added_tokens_decoder), suffix_length
+    )

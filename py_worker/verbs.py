@@ -117,7 +117,7 @@ class Session:
         require_embedded(self.model, encoded.ids, encoded.offsets)
         warnings = [protocol.EncodeWarning(**warning) for warning in encoded.warnings]
         arrays = {"ids": encoded.ids, "offsets": encoded.offsets, "promptLengths": encoded.prompt_lengths}
-        return protocol.EncodeResult(warnings=warnings), as_int32(arrays)
+        return protocol.EncodeResult(warnings=warnings, stop_ids=encoded.stop_ids), as_int32(arrays)
 
     def decode(self, params: protocol.DecodeParams, tensors: Tensors, job: Job) -> Reply:
         """Text of ids."""

@@ -63,7 +63,10 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
       chatTemplate: null,
       templateOptions: { enable_thinking: false },
     },
-    result: { warnings: [{ code: 'missing_eos', message: 'EOS was appended', count: 1, firstIndex: 0 }] },
+    result: {
+      warnings: [{ code: 'missing_eos', message: 'EOS was appended', count: 1, firstIndex: 0 }],
+      stopIds: [2],
+    },
   },
   decode: { params: { skipSpecialTokens: true }, result: { texts: ['héllo', ''] } },
   forward: { params: { returnEntropy: true }, result: { tokens: 12 } },

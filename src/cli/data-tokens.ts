@@ -61,7 +61,7 @@ export async function readTokens(
     try {
       return {
         ...factsOf(data, config),
-        examples: await readExamples(data, request, { config, worker, model }),
+        examples: await readExamples(data, request, { config, worker }),
       };
     } finally {
       await Promise.all([...new Set([data.train.tokens, data.testTokens])].map(file => file.close()));
@@ -101,7 +101,7 @@ function splitFacts({ index: { source, shape, count, counts, digest } }: Selecti
   return { source, shape, count, counts, digest };
 }
 
-type ReadContext = { readonly config: RunConfig; readonly worker: Worker; readonly model: ModelInfo };
+type ReadContext = { readonly config: RunConfig; readonly worker: Worker };
 type Chosen = { readonly split: 'train' | 'test'; readonly row: number };
 
 async function readExamples(
@@ -141,7 +141,7 @@ function findExample({ dataset }: PreparedData, id: string, split: ShowRequest['
 async function readExample(
   data: PreparedData,
   { split, row }: Chosen,
-  { config, worker, model }: ReadContext,
+  { config, worker }: ReadContext,
 ): Promise<ShownExample> {
   const tokens: TokenFile = split === 'train' ? data.train.tokens : data.testTokens;
   const { ids, promptLength } = await tokens.read(row, config.max_length);
@@ -152,7 +152,7 @@ async function readExample(
     isUsed: split === 'test' || data.train.rows.includes(row),
     length: tokens.lengths[row] as number,
     promptLength: tokens.promptLengths[row] as number,
-    endsWithEos: model.eosTokenIds.includes(ids.at(-1) ?? -1),
+    endsWithEos: data.stopIds.includes(ids.at(-1) ?? -1),
     tokens: showExample(ids, promptLength, await tokenTexts(worker, ids)),
   };
 }

@@ -14,6 +14,8 @@ export type AnswerOptions = {
   /** Answers to each prompt. */
   readonly number: number;
   readonly maxPositions: number | null;
+  /** Where answers end besides at the template's end of turn. */
+  readonly eosTokenIds: readonly number[];
   readonly signal?: AbortSignal;
 };
 
@@ -32,7 +34,7 @@ export async function answerPrompts(
   prompts: readonly string[],
   options: AnswerOptions,
 ): Promise<PromptAnswer[]> {
-  const { sequences } = await worker.encode(prompts.map(prompt => exampleOf(prompt, options)));
+  const { sequences, stopIds } = await worker.encode(prompts.map(prompt => exampleOf(prompt, options)));
   const asked = sequences.flatMap(({ ids }, i) => {
     const room = roomFor(ids, options);
     return Array.from({ length: options.number }, (_, sample) => {
@@ -40,7 +42,10 @@ export async function answerPrompts(
       return { prompt: prompts[i] ?? '', ids, seed, limit: Math.min(options.maxNewTokens, room) };
     });
   });
-  const answers = await generateAll(worker, asked, options);
+  const answers = await generateAll(worker, asked, {
+    ...options,
+    stopIds: [...new Set([...options.eosTokenIds, ...stopIds])],
+  });
   // The stop token is no part of the answer, whether or not the tokenizer calls it special.
   const said = answers.map(({ ids, finishReason }) => (finishReason === 'stop' ? ids.slice(0, -1) : ids));
   const texts = await worker.decode(said);
@@ -75,16 +80,23 @@ function roomFor(ids: Int32Array, { maxPositions }: AnswerOptions): number {
 async function generateAll(
   worker: Worker,
   asked: readonly Asked[],
-  options: AnswerOptions,
+  options: AnswerOptions & { readonly stopIds: readonly number[] },
 ): Promise<Answer[]> {
-  const { temperature, topP, signal } = options;
+  const { temperature, topP, stopIds, signal } = options;
   const answers: Answer[] = [];
   for (const maxNewTokens of new Set(asked.map(({ limit }) => limit))) {
     const places = [...asked.keys()].filter(place => asked[place]?.limit === maxNewTokens);
     const some = places.map(place => asked[place] as Asked);
     const found = await worker.generate(
       some.map(({ ids }) => ids),
-      { maxNewTokens, temperature, topP, seeds: some.map(({ seed }) => seed), ...(signal && { signal }) },
+      {
+        maxNewTokens,
+        temperature,
+        topP,
+        stopIds,
+        seeds: some.map(({ seed }) => seed),
+        ...(signal && { signal }),
+      },
     );
     found.forEach((answer, i) => {
       answers[places[i] as number] = answer;

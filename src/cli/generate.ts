@@ -148,7 +148,13 @@ function answerOptions(model: ModelInfo, flags: GenerateFlags): AnswerOptions {
       fix: 'put it into the prompt',
     });
   }
-  return { ...flags, isChat, system: flags.system ?? null, maxPositions: model.maxPositions };
+  return {
+    ...flags,
+    isChat,
+    system: flags.system ?? null,
+    maxPositions: model.maxPositions,
+    eosTokenIds: model.eosTokenIds,
+  };
 }
 
 /** Until the end of input. Ctrl-C breaks off an answer; where there is none, it ends. */

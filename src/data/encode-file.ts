@@ -3,14 +3,23 @@ import type { Example } from './example.ts';
 import type { ExampleIndex } from './example-index.ts';
 import { ExampleReader } from './example-reader.ts';
 import type { ShapeOptions } from './shape.ts';
-import { TokenFileWriter, type TokenRow } from './token-file.ts';
+import { TokenFileWriter, type TokenNotes, type TokenRow } from './token-file.ts';
 
-/** Turns examples into ids, in order: the `encode` of the worker. */
-export type Encode = (examples: readonly Example[]) => Promise<readonly TokenRow[]>;
+/** Turns examples into ids, in order: the `encode` of the worker. `firstIndex` counts from the first of these examples. */
+export type Encode = (examples: readonly Example[]) => Promise<{
+  readonly sequences: readonly TokenRow[];
+  readonly warnings: readonly {
+    readonly code: string;
+    readonly message: string;
+    readonly count: number;
+    readonly firstIndex: number;
+  }[];
+  readonly stopIds: readonly number[];
+}>;
 
 const examplesAtOnce = 256;
 
-/** Row i of the file is row i of the index. */
+/** Row i of the file is row i of the index; what is said about rows is kept in it. */
 export async function encodeToFile(
   index: ExampleIndex,
   options: ShapeOptions,
@@ -19,16 +28,36 @@ export async function encodeToFile(
 ): Promise<void> {
   const reader = await ExampleReader.open(index, options);
   const writer = await TokenFileWriter.create(path, index.count);
+  let notes: TokenNotes = { warnings: [], stopIds: [] };
   try {
     for (let start = 0; start < index.count; start += examplesAtOnce) {
       const end = Math.min(start + examplesAtOnce, index.count);
-      await writer.append(await encode(await reader.readRange(start, end)));
+      const encoded = await encode(await reader.readRange(start, end));
+      await writer.append(encoded.sequences);
+      notes = merge(notes, encoded, start);
     }
-    await writer.finish();
+    await writer.finish(notes);
   } catch (error) {
     await writer.abort();
     throw error;
   } finally {
     await reader.close();
   }
+}
+
+function merge(
+  notes: TokenNotes,
+  { warnings, stopIds }: Omit<Awaited<ReturnType<Encode>>, 'sequences'>,
+  start: number,
+): TokenNotes {
+  const merged = new Map(notes.warnings.map(warning => [warning.code, warning]));
+  for (const { code, message, count, firstIndex } of warnings) {
+    const earlier = merged.get(code);
+    const firstRow = earlier?.firstRow ?? start + firstIndex;
+    merged.set(code, { code, message, count: (earlier?.count ?? 0) + count, firstRow });
+  }
+  return {
+    warnings: [...merged.values()],
+    stopIds: [...new Set([...notes.stopIds, ...stopIds])].sort((a, b) => a - b),
+  };
 }

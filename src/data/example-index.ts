@@ -1,5 +1,6 @@
 /** Where each example of a file stands, in 20 bytes an example; the text stays on disk. */
 import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { DataError, type LineProblem, lineErrors } from './data-error.ts';
 import { duplicateFinder } from './duplicate-finder.ts';
 import { type Example, exampleDigest, promptKey } from './example.ts';
@@ -68,6 +69,16 @@ export function idWords({ ids }: Pick<ExampleIndex, 'ids'>, row: number): IdWord
 export function idText(index: Pick<ExampleIndex, 'ids'>, row: number): string {
   const words = idWords(index, row).map(word => word.toString(16).padStart(8, '0'));
   return words.join('');
+}
+
+/** The line, from 1, that a row stands in: blank and dropped lines count. */
+export async function lineOfRow({ file, offsets }: ExampleIndex, row: number): Promise<number> {
+  const end = offsets[row] as number;
+  let line = 1;
+  if (end === 0) return line;
+  for await (const bytes of createReadStream(file, { end: end - 1 }) as AsyncIterable<Buffer>)
+    for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) line++;
+  return line;
 }
 
 /** What is known while a file is read; arrays are made at full size once, because growing them would need twice the memory. */

@@ -1,6 +1,7 @@
 /**
  * Encoded examples on disk, in `tokens.bin` (little-endian):
- * header (magic, version, rows n: u32; tokens N: f64) | length of each row, u32 [n] | prompt length of each row, u32 [n] | ids, i32 [N].
+ * header (magic, version, rows n, bytes of the notes: u32; tokens N: f64) | length of each row, u32 [n] | prompt length of each row,
+ * u32 [n] | ids, i32 [N] | notes, JSON.
  */
 
 import { createHash } from 'node:crypto';
@@ -10,10 +11,25 @@ import { DataError } from './data-error.ts';
 /** Token ids of one example; the first `promptLength` are its prompt. */
 export type TokenRow = { readonly ids: Int32Array; readonly promptLength: number };
 
+/** What was said about the rows when they were encoded: it is about them, so it stays with them. */
+export type TokenNotes = {
+  /** `firstRow` is the first row that it is about. */
+  readonly warnings: readonly {
+    readonly code: string;
+    readonly message: string;
+    readonly count: number;
+    readonly firstRow: number;
+  }[];
+  /** Ids that end an answer, ascending. */
+  readonly stopIds: readonly number[];
+};
+
+const noNotes: TokenNotes = { warnings: [], stopIds: [] };
+
 /** "tms1" */
 const magic = 0x31736d74;
-const version = 1;
-const headerBytes = 20;
+const version = 2;
+const headerBytes = 24;
 
 /** Everything that the ids depend on; equal keys mean equal files. */
 export function tokensKey(parts: {
@@ -21,11 +37,12 @@ export function tokensKey(parts: {
   readonly tokenizer: string;
   readonly chatTemplate: string | null;
   readonly templateOptions: Readonly<Record<string, unknown>>;
+  readonly eosTokenIds: readonly number[];
 }): string {
-  const { dataDigest, tokenizer, chatTemplate, templateOptions } = parts;
+  const { dataDigest, tokenizer, chatTemplate, templateOptions, eosTokenIds } = parts;
   const options = Object.entries(templateOptions).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256')
-    .update(JSON.stringify([version, dataDigest, tokenizer, chatTemplate, options]))
+    .update(JSON.stringify([version, dataDigest, tokenizer, chatTemplate, options, eosTokenIds]))
     .digest('hex');
 }
 
@@ -62,14 +79,17 @@ export class TokenFileWriter {
   }
 
   /** Finish the file. Throws when rows are missing: that would be our own mistake. */
-  async finish(): Promise<void> {
+  async finish(notes: TokenNotes = noNotes): Promise<void> {
     if (this.#rows !== this.#lengths.length)
       throw new Error(`${this.#rows} of ${this.#lengths.length} rows were written`);
+    const tail = Buffer.from(JSON.stringify(notes));
     const header = Buffer.alloc(headerBytes);
     header.writeUInt32LE(magic, 0);
     header.writeUInt32LE(version, 4);
     header.writeUInt32LE(this.#rows, 8);
-    header.writeDoubleLE(this.#tokens, 12);
+    header.writeUInt32LE(tail.length, 12);
+    header.writeDoubleLE(this.#tokens, 16);
+    await writeAll(this.#handle, tail, idsStart(this.#rows) + 4 * this.#tokens);
     await writeAll(
       this.#handle,
       Buffer.concat([header, bytesOf(this.#lengths), bytesOf(this.#promptLengths)]),
@@ -91,14 +111,20 @@ export class TokenFileWriter {
 export class TokenFile {
   readonly lengths: Uint32Array;
   readonly promptLengths: Uint32Array;
+  readonly notes: TokenNotes;
   readonly #handle: FileHandle;
   readonly #starts: Float64Array;
 
-  private constructor(handle: FileHandle, lengths: Uint32Array, promptLengths: Uint32Array) {
-    this.lengths = lengths;
-    this.promptLengths = promptLengths;
+  private constructor(
+    handle: FileHandle,
+    lengths: { lengths: Uint32Array; promptLengths: Uint32Array },
+    notes: TokenNotes,
+  ) {
+    this.lengths = lengths.lengths;
+    this.promptLengths = lengths.promptLengths;
+    this.notes = notes;
     this.#handle = handle;
-    this.#starts = blockStarts(lengths);
+    this.#starts = blockStarts(this.lengths);
   }
 
   /** Throws `DataError` when the file is not whole. */
@@ -112,14 +138,16 @@ export class TokenFile {
       if (
         rows < 0 ||
         header.readUInt32LE(4) !== version ||
-        size !== idsStart(rows) + 4 * header.readDoubleLE(12)
+        size !== idsStart(rows) + 4 * header.readDoubleLE(16) + header.readUInt32LE(12)
       ) {
         throw new DataError(`${path} is not a whole token file`, {
           fix: 'delete it; it is made again from the data',
         });
       }
       const lengths = wordsOf(await readAt(handle, 4 * rows, headerBytes));
-      return new TokenFile(handle, lengths, wordsOf(await readAt(handle, 4 * rows, headerBytes + 4 * rows)));
+      const promptLengths = wordsOf(await readAt(handle, 4 * rows, headerBytes + 4 * rows));
+      const tail = await readAt(handle, header.readUInt32LE(12), size - header.readUInt32LE(12));
+      return new TokenFile(handle, { lengths, promptLengths }, JSON.parse(tail.toString()) as TokenNotes);
     } catch (error) {
       await handle.close();
       throw error;

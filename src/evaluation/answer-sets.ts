@@ -10,7 +10,12 @@ import type { AnsweredSet } from './sets.ts';
 /** Answers of one `decode`. */
 const answersAtOnce = 256;
 
-export type AnswerOptions = { readonly seed: number; readonly maxRows: number | null; readonly tally: Tally };
+export type AnswerOptions = {
+  readonly seed: number;
+  readonly maxRows: number | null;
+  readonly stopIds: readonly number[];
+  readonly tally: Tally;
+};
 
 /**
  * A record of each set, in order. `accuracy`, `unfinished` and the items are of the lowest temperature, `sampledAccuracy` is of the
@@ -43,7 +48,7 @@ export async function answerSets(
 async function answerInWords(
   worker: Worker,
   sets: readonly AnsweredSet[],
-  { seed, temperature, maxRows, tally }: AnswerOptions & { readonly temperature: number },
+  { seed, temperature, maxRows, stopIds, tally }: AnswerOptions & { readonly temperature: number },
 ): Promise<AnswerText[][]> {
   const seedOf = answerSeeds(seed, 'evaluation answer');
   const asked = sets.flatMap(({ name, questions, prompts, maxNewTokens }) =>
@@ -53,7 +58,7 @@ async function answerInWords(
       maxNewTokens,
     })),
   );
-  const answers = await answerAll(worker, asked, { temperature, maxRows, tally });
+  const answers = await answerAll(worker, asked, { temperature, maxRows, stopIds, tally });
   const texts = await toText(worker, answers, tally);
   let place = 0;
   return sets.map(({ questions }) => {

@@ -12,7 +12,12 @@ const promptsAtOnce = 256;
 const temperatureStep = 1e-3;
 
 export type Asked = { readonly prompt: Int32Array; readonly seed: number; readonly maxNewTokens: number };
-export type Sampling = { readonly temperature: number; readonly maxRows: number | null };
+/** `stopIds`: where answers end. */
+export type Sampling = {
+  readonly temperature: number;
+  readonly maxRows: number | null;
+  readonly stopIds: readonly number[];
+};
 
 /**
  * The 32-bit seed of an answer. It does not depend on the step or the model: the same question is answered with the same random
@@ -31,7 +36,7 @@ export function answerSeeds(
 export async function answerAll(
   worker: Worker,
   asked: readonly Asked[],
-  { temperature, maxRows, tally }: Sampling & { readonly tally: Tally },
+  { temperature, maxRows, stopIds, tally }: Sampling & { readonly tally: Tally },
 ): Promise<Answer[]> {
   const answers: Answer[] = [];
   for (const maxNewTokens of new Set(asked.map(one => one.maxNewTokens))) {
@@ -46,6 +51,7 @@ export async function answerAll(
           seeds: questions.map(({ seed }) => seed),
           maxNewTokens,
           temperature,
+          stopIds,
         },
       );
       found.forEach((answer, i) => {

@@ -14,6 +14,8 @@ export type EvaluationContext = {
   readonly seed: number;
   /** Rows that are sampled at once; null: the worker's choice. */
   readonly maxRows: number | null;
+  /** Ids at which answers end, ascending: those of the run, and those of the sets' chats. */
+  readonly stopIds: readonly number[];
   readonly sets: readonly PreparedSet[];
   /** Examples for PLD; empty where it is not measured. */
   readonly pld: {
@@ -41,6 +43,8 @@ export type EvaluationData = {
   readonly isChat: boolean;
   /** Text of the template used in place of the tokenizer's; null: the tokenizer's. */
   readonly chatTemplate: string | null;
+  /** Ids at which every sampling of the run stops. */
+  readonly stopIds: readonly number[];
   /** For unpacked copies of compressed files. */
   readonly cacheDirectory: string;
   readonly signal?: AbortSignal | undefined;
@@ -62,6 +66,7 @@ export async function prepareEvaluation(
   const encoding = { model, chatTemplate, templateOptions: config.chat_template_kwargs, signal };
   const sets: PreparedSet[] = [];
   const notes: string[] = [];
+  const stopIds = new Set(data.stopIds);
   for (const { role, set, temperatures } of requestedSets(config)) {
     const place = {
       isChat: set.as_chat ?? isChat,
@@ -71,6 +76,7 @@ export async function prepareEvaluation(
     const prepared = await prepareSet(worker, { ...place, set, role, temperatures }, encoding);
     sets.push(prepared.set);
     notes.push(...prepared.notes);
+    for (const id of prepared.stopIds) stopIds.add(id);
   }
   const { pld } = config;
   const of = (split: 'train' | 'test', examples: readonly DivergenceExample[]) =>
@@ -78,6 +84,7 @@ export async function prepareEvaluation(
   return {
     seed: config.seed,
     maxRows: config.sampler.max_rows,
+    stopIds: [...stopIds].sort((a, b) => a - b),
     sets,
     pld: { heldOut: of('test', data.heldOut), train: of('train', data.train) },
     kl: klPrompts(sets, { ...data, seed: config.seed, size: config.kl.size }),
@@ -86,11 +93,12 @@ export async function prepareEvaluation(
 }
 
 /** A digest of all that results depend on besides the weights and the engine: questions, ids, scorers, settings, seeds. */
-export function evaluationKey({ seed, sets, pld, kl }: EvaluationContext): string {
+export function evaluationKey({ seed, stopIds, sets, pld, kl }: EvaluationContext): string {
   const measured = (examples: readonly DivergenceExample[]) =>
     examples.map(({ ids, promptLength, completionBytes }) => [promptLength, completionBytes, ...ids]);
   return sha256OfRecord({
     seed,
+    stopIds,
     sets: sets.map(keyOfSet),
     pld: { heldOut: measured(pld.heldOut), train: measured(pld.train) },
     kl: kl.map(({ prompt, ...rest }) => ({ ...rest, prompt: [...prompt] })),

@@ -38,23 +38,23 @@ export async function evaluateModel(
 /** While the base stands in the worker: its answers to the prompts that KL is measured on. Once for a run; keep them in a file. */
 export async function sampleBase(
   worker: Worker,
-  { kl, maxRows }: EvaluationContext,
+  { kl, maxRows, stopIds }: EvaluationContext,
   call: EvaluationCall = {},
 ): Promise<{ samples: BaseSamples; tokens: TokenCounts }> {
   const tally = newTally(2 * kl.length, call);
-  const samples = await sampleAnswers(worker, kl, { maxRows, tally });
+  const samples = await sampleAnswers(worker, kl, { maxRows, stopIds, tally });
   return { samples, tokens: tally.tokens() };
 }
 
 /** Records in the order of the sets. */
 async function measureSets(
   worker: Worker,
-  { sets, seed, maxRows }: EvaluationContext,
+  { sets, seed, maxRows, stopIds }: EvaluationContext,
   tally: Tally,
 ): Promise<SetRecord[]> {
   const answered = sets.filter((set): set is AnsweredSet => set.kind === 'answered');
   const records = new Map<string, SetRecord>();
-  for (const record of await answerSets(worker, answered, { seed, maxRows, tally }))
+  for (const record of await answerSets(worker, answered, { seed, maxRows, stopIds, tally }))
     records.set(record.name, record);
   for (const set of sets)
     if (set.kind === 'choice') records.set(set.name, recordOf(set, await chooseOptions(worker, set, tally)));

@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import type { EvaluationRecord } from '../run/records.ts';
 import type { Worker } from '../worker/worker.ts';
-import { type Asked, answerAll } from './answer.ts';
+import { type Asked, answerAll, type Sampling } from './answer.ts';
 import { logprobsOf, sumBetween } from './logprobs.ts';
 import type { Tally } from './progress.ts';
 import type { SetRole } from './sets.ts';
@@ -38,9 +38,9 @@ export type KlFromBase = NonNullable<EvaluationRecord['kl']['target']>;
 export async function sampleAnswers(
   worker: Worker,
   prompts: readonly KlPrompt[],
-  { maxRows, tally }: { readonly maxRows: number | null; readonly tally: Tally },
+  { maxRows, stopIds, tally }: Pick<Sampling, 'maxRows' | 'stopIds'> & { readonly tally: Tally },
 ): Promise<BaseSamples> {
-  const answers = await answerAll(worker, prompts, { temperature: 1, maxRows, tally });
+  const answers = await answerAll(worker, prompts, { temperature: 1, maxRows, stopIds, tally });
   const sequences = prompts.map(({ prompt }, i) => [...prompt, ...(answers[i]?.ids ?? [])]);
   const logprobs = await logprobsOf(worker, sequences, tally);
   const samples = prompts.map(({ id, role, set, prompt }, i) => ({

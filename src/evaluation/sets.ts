@@ -52,12 +52,12 @@ export type SetRequest = SetPlace & {
   readonly temperatures: readonly number[];
 };
 
-/** Read and encode one set; `notes` are sentences for a person. Throws `DataError`, `UsageError`. */
+/** Read and encode one set; `notes` are sentences for a person, `stopIds` end answers under the template. Throws `DataError`, `UsageError`. */
 export async function prepareSet(
   worker: Worker,
   request: SetRequest,
   encoding: Encoding,
-): Promise<{ set: PreparedSet; notes: string[] }> {
+): Promise<{ set: PreparedSet; notes: string[]; stopIds: readonly number[] }> {
   return request.set.scorer === 'multiple_choice'
     ? prepareChoices(worker, request, encoding)
     : prepareAnswered(worker, request, encoding);
@@ -68,10 +68,10 @@ async function prepareAnswered(worker: Worker, request: SetRequest, encoding: En
   const scorer = await makeScorer(set);
   const questions = await readQuestions(set, request, scorer.problemOf);
   const examples = questions.map(({ prompt }) => ({ prompt: copyOf(prompt), completion: null }));
-  const { sequences, notes } = await encode(worker, set, examples, encoding);
+  const { sequences, ...said } = await encode(worker, set, examples, encoding);
   const prompts = sequences.map(({ ids }) => ids);
   refuseTooLong(set, prompts, set.max_new_tokens, encoding.model);
-  return { set: { ...common(request), kind: 'answered' as const, scorer, questions, prompts }, notes };
+  return { set: { ...common(request), kind: 'answered' as const, scorer, questions, prompts }, ...said };
 }
 
 async function prepareChoices(worker: Worker, request: SetRequest, encoding: Encoding) {
@@ -80,14 +80,14 @@ async function prepareChoices(worker: Worker, request: SetRequest, encoding: Enc
   const examples = questions.flatMap(question =>
     question.options.map(option => optionExample(question.prompt, option)),
   );
-  const { sequences, notes } = await encode(worker, set, examples, encoding);
+  const { sequences, ...said } = await encode(worker, set, examples, encoding);
   refuseTooLong(
     set,
     sequences.map(({ ids }) => ids),
     0,
     encoding.model,
   );
-  const stops = encoding.model.eosTokenIds;
+  const stops = [...encoding.model.eosTokenIds, ...said.stopIds];
   const encoded = sequences.map(({ ids, promptLength }) => {
     const end = stops.includes(ids.at(-1) ?? -1) ? ids.length - 1 : ids.length;
     return { ids, start: promptLength, end };
@@ -97,7 +97,7 @@ async function prepareChoices(worker: Worker, request: SetRequest, encoding: Enc
     place += question.options.length;
     return encoded.slice(place - question.options.length, place);
   });
-  return { set: { ...common(request), kind: 'choice' as const, questions, options }, notes };
+  return { set: { ...common(request), kind: 'choice' as const, questions, options }, ...said };
 }
 
 function common({ set, role, temperatures }: SetRequest): AnySet {
@@ -120,8 +120,8 @@ async function encode(worker: Worker, { name, path }: SetSettings, examples: Exa
   const { chatTemplate, templateOptions, signal } = encoding;
   try {
     const options = { chatTemplate, templateOptions, ...(signal && { signal }) };
-    const { sequences, warnings } = await worker.encode(examples, options);
-    return { sequences, notes: warnings.map(warning => noteOf(name, warning)) };
+    const { sequences, warnings, stopIds } = await worker.encode(examples, options);
+    return { sequences, notes: warnings.map(warning => noteOf(name, warning)), stopIds };
   } catch (cause) {
     if (!(cause instanceof WorkerError) || cause.code !== 'BAD_PARAMS') throw cause;
     throw new UsageError(`evaluation set ${name} (${path}) cannot be encoded: ${cause.reason}`, { cause });

@@ -1,18 +1,18 @@
 /** The examples of a run as token files, with what the plan needs to know of them. */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { RunConfig } from '../config/schema.ts';
 import { type Dataset, describeDataset, openDataset, type Selection } from '../data/dataset.ts';
 import { encodeToFile } from '../data/encode-file.ts';
-import { idText, idWords } from '../data/example-index.ts';
+import { idText, idWords, lineOfRow } from '../data/example-index.ts';
 import { checkLengths, checkPositions, describeDrops, type LengthReport } from '../data/lengths.ts';
 import { TokenFile, tokensKey } from '../data/token-file.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import type { DataFacts } from '../plan/plan.ts';
 import type { Progress, TrainingData } from '../stages/run-context.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
-import type { EncodeWarning, Worker } from '../worker/worker.ts';
+import type { Worker } from '../worker/worker.ts';
 
 export type PreparedData = {
   readonly dataset: Dataset;
@@ -20,6 +20,8 @@ export type PreparedData = {
   readonly testTokens: TokenFile;
   readonly facts: DataFacts;
   readonly chatTemplate: string | null;
+  /** Ids at which every sampling of a run stops, ascending: those of the model, and those that end an answer under the template. */
+  readonly stopIds: readonly number[];
   /** Names exactly these training sequences. */
   readonly trainDigest: string;
   /** Names the data as a whole: training and held out. */
@@ -41,9 +43,11 @@ export async function prepareData(
   const template =
     config.chat_template_path === null ? null : readFileSync(config.chat_template_path, 'utf8');
   const encode = (selection: Selection) =>
-    encodeSelection(config, worker, selection, { cache, progress, template });
+    encodeSelection(config, worker, selection, { cache, progress, template, model });
   const train = await encode(dataset.train);
   const test = dataset.test.index === dataset.train.index ? train : await encode(dataset.test);
+  const stopIds = stopIdsOf(model, [train.tokens, test.tokens]);
+  await sayStops(worker, model, stopIds, progress);
   const lengths = checkLengths(dataset.train.index.source, dataset.train.rows, train.tokens, config);
   if (lengths.usable.length < dataset.train.rows.length || lengths.tooLong > 0)
     progress.say(`training examples: ${describeDrops(lengths)}`);
@@ -53,6 +57,7 @@ export async function prepareData(
     testTokens: test.tokens,
     facts: factsOf(lengths, dataset),
     chatTemplate: template,
+    stopIds,
     trainDigest: sha256OfRecord([
       train.key,
       createHash('sha256').update(lengths.usable).digest('hex'),
@@ -85,37 +90,63 @@ function factsOf({ usable, tokens, promptTokens }: LengthReport, { test }: Datas
   };
 }
 
-type EncodeContext = { cache: string; progress: Progress; template: string | null };
+function stopIdsOf({ eosTokenIds }: ModelInfo, files: readonly TokenFile[]): number[] {
+  const ids = new Set([...eosTokenIds, ...files.flatMap(({ notes }) => notes.stopIds)]);
+  return [...ids].sort((a, b) => a - b);
+}
+
+async function sayStops(
+  worker: Worker,
+  { eosTokenIds }: ModelInfo,
+  stopIds: readonly number[],
+  progress: Progress,
+): Promise<void> {
+  const others = stopIds.filter(id => !eosTokenIds.includes(id));
+  if (others.length === 0) return;
+  const texts = await worker.decode(
+    others.map(id => [id]),
+    { skipSpecialTokens: false },
+  );
+  progress.say(
+    `note: answers end with ${texts.join(' or ')}, which is no end of sequence of the model: sampling stops there too`,
+  );
+}
+
+type EncodeContext = { cache: string; progress: Progress; template: string | null; model: ModelInfo };
 
 async function encodeSelection(
   config: RunConfig,
   worker: Worker,
   { index }: Selection,
-  { cache, progress, template }: EncodeContext,
+  { cache, progress, template, model }: EncodeContext,
 ) {
   const key = tokensKey({
     dataDigest: index.digest,
     tokenizer: tokenizerKey(config),
     chatTemplate: template,
     templateOptions: config.chat_template_kwargs,
+    eosTokenIds: model.eosTokenIds,
   });
   const path = join(cache, `tokens-${key}.bin`);
   if (!existsSync(path)) {
-    const warnings = new Map<string, EncodeWarning>();
     let done = 0;
     const options = { chatTemplate: template, templateOptions: config.chat_template_kwargs };
     const encode = async (examples: Parameters<Worker['encode']>[0]) => {
       const encoded = await worker.encode(examples, options);
-      for (const warning of encoded.warnings) warnings.set(warning.code, warning);
       done += examples.length;
       progress.update('encode', done, index.count, 0);
-      return encoded.sequences;
+      return encoded;
     };
     await encodeToFile(index, config, encode, path);
-    for (const { code, message, firstIndex } of warnings.values())
-      progress.say(`warning: ${code}: ${message} (first in example ${firstIndex})`);
   }
-  return { key, tokens: await TokenFile.open(path) };
+  const tokens = await TokenFile.open(path);
+  for (const { code, message, count, firstRow } of tokens.notes.warnings) {
+    const place = `line ${await lineOfRow(index, firstRow)} of ${basename(index.source)}`;
+    progress.say(
+      `warning: ${code}: ${message} (${count} ${count === 1 ? 'example, in' : 'examples, first in'} ${place})`,
+    );
+  }
+  return { key, tokens };
 }
 
 const tokenizerFiles = [

@@ -74,6 +74,7 @@ export async function prepareRun(
     model,
     environmentKey,
     data: prepared.train,
+    stopIds: prepared.stopIds,
     progress,
     signal,
     standing: { stage: 'base', step: 0, canTrain: true },
@@ -101,6 +102,7 @@ export async function prepareMeasures(run: PreparedRun, home: string) {
     heldOut: await read('test', needed.heldOut),
     isChat: config.as_chat || prepared.dataset.train.index.shape.includes('messages'),
     chatTemplate: prepared.chatTemplate,
+    stopIds: prepared.stopIds,
     cacheDirectory: join(home, 'cache'),
     signal,
   });

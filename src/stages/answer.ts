@@ -78,7 +78,7 @@ async function digestAt(run: RunContext, stage: Stage, step: number): Promise<st
 }
 
 /** Everything that an answer depends on besides its prompt and seed; off strict sampling the batch too, hence the version. */
-function answersKey({ config, model, environmentKey }: RunContext, weightsDigest: string): string {
+function answersKey({ config, model, stopIds, environmentKey }: RunContext, weightsDigest: string): string {
   const { temperature, top_p } = config.tms;
   const maxNewTokens = longestAnswer(config);
   const numerics = {
@@ -92,7 +92,7 @@ function answersKey({ config, model, environmentKey }: RunContext, weightsDigest
     temperature,
     top_p,
     maxNewTokens,
-    stopIds: model.eosTokenIds,
+    stopIds,
     ...numerics,
   });
 }
@@ -169,7 +169,7 @@ async function generateMissing(
 }
 
 async function generateChunk(
-  { worker, config, signal }: RunContext,
+  { worker, config, stopIds, signal }: RunContext,
   chunk: Wanted[],
   store: AnswerStore,
   report: (done: number, tokens: number) => void,
@@ -182,6 +182,7 @@ async function generateChunk(
       maxNewTokens: longestAnswer(config),
       temperature: config.tms.temperature,
       topP: config.tms.top_p,
+      stopIds,
       ...(config.sampler.max_rows === null ? {} : { maxRows: config.sampler.max_rows }),
       signal,
       onProgress: ({ done, tokens }) => {

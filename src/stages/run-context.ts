@@ -45,6 +45,8 @@ export type RunContext = {
   /** Versions and settings that the last bits of results depend on. */
   readonly environmentKey: Readonly<Record<string, string | number>>;
   readonly data: TrainingData;
+  /** Ids at which every sampling stops, ascending. */
+  readonly stopIds: readonly number[];
   readonly evaluation: EvaluationContext;
   /** A digest of all that is measured and how. */
   readonly evaluationKey: string;

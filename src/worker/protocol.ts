@@ -162,7 +162,9 @@ export const verbs = {
     resultTensors: {},
   },
   encode: {
-    doc: "Turn text or chat messages into ids with the model's tokenizer and template; nothing is truncated.",
+    doc:
+      "Turn text or chat messages into ids with the model's tokenizer and template; nothing is truncated. `stopIds` end an answer " +
+      'under the template: sampling stops there, whatever the model calls its end.',
     deadlineSeconds: 600,
     params: z.strictObject({
       examples: z.array(example),
@@ -178,6 +180,7 @@ export const verbs = {
           description: 'Something about the examples that a person should know.',
         }),
       ),
+      stopIds: z.array(count),
     }),
     resultTensors: {
       ...sequences,

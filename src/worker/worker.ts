@@ -55,14 +55,15 @@ export class Worker {
     return result;
   }
 
-  /** Ids of text or chat messages. Sends a few hundred examples at a time. */
+  /** Ids of text or chat messages, and the ids that end an answer under the template. Sends a few hundred examples at a time. */
   async encode(
     examples: readonly Example[],
     options: Partial<Omit<Params<'encode'>, 'examples'>> & CallOptions = {},
-  ): Promise<{ sequences: Encoded[]; warnings: EncodeWarning[] }> {
+  ): Promise<{ sequences: Encoded[]; warnings: EncodeWarning[]; stopIds: number[] }> {
     const { maxLength = null, chatTemplate = null, templateOptions = {}, ...call } = options;
     const sequences: Encoded[] = [];
     const warnings = new Map<string, EncodeWarning>();
+    const stopIds = new Set<number>();
     for (let start = 0; start < examples.length; start += encodeChunk) {
       const chunk = examples.slice(start, start + encodeChunk);
       const params = { examples: chunk, maxLength, chatTemplate, templateOptions };
@@ -74,8 +75,9 @@ export class Worker {
         sequences.push({ ids: ids as Int32Array, promptLength: promptLengths[i] ?? 0 });
       });
       for (const warning of result.warnings) mergeWarning(warnings, warning, start);
+      for (const id of result.stopIds) stopIds.add(id);
     }
-    return { sequences, warnings: [...warnings.values()] };
+    return { sequences, warnings: [...warnings.values()], stopIds: [...stopIds].sort((a, b) => a - b) };
   }
 
   /** Text of ids, for people: never train on it. */

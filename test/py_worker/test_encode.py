@@ -181,13 +181,35 @@ def test_a_template_without_an_end_of_turn_gets_an_eos_and_that_is_said() -> Non
     assert codes(encoded) == {"missing_eos": (1, 0)}
 
 
-def test_an_end_of_turn_that_is_no_eos_is_said_unless_sampling_stops_there() -> None:
+def test_the_ids_that_end_an_answer_under_the_template_are_named_whatever_the_tokenizer_calls_its_end() -> (
+    None
+):
     tokenizer = char_tokenizer(eos="<|pad|>")
-    chat = [([user("q")], [assistant("a")])]
-    encoded = encode(tokenizer, chat)
+    encoded = encode(tokenizer, [([user("q")], [assistant("a")]), ([user("q")], None)])
     assert parts(encoded)[1] == [*chars("a"), 4]
-    assert codes(encoded) == {"end_of_turn_not_eos": (1, 0)}
-    assert encode(tokenizer, chat, eos_ids=[4]).warnings == []
+    assert (encoded.stop_ids, encoded.warnings) == ([4], [])
+    assert encode(tokenizer, [([user("q")], None)]).stop_ids == [4]
+    assert encode(tokenizer, [("q", "a")]).stop_ids == []
+
+
+def test_an_end_of_turn_is_the_token_behind_an_answer_even_where_it_pads_or_is_not_called_special() -> None:
+    tokenizer = char_tokenizer(chat_template=CHATML.replace("<|im_end|>", "<|pad|>"))
+    assert encode(tokenizer, [([user("q")], None)]).stop_ids == [1]
+    tokenizer.add_tokens(["<end>"])
+    tokenizer.chat_template = CHATML.replace("<|im_end|>", " <end>")
+    assert encode(tokenizer, [([user("q")], None)]).stop_ids == [tokenizer.convert_tokens_to_ids("<end>")]
+    tokenizer.chat_template = PLAIN
+    assert encode(tokenizer, [([user("q")], None)]).stop_ids == []
+
+
+def test_a_template_that_takes_no_question_with_an_answer_names_what_its_own_answers_end_with() -> None:
+    picky = (
+        "{% if messages[0].role != 'system' %}{{ raise_exception('a system message first') }}{% endif %}"
+        + CHATML
+    )
+    tokenizer = char_tokenizer(chat_template=picky, eos=None)
+    system = {"role": "system", "content": "s"}
+    assert encode(tokenizer, [([system, user("q")], [assistant("a")])]).stop_ids == [4]
 
 
 def test_a_given_template_and_its_options_are_used() -> None:

@@ -69,8 +69,8 @@ async function prepare(worker: Worker, model: EvaluationData['model'], sets: rea
   const cacheDirectory = temporaryDirectory();
   const dataset = await openDataset(config, cacheDirectory);
   const file = join(cacheDirectory, 'tokens.bin');
-  const encode = async (batch: Parameters<Parameters<typeof encodeToFile>[2]>[0]) =>
-    (await worker.encode(batch as Parameters<Worker['encode']>[0])).sequences;
+  const encode = (batch: Parameters<Parameters<typeof encodeToFile>[2]>[0]) =>
+    worker.encode(batch as Parameters<Worker['encode']>[0]);
   await encodeToFile(dataset.train.index, config, encode, file);
   const tokens = await TokenFile.open(file);
   const needed = examplesNeeded(config);
@@ -79,7 +79,7 @@ async function prepare(worker: Worker, model: EvaluationData['model'], sets: rea
   const train = await read('train', needed.train);
   const heldOut = await read('test', needed.heldOut);
   await tokens.close();
-  const data = { model, train, heldOut, isChat: false, chatTemplate: null, cacheDirectory };
+  const data = { model, train, heldOut, isChat: false, chatTemplate: null, stopIds: [eosId], cacheDirectory };
   return prepareEvaluation(worker, config, data);
 }
 
@@ -187,7 +187,7 @@ describe('PLD', () => {
     const directory = temporaryDirectory();
     const { train } = await openDataset(config, directory);
     const file = join(directory, 'tokens.bin');
-    await encodeToFile(train.index, config, async () => (await worker.encode(rows)).sequences, file);
+    await encodeToFile(train.index, config, () => worker.encode(rows), file);
     const tokens = await TokenFile.open(file);
     const found = await readDivergenceExamples(train, tokens, { ...config, count: 9 });
     await tokens.close();
@@ -256,7 +256,7 @@ describe('answers', () => {
     const ids = Array.from({ length: 300 }, (_, i) => i.toString(16).padStart(16, '0'));
     const prompt = Int32Array.of(40, 41);
     const asked = ids.map((id, i) => ({ prompt, seed: seedOf('set', id, 1), maxNewTokens: i % 2 ? 5 : 9 }));
-    const options = { temperature: 1, maxRows: null };
+    const options = { temperature: 1, maxRows: null, stopIds: [eosId] };
     const answers = await answerAll(worker, asked, { ...options, tally: newTally(0) });
     const reversed = await answerAll(worker, [...asked].reverse(), { ...options, tally: newTally(0) });
     expect(reversed.reverse()).toEqual(answers);

@@ -2,7 +2,13 @@ import { createHash } from 'node:crypto';
 import { appendFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { exampleDigest, promptKey } from '../../src/data/example.ts';
-import { type IndexOptions, idText, idWords, indexExamples } from '../../src/data/example-index.ts';
+import {
+  type IndexOptions,
+  idText,
+  idWords,
+  indexExamples,
+  lineOfRow,
+} from '../../src/data/example-index.ts';
 import { ExampleReader } from '../../src/data/example-reader.ts';
 import { seekableFile } from '../../src/data/seekable.ts';
 import { temporaryFile } from '../support/temporary-directory.ts';
@@ -53,6 +59,11 @@ describe('indexExamples', () => {
     );
     expect(idWords(index, 2)).toEqual(idWords(index, 0));
     expect(index.counts).toEqual({ lines: 5, blankLines: 1, emptyCompletions: 1, duplicates: 1 });
+  });
+
+  it('knows the line of each example, blank and dropped ones counted', async () => {
+    const index = await indexOf(`\n${line('a', 'b')}${line('é', ' ')}\n${line('c', 'd')}${line('e', 'f')}`);
+    expect(await Promise.all([0, 1, 2].map(row => lineOfRow(index, row)))).toEqual([2, 5, 6]);
   });
 
   it('drops repeated examples when asked', async () => {

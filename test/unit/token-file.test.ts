@@ -29,9 +29,17 @@ describe('token file', () => {
     const path = join(temporaryDirectory(), 'tokens.bin');
     const writer = await TokenFileWriter.create(path, 1);
     await writer.append([row([258], 1)]);
-    await writer.finish();
+    await writer.finish({ warnings: [], stopIds: [300] });
     expect(readFileSync(path).toString('hex')).toBe(
-      '746d7331' + '01000000' + '01000000' + '000000000000f03f' + '01000000' + '01000000' + '02010000',
+      '746d7331' +
+        '02000000' +
+        '01000000' +
+        '1f000000' +
+        '000000000000f03f' +
+        '01000000' +
+        '01000000' +
+        '02010000' +
+        Buffer.from('{"warnings":[],"stopIds":[300]}').toString('hex'),
     );
   });
 
@@ -45,7 +53,7 @@ describe('token file', () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it.each([0, 10, 30])('refuses a file cut to %i bytes', async bytes => {
+  it.each([0, 10, 30, 60])('refuses a file cut to %i bytes', async bytes => {
     const path = join(temporaryDirectory(), 'tokens.bin');
     const writer = await TokenFileWriter.create(path, 1);
     await writer.append([row([1, 2], 1)]);
@@ -56,18 +64,31 @@ describe('token file', () => {
 });
 
 describe('tokensKey', () => {
-  const parts = { dataDigest: 'd', tokenizer: 't', chatTemplate: null, templateOptions: { a: true, b: 'x' } };
+  const parts = {
+    dataDigest: 'd',
+    tokenizer: 't',
+    chatTemplate: null,
+    templateOptions: { a: true, b: 'x' },
+    eosTokenIds: [2],
+  };
 
   it('depends on everything that ids depend on, and not on the order of options', () => {
     const reordered = { ...parts, templateOptions: { b: 'x', a: true } };
     expect(tokensKey(reordered)).toBe(tokensKey(parts));
-    const others = [{ dataDigest: 'e' }, { tokenizer: 'u' }, { chatTemplate: 'c' }, { templateOptions: {} }];
-    expect(new Set([parts, ...others.map(other => ({ ...parts, ...other }))].map(tokensKey)).size).toBe(5);
+    const others = [
+      { dataDigest: 'e' },
+      { tokenizer: 'u' },
+      { chatTemplate: 'c' },
+      { templateOptions: {} },
+      { eosTokenIds: [2, 3] },
+    ];
+    const all: Parameters<typeof tokensKey>[0][] = [parts, ...others.map(other => ({ ...parts, ...other }))];
+    expect(new Set(all.map(tokensKey)).size).toBe(6);
   });
 });
 
 describe('encodeToFile', () => {
-  it('encodes all examples in order, some at a time', async () => {
+  it('encodes all examples in order, some at a time, and keeps what was said about them with its place', async () => {
     const count = 600;
     const text = Array.from({ length: count }, (_, i) => `{"prompt": "${i}", "completion": "x"}`).join('\n');
     const options = {
@@ -84,13 +105,26 @@ describe('encodeToFile', () => {
       options,
       async examples => {
         sizes.push(examples.length);
-        return examples.map(({ prompt }) => row([Number(prompt), 0], 1));
+        const places = examples.flatMap(({ prompt }, i) =>
+          ['300', '310', '599'].includes(`${prompt}`) ? [i] : [],
+        );
+        const [firstIndex] = places;
+        return {
+          sequences: examples.map(({ prompt }) => row([Number(prompt), 0], 1)),
+          warnings:
+            firstIndex === undefined ? [] : [{ code: 'odd', message: 'm', count: places.length, firstIndex }],
+          stopIds: [9, sizes.length],
+        };
       },
       path,
     );
     expect(sizes).toEqual([256, 256, 88]);
     const file = await TokenFile.open(path);
     expect((await file.read(599)).ids[0]).toBe(599);
+    expect(file.notes).toEqual({
+      warnings: [{ code: 'odd', message: 'm', count: 3, firstRow: 300 }],
+      stopIds: [1, 2, 3, 9],
+    });
     await file.close();
   });
 });
