@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../errors.ts';
-import { compareResults, comparisonMarkdown, comparisonText } from '../report/compare.ts';
+import { compareResults, comparisonMarkdown, comparisonRecord, comparisonText } from '../report/compare.ts';
 import { readResults } from '../report/results.ts';
 import { finalTable } from '../report/table.ts';
 import { writeReport } from '../report/write-report.ts';
@@ -14,9 +14,9 @@ import type { CliContext } from './context.ts';
 export function addReportCommands(program: Command, context: CliContext): void {
   program
     .command('report')
-    .summary('write report.html and report.md of a run again')
+    .summary('write the report of a run again')
     .description(
-      'Write report.html and report.md of a run, finished or not, from what its directory holds; print its table. ' +
+      'Write report.html, report.md and report.json of a run, finished or not, from what its directory holds; print its table. ' +
         'Needs no Python.',
     )
     .argument('<dir>', 'output_dir of the run')
@@ -32,8 +32,14 @@ export function addReportCommands(program: Command, context: CliContext): void {
     )
     .argument('<dirs...>', 'output_dir of each run')
     .option('--markdown', 'print Markdown')
+    .option('--json', 'print JSON')
     .addHelpText('after', compareExamples)
-    .action((directories: string[], flags: { markdown?: boolean }) => compare(directories, flags, context));
+    .action((directories: string[], flags: CompareFlags) => compare(directories, flags, context));
+}
+
+interface CompareFlags {
+  markdown?: boolean;
+  json?: boolean;
 }
 
 const reportExamples = `
@@ -61,11 +67,12 @@ async function report(
 
 async function compare(
   directories: string[],
-  { markdown }: { markdown?: boolean },
+  { markdown, json }: CompareFlags,
   { terminal }: CliContext,
 ): Promise<void> {
   directories.forEach(requireRun);
   const comparison = compareResults(await Promise.all(directories.map(readResults)));
+  if (json) return terminal.print(JSON.stringify(comparisonRecord(comparison), null, 2));
   for (const line of markdown ? comparisonMarkdown(comparison) : comparisonText(comparison))
     terminal.print(line);
 }

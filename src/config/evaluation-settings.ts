@@ -76,6 +76,11 @@ export const evaluationSettings = {
           ours(sets, 'Sets that measure what should be kept.'),
           'ARC-C, HotpotQA and SafetyBench are named; prompts, shots and decoding are not',
         ),
+        margin: ours(
+          z.number().min(0).lt(1).default(0.02),
+          'Largest loss of accuracy, as a share, that still counts as kept: the verdict of the report is "kept" where the 95 % interval of ' +
+            'the change lies above −margin, "lost" where it lies below 0 and reaches the margin, else "inconclusive". Changes no number.',
+        ),
         temperatures,
       })
       .prefault({}),

@@ -19,16 +19,13 @@ export function randomAt(seed: number, stream: string, index = 0): Random {
     throw new RangeError(`index is ${index}; it must be an integer in [0, 2^53)`);
   const key: Pair = [seed, fnv1a(stream)];
   const [low, high] = [index >>> 0, Math.floor(index / 2 ** 32)];
-  let block = 0;
-  let numbers: readonly number[] = [];
+  let count = 0;
+  let numbers: Quad = [0, 0, 0, 0];
   return () => {
-    if (numbers.length === 0) {
-      numbers = philox([block, 0, low, high], key);
-      block += 1;
-    }
-    const [first = 0, ...rest] = numbers;
-    numbers = rest;
-    return first;
+    const place = count % 4;
+    if (place === 0) numbers = philox([count / 4, 0, low, high], key);
+    count += 1;
+    return numbers[place] as number;
   };
 }
 

@@ -1,4 +1,11 @@
 /** What two evaluations on the same items say about each other: accuracy, its change, and which items flipped. Pure. */
+import {
+  type Flipped,
+  outer,
+  pairedScoreInterval,
+  pairedScoreIntervalOfMean,
+  wilsonIntervalOfMean,
+} from './score-interval.ts';
 import { bootstrapInterval, type Interval, mean, meanOfMeans, wilsonInterval } from './statistics.ts';
 
 export type ScoredItem = { readonly id: string; readonly isCorrect: boolean };
@@ -14,17 +21,24 @@ export type Accuracy = {
   readonly sets: number;
 };
 
-/** Change of accuracy, in shares (−0.1: one item in ten fewer). The interval covers the choice of items, not seeds. */
-export type Change = Accuracy;
+/** Change of accuracy, in shares (−0.1: one item in ten fewer), with how many items it rests on. The interval covers the choice of items, not seeds. */
+export type Change = Accuracy & {
+  /** Items that became right. */
+  readonly gained: number;
+  /** Items that became wrong. */
+  readonly lost: number;
+};
 
-/** Accuracy of one model, averaged over sets that each have items; null without sets. Wilson's interval for one set, else a bootstrap. */
+/** Accuracy of one model, averaged over sets that each have items; null without sets. Wilson's interval; over several sets the outer one of it and a bootstrap. */
 export function accuracyOf(sets: readonly ScoredSet[], seed: number): Accuracy | null {
-  const [first] = sets;
-  if (first === undefined) return null;
+  if (sets.length === 0) return null;
   const results = sets.map(({ items }) => items.map(({ isCorrect }) => Number(isCorrect)));
-  const right = first.items.filter(({ isCorrect }) => isCorrect).length;
+  const counts = results.map(values => ({ right: sumOf(values), items: values.length }));
+  const [only] = counts;
   const interval =
-    sets.length === 1 ? wilsonInterval(right, first.items.length) : bootstrapInterval(results, seed);
+    only !== undefined && counts.length === 1
+      ? wilsonInterval(only.right, only.items)
+      : outer(wilsonIntervalOfMean(counts), bootstrapInterval(results, seed));
   return { mean: meanOfMeans(results), interval, items: results.flat().length, sets: sets.length };
 }
 
@@ -39,14 +53,23 @@ export function accuracyChange(
   seed: number,
 ): Change | null {
   if (after.length === 0) return null;
-  const differences = pairSets(before, after).map(({ pairs }) =>
-    pairs.map(([old, now]) => Number(now.isCorrect) - Number(old.isCorrect)),
-  );
+  return changeOf(pairSets(before, after).map(countFlips), seed);
+}
+
+/** The change that these counts are, averaged over sets. Tango's interval; over several sets the outer one of it and the paired bootstrap. */
+export function changeOf(sets: readonly Flipped[], seed: number): Change {
+  const [only] = sets;
+  const interval =
+    only !== undefined && sets.length === 1
+      ? pairedScoreInterval(only)
+      : outer(pairedScoreIntervalOfMean(sets), bootstrapInterval(sets.map(differencesOf), seed));
   return {
-    mean: mean(differences.map(mean)),
-    interval: bootstrapInterval(differences, seed),
-    items: differences.flat().length,
-    sets: differences.length,
+    mean: mean(sets.map(({ gained, lost, items }) => (gained - lost) / items)),
+    interval,
+    items: sumOf(sets.map(({ items }) => items)),
+    sets: sets.length,
+    gained: sumOf(sets.map(({ gained }) => gained)),
+    lost: sumOf(sets.map(({ lost }) => lost)),
   };
 }
 
@@ -70,6 +93,19 @@ export function flipsBetween(before: readonly ScoredSet[], after: readonly Score
       wrongToRight: idsWhere(false, true),
     };
   });
+}
+
+function countFlips({ pairs }: PairedSet): Flipped {
+  const count = (old: boolean) => pairs.filter(([a, b]) => a.isCorrect === old && b.isCorrect !== old).length;
+  return { gained: count(false), lost: count(true), items: pairs.length };
+}
+
+function differencesOf({ gained, lost, items }: Flipped): number[] {
+  return Array.from({ length: items }, (_, i) => (i < gained ? 1 : i < gained + lost ? -1 : 0));
+}
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
 }
 
 type PairedSet = { readonly name: string; readonly pairs: readonly (readonly [ScoredItem, ScoredItem])[] };

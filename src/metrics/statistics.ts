@@ -1,22 +1,25 @@
 /** Means, intervals and correlations. Pure; randomness comes from a seed. */
-import { type Random, randomAt, unit } from '../data/random.ts';
+import { type Random, randomAt } from '../data/random.ts';
 
 /** A confidence interval, both ends included. */
 export type Interval = { readonly low: number; readonly high: number };
 
-/** Two-sided 95 % of a normal distribution. */
-const z95 = 1.959963984540054;
+/** Two-sided 95 % of a normal distribution, the level of every interval here. */
+export const z95 = 1.959963984540054;
 
 /** Resamples of a bootstrap: the ends of a 95 % interval then vary by about 3 % of its width from seed to seed. */
 const resampleCount = 2000;
 
-/** 95 % interval of a share of `successes` among `total` ≥ 1 trials (Wilson, 1927): sensible at 0, at 1 and for few trials. */
+/** 95 % interval of a share of `successes` among `total` trials (Wilson, 1927): sensible at 0, at 1 and for few trials, which need not be whole. */
 export function wilsonInterval(successes: number, total: number): Interval {
   const share = successes / total;
   const squared = z95 ** 2 / total;
   const centre = (share + squared / 2) / (1 + squared);
   const half = (z95 * Math.sqrt((share * (1 - share)) / total + squared / (4 * total))) / (1 + squared);
-  return { low: Math.max(0, centre - half), high: Math.min(1, centre + half) };
+  return {
+    low: Math.max(0, Math.min(share, centre - half)),
+    high: Math.min(1, Math.max(share, centre + half)),
+  };
 }
 
 /** The arithmetic mean; NaN of nothing. */
@@ -31,7 +34,8 @@ export function meanOfMeans(sets: readonly (readonly number[])[]): number {
 
 /**
  * 95 % percentile bootstrap interval of `meanOfMeans`: items are drawn again with replacement within each set, the sets stay.
- * Give it differences of paired items, and it is the paired bootstrap. No set may be empty.
+ * Give it differences of paired items, and it is the paired bootstrap. No set may be empty. Values that are all equal have no width
+ * here, whatever they leave open: score-interval.ts has what few or unanimous items show.
  */
 export function bootstrapInterval(sets: readonly (readonly number[])[], seed: number): Interval {
   const random = randomAt(seed, 'bootstrap');
@@ -44,7 +48,7 @@ export function bootstrapInterval(sets: readonly (readonly number[])[], seed: nu
 
 /** Pearson's correlation; null for fewer than three points or where one side does not vary. */
 export function pearson(x: readonly number[], y: readonly number[]): number | null {
-  if (x.length < 3) return null;
+  if (x.length < 3 || isConstant(x) || isConstant(y)) return null;
   const [meanX, meanY] = [mean(x), mean(y)];
   const sum = (product: (dx: number, dy: number) => number) =>
     x.reduce((total, value, i) => total + product(value - meanX, (y[i] ?? Number.NaN) - meanY), 0);
@@ -55,6 +59,11 @@ export function pearson(x: readonly number[], y: readonly number[]): number | nu
 /** Spearman's rank correlation, ties sharing their mean rank; null as in `pearson`. */
 export function spearman(x: readonly number[], y: readonly number[]): number | null {
   return pearson(ranks(x), ranks(y));
+}
+
+/** Not by a spread of 0: the mean of equal values can differ from them by rounding. */
+function isConstant(values: readonly number[]): boolean {
+  return values.every(value => value === values[0]);
 }
 
 type Distribution = {
@@ -72,7 +81,7 @@ function countValues(items: readonly number[]): Distribution {
 function resampledMean({ size, values }: Distribution, random: Random): number {
   let [sum, drawsLeft, itemsLeft] = [0, size, size];
   for (const { value, count } of values) {
-    const drawn = drawBinomial(drawsLeft, count / itemsLeft, random);
+    const drawn = count === itemsLeft ? drawsLeft : drawBinomial(drawsLeft, count / itemsLeft, random);
     sum += value * drawn;
     drawsLeft -= drawn;
     itemsLeft -= count;
@@ -87,7 +96,7 @@ function drawBinomial(trials: number, probability: number, random: Random): numb
   if (probability > 0.5) return trials - drawBinomial(trials, 1 - probability, random);
   let successes = 0;
   for (let left = trials; left > 0; left -= trialsAtOnce) {
-    successes += invertBinomial(unit(random), Math.min(left, trialsAtOnce), probability);
+    successes += invertBinomial(random() / 2 ** 32, Math.min(left, trialsAtOnce), probability);
   }
   return successes;
 }

@@ -2,7 +2,7 @@
 import * as Plot from '@observablehq/plot';
 import { mean } from '../metrics/statistics.ts';
 import type { ModelName } from '../run/records.ts';
-import { counted, fixed, interval, modelLabels } from './format.ts';
+import { counted, modelLabels, withInterval } from './format.ts';
 import { axes, drawPanel, logScale, panelWidth } from './plot.ts';
 import { marks } from './point-marks.ts';
 import { lastPoint, type Point, type SetAccuracy } from './points.ts';
@@ -66,7 +66,7 @@ function setPanel(names: readonly string[], points: readonly Point[], rows: numb
 
 function barTitle({ model, name, role, accuracy, items, interval: ends, unfinished }: Bar): string {
   const cut = unfinished === 0 ? '' : `\n${counted(unfinished, 'answer')} cut at the length limit`;
-  return `${modelLabels[model]} on ${name} (${role})\n${fixed(accuracy)} ${interval(ends)} of ${counted(items, 'item')}${cut}`;
+  return `${modelLabels[model]} on ${name} (${role})\n${withInterval(accuracy, ends)} of ${counted(items, 'item')}${cut}`;
 }
 
 /** Training loss of each stage, a panel each with the same axes: thin as recorded, thick as a moving mean. */

@@ -1,10 +1,12 @@
 /** Columns of the final table, for the terminal (narrow) and for pages (wide). Pure. */
 import type { Accuracy, Change } from '../metrics/retention.ts';
-import { amount, dash, fixed, interval, modelLabels, shortDuration, signed } from './format.ts';
+import { changeText, exclusionOf, intervalNote, shortChangeText } from './changes.ts';
+import { amount, dash, fixed, modelLabels, shortDuration, withInterval } from './format.ts';
 import { bestPoint, type Curve, lastPoint } from './points.ts';
 import type { Analysis, ResultRow } from './rows.ts';
+import { verdictNote, verdictText } from './verdicts.ts';
 
-/** Narrow gives an interval as ± half its width, wide gives both ends. */
+/** Narrow gives no intervals but that of Δ retention. */
 export type Width = 'narrow' | 'wide';
 
 export type Column = {
@@ -18,6 +20,7 @@ export type Column = {
 export function columnsFor(rows: readonly ResultRow[], width: Width): Column[] {
   const isWide = width === 'wide';
   const target = isWide ? 'target accuracy' : 'target acc.';
+  const pld = isWide ? 'held-out PLD' : 'PLD';
   const columns: Column[] = [
     { group: '', title: '', textOf: isWide ? rowLabel : shortLabel },
     { group: target, title: 'greedy', textOf: row => accuracyText(row.target, isWide) },
@@ -25,10 +28,15 @@ export function columnsFor(rows: readonly ResultRow[], width: Width): Column[] {
     {
       group: isWide ? 'retention' : '',
       title: isWide ? 'Δ [95 % CI]' : 'Δ retention',
-      textOf: row => changeText(row.change, isWide),
+      textOf: row => (isWide ? changeText : shortChangeText)(row.change),
     },
-    { group: 'held-out PLD', title: 'end', textOf: row => fixed(row.pld) },
-    { group: 'held-out PLD', title: 'drift', textOf: row => fixed(row.drift) },
+    {
+      group: 'retention',
+      title: 'verdict',
+      textOf: row => (isWide && row.change !== null ? verdictText(row) : dash),
+    },
+    { group: pld, title: 'end', textOf: row => fixed(row.pld) },
+    { group: pld, title: 'drift', textOf: row => fixed(row.drift) },
     { group: 'KL(base‖model)', title: 'target', textOf: row => fixed(row.klTarget, 2) },
     {
       group: 'KL(base‖model)',
@@ -57,13 +65,22 @@ export function rowLabel({ model, kind, step }: ResultRow): string {
   return `${modelLabels[model]}, ${point} (step ${step})`;
 }
 
+/** What rows exclude whose items all agree. */
+export function exclusionNotes(rows: readonly ResultRow[]): string[] {
+  return rows.flatMap(row => {
+    const excluded = row.change === null ? null : exclusionOf(row.change);
+    return excluded === null ? [] : [`Retention, ${rowLabel(row)}: ${excluded}.`];
+  });
+}
+
 /** What must be known to read the table: one sentence each. */
 export function tableNotes({ rows, curves }: Pick<Analysis, 'rows' | 'curves'>): string[] {
   const change = rows.find(row => row.change !== null)?.change ?? null;
   const target = rows.find(row => row.target !== null)?.target ?? null;
   const has = (test: (row: ResultRow) => boolean) => rows.some(test);
+  const margins = [...new Set(rows.map(({ margin }) => margin))];
   return [
-    ...(change === null ? [] : [retentionNote(change)]),
+    ...(change === null ? [] : [retentionNote(change), ...margins.map(verdictNote)]),
     ...(target === null
       ? []
       : [`Target accuracy: ${items(target)}, greedy; T=1: one sampled answer for each item.`]),
@@ -110,29 +127,24 @@ function bestNotes(rows: readonly ResultRow[], curves: readonly Curve[]): string
 
 function retentionNote({ sets, items: count }: Change): string {
   const over = sets === 1 ? 'of 1 set' : `averaged over ${sets} sets`;
-  return `Δ retention: accuracy minus that of the base, ${over}, ${count} items; 95 % interval by paired bootstrap: it covers the choice of items, not of seeds (one seed).`;
+  return `Δ retention: accuracy minus that of the base, ${over}, ${count} items; ${intervalNote}.`;
 }
 
 function items({ items: count, sets }: Accuracy): string {
   return sets === 1 ? `${count} items` : `${count} items in ${sets} sets`;
 }
 
-function shortLabel({ model, kind, step }: ResultRow): string {
+/** `SFT best @684` */
+export function shortLabel({ model, kind, step }: ResultRow): string {
   if (kind === 'base') return modelLabels.base;
   return `${modelLabels[model]}${kind === 'best' ? ' best' : ''} @${step}`;
 }
 
 function accuracyText(accuracy: Accuracy | null, isWide: boolean): string {
   if (accuracy === null) return dash;
-  const ends = isWide ? ` ${interval(accuracy.interval, value => fixed(value, 2))}` : '';
-  return `${fixed(accuracy.mean)}${ends}`;
-}
-
-function changeText(change: Change | null, isWide: boolean): string {
-  if (change === null) return dash;
-  const { low, high } = change.interval;
-  if (isWide) return `${signed(change.mean)} ${interval({ low, high }, signed)}`;
-  return `${signed(change.mean)}±${fixed((high - low) / 2)}`;
+  return isWide
+    ? withInterval(accuracy.mean, accuracy.interval, fixed, value => fixed(value, 2))
+    : fixed(accuracy.mean);
 }
 
 const precisionSigns = { measured: '', share: '≈', partial: '≥' } as const;

@@ -2,14 +2,17 @@
 
 import { UsageError } from '../errors.ts';
 import { accuracyChange, type Change } from '../metrics/retention.ts';
-import { columnsFor, tableNotes } from './columns.ts';
-import { dash, interval, modelLabels, settingText, signed } from './format.ts';
+import { changeText, exclusionOf } from './changes.ts';
+import { columnsFor, shortLabel, tableNotes } from './columns.ts';
+import { dash, modelLabels, settingText } from './format.ts';
 import { bootstrapSeed, evaluationOf, lastPoint, setsOf, type Trained } from './points.ts';
 import { type Results, readResults } from './results.ts';
-import { type Analysis, analyse, type ResultRow } from './rows.ts';
+import { type Analysis, analyse } from './rows.ts';
 import { haveSameItems } from './same-items.ts';
 import { curveOf, statusSentence } from './summary.ts';
+import { summaryRecord } from './summary-record.ts';
 import { alignedTable, markdownTable, wrap } from './table.ts';
+import { verdictSentence } from './verdicts.ts';
 
 /** A later run against the first one: the same model at its last points, paired on the same items. */
 export type RunDifference = {
@@ -47,7 +50,8 @@ export function compareResults(results: readonly Results[]): Comparison {
 }
 
 /** Lines for a terminal. */
-export function comparisonText({ runs, differences, settings, cautions }: Comparison): string[] {
+export function comparisonText(comparison: Comparison): string[] {
+  const { runs, settings } = comparison;
   const rows = runs.flatMap(({ analysis }) => analysis.rows);
   const columns = columnsFor(rows, 'narrow');
   const cells = runs.flatMap(({ letter, analysis }) =>
@@ -58,11 +62,6 @@ export function comparisonText({ runs, differences, settings, cautions }: Compar
   const head = columns.map(({ title }) => title);
   const groups = columns.map(({ group }) => group);
   const letters = runs.map(({ letter }) => letter);
-  const notes = [
-    ...cautions.map(caution => `Caution: ${caution}`),
-    ...differences.map(differenceText),
-    ...notesOf(rows),
-  ];
   return [
     ...runs.map(
       ({ letter, analysis }) => `${letter}  ${analysis.results.name}  ${analysis.results.directory}`,
@@ -70,7 +69,7 @@ export function comparisonText({ runs, differences, settings, cautions }: Compar
     '',
     ...alignedTable([head, ...cells], groups),
     '',
-    ...notes.flatMap(note => wrap(note, 100)),
+    ...notesOf(comparison, 'Caution:').flatMap(note => wrap(note, 100)),
     '',
     ...(settings.length === 0
       ? ['All settings are the same.']
@@ -79,18 +78,14 @@ export function comparisonText({ runs, differences, settings, cautions }: Compar
 }
 
 /** The same as Markdown. */
-export function comparisonMarkdown({ runs, differences, settings, cautions }: Comparison): string[] {
+export function comparisonMarkdown(comparison: Comparison): string[] {
+  const { runs, settings } = comparison;
   const rows = runs.flatMap(({ analysis }) => analysis.rows);
   const columns = columnsFor(rows, 'wide');
   const cells = runs.flatMap(({ letter, analysis }) =>
     analysis.rows.map(row => [letter, ...columns.map(({ textOf }) => textOf(row))]),
   );
   const head = ['run', ...columns.map(({ group, title }) => (group === '' ? title : `${group}: ${title}`))];
-  const notes = [
-    ...cautions.map(caution => `**Caution:** ${caution}`),
-    ...differences.map(differenceText),
-    ...notesOf(rows),
-  ];
   return [
     ...runs.map(
       ({ letter, analysis }) => `- ${letter}: ${analysis.results.name}, ${analysis.results.directory}`,
@@ -98,7 +93,7 @@ export function comparisonMarkdown({ runs, differences, settings, cautions }: Co
     '',
     ...markdownTable([head, ...cells]),
     '',
-    ...notes.map(note => `- ${note}`),
+    ...notesOf(comparison, '**Caution:**').map(note => `- ${note}`),
     '',
     ...(settings.length === 0
       ? ['All settings are the same.']
@@ -107,6 +102,16 @@ export function comparisonMarkdown({ runs, differences, settings, cautions }: Co
           'texts',
         )),
   ];
+}
+
+/** The same for programs. */
+export function comparisonRecord({ runs, ...comparison }: Comparison) {
+  const records = runs.map(({ letter, analysis }) => ({
+    letter,
+    directory: analysis.results.directory,
+    ...summaryRecord(analysis),
+  }));
+  return { runs: records, ...comparison };
 }
 
 function letterOf(index: number): string {
@@ -136,13 +141,23 @@ function differenceText({ run, model, retention, target }: RunDifference): strin
   if (retention === null && target === null)
     return `${name}: evaluated on other items, so no paired difference.`;
   const text = (what: string, change: Change | null) =>
-    change === null ? [] : [`${what} ${signed(change.mean)} ${interval(change.interval, signed)}`];
+    change === null
+      ? []
+      : [`${what} ${[changeText(change), exclusionOf(change)].filter(part => part !== null).join(', ')}`];
   return `${name}: ${[...text('retention accuracy', retention), ...text('target accuracy', target)].join(', ')} (paired item by item; covers items, not seeds).`;
 }
 
-/** Notes on the table of all runs; which point is best is seen in it. */
-function notesOf(rows: readonly ResultRow[]): string[] {
-  return tableNotes({ rows, curves: [] });
+/** Cautions, differences, verdicts, and notes on the table of all runs; which point is best is seen in it. */
+function notesOf({ runs, differences, cautions }: Comparison, caution: string): string[] {
+  const verdicts = runs.flatMap(({ letter, analysis }) =>
+    analysis.rows.map(row => verdictSentence(row, `${letter} ${shortLabel(row)}`)),
+  );
+  return [
+    ...cautions.map(text => `${caution} ${text}`),
+    ...differences.map(differenceText),
+    ...verdicts.filter(text => text !== null),
+    ...tableNotes({ rows: runs.flatMap(({ analysis }) => analysis.rows), curves: [] }),
+  ];
 }
 
 function cautionsOf(results: readonly Results[]): string[] {

@@ -1,6 +1,7 @@
 /** The figures of the report: which panels, and a caption that says what was measured on how many items. */
 import { type DriftCorrelation, driftCorrelation } from '../metrics/divergence.ts';
 import { curriculumPanel, lossPanels, setPanels } from './bar-charts.ts';
+import { intervalNote } from './changes.ts';
 import { accuracyRetentionPanel, forgettingPanel, overStepsPanel } from './charts.ts';
 import { type Figure, lettered } from './figure.ts';
 import { counted, dash, fixed, modelLabels } from './format.ts';
@@ -46,12 +47,12 @@ function accuracyAndRetention(analysis: Analysis): Figure {
   const measures = [
     ...(accuracy
       ? [
-          `Target accuracy: greedy answers to ${counted(accuracy.items, 'target item')}, ${accuracy.sets === 1 ? 'Wilson' : 'bootstrap'} 95 % interval.`,
+          `Target accuracy: greedy answers to ${counted(accuracy.items, 'target item')}, ${accuracy.sets === 1 ? 'Wilson 95 % interval' : 'the outer one of Wilson’s and a bootstrap’s 95 % interval'}.`,
         ]
       : []),
     ...(change
       ? [
-          `Δ retention: accuracy minus that of the base, mean over sets, ${counted(change.items, 'item')} in ${counted(change.sets, 'retention set')}, paired bootstrap 95 % interval.`,
+          `Δ retention: accuracy minus that of the base, mean over sets, ${counted(change.items, 'item')} in ${counted(change.sets, 'retention set')}, ${intervalNote}.`,
         ]
       : []),
   ];
@@ -69,7 +70,7 @@ function accuracyAndRetention(analysis: Analysis): Figure {
         { panel: target, text: `target accuracy over steps with its interval${dashed}.` },
         { panel: retention, text: 'Δ retention over steps with its interval.' },
       ],
-      { after: `${measures.join(' ')} Intervals cover the choice of items, not of seeds.` },
+      { after: measures.join(' ') },
     ),
   };
 }

@@ -1,34 +1,35 @@
 /** Which items changed between the base and the last points. */
+import { changeText } from './changes.ts';
 import { counted, modelLabels } from './format.ts';
 import { type Html, html } from './html-text.ts';
-import { modelName, plainTable, type Section } from './page-parts.ts';
+import { modelName, numberText, plainTable, type Section } from './page-parts.ts';
 import type { Analysis } from './rows.ts';
-import { flipsOf, type ModelFlips } from './set-flips.ts';
+import { flipsOf, type ModelFlips, setRows } from './set-flips.ts';
+import { verdictText } from './verdicts.ts';
 
 /** Null where there is nothing to compare. */
 export function flipsSection(analysis: Analysis): Section | null {
   const flips = flipsOf(analysis);
-  const [first] = flips;
-  if (first === undefined) return null;
-  const head = ['set', 'items', ...flips.flatMap(() => ['right→wrong', 'wrong→right'])];
-  const groups = [null, null, ...flips.flatMap(({ model }) => [model, model])];
-  const rows = first.sets.map(({ name, items }) => [
-    name,
-    String(items),
-    ...flips.flatMap(({ sets }) => {
-      const set = sets.find(other => other.name === name);
-      return [String(set?.rightToWrong.length ?? 0), String(set?.wrongToRight.length ?? 0)];
-    }),
-  ]);
-  const steps = flips.map(({ model, step }) => `${modelLabels[model]} at step ${step}`).join(', ');
+  if (flips.length === 0) return null;
   return {
     id: 'flips',
     title: 'Items that changed',
     shortTitle: 'Changed items',
-    body: html`<p>Items whose result differs from that of the base, greedy or by log-likelihood: ${steps}. Accuracy moves by the difference of the two counts; their sum is the number of items that changed.</p>
-${plainTable(head, rows, { groups: groups.map(model => (model === null ? '' : modelLabels[model])) })}
-${flips.map(flippedItems)}`,
+    body: html`<p>Items whose result differs from that of the base, greedy or by log-likelihood, at the last point of each training. Accuracy moves by the difference of the two counts; their sum is the number of items that changed.</p>
+${flips.map(one => html`${flipsTable(one, analysis)}${flippedItems(one)}`)}`,
   };
+}
+
+function flipsTable(flips: ModelFlips, { margin }: Analysis): Html {
+  const head = ['set', 'items', 'right→wrong', 'wrong→right', 'Δ [95 % CI]', 'verdict'];
+  const rows = setRows(flips).map(({ name, change, verdict }) => [
+    name,
+    ...(change === null
+      ? ['', '', '', '']
+      : [String(change.items), String(change.lost), String(change.gained), numberText(changeText(change))]),
+    verdictText({ change, verdict, margin }),
+  ]);
+  return html`<h3>${modelName(flips.model)} at step ${flips.step}</h3>${plainTable(head, rows)}`;
 }
 
 /** More than a page can hold are counted, not shown. */

@@ -27,8 +27,18 @@ export function signed(value: number | null, digits = 3): string {
 }
 
 /** `[−0.12, −0.05]` */
-export function interval({ low, high }: Interval, format: (value: number) => string = fixed): string {
+function interval({ low, high }: Interval, format: (value: number) => string): string {
   return `[${format(low)}, ${format(high)}]`;
+}
+
+/** A number and the ends of its interval: `0.660 [0.52, 0.78]`. */
+export function withInterval(
+  value: number,
+  ends: Interval,
+  format: (value: number) => string = fixed,
+  formatEnd = format,
+): string {
+  return `${format(value)} ${interval(ends, formatEnd)}`;
 }
 
 /** Three digits and a unit: 812, 52.4k, 1.31M. */

@@ -1,12 +1,12 @@
 /** report.html: one file with everything in it; it asks nothing of the network and forbids itself to. */
 import { answersSection } from './answers-section.ts';
-import { columnsFor, tableNotes } from './columns.ts';
+import { columnsFor, exclusionNotes, tableNotes } from './columns.ts';
 import type { Figure } from './figure.ts';
 import { makeFigures } from './figures.ts';
 import { flipsSection } from './flips-section.ts';
 import { modelLabels, settingText } from './format.ts';
 import { type Html, html, raw } from './html-text.ts';
-import { groupCells, modelName, type Section } from './page-parts.ts';
+import { groupCells, modelName, numberText, type Section } from './page-parts.ts';
 import { pageScript, pageStyle } from './page-style.ts';
 import { valueAt } from './points.ts';
 import type { Results } from './results.ts';
@@ -87,13 +87,13 @@ function finalTable(analysis: Analysis): Html {
   const head = html`<thead><tr>${groups}</tr><tr>${columns.map(({ title }) => html`<th scope="col">${title}</th>`)}</tr></thead>`;
   const body = rows.map((row, i) => {
     const cells = columns.map(({ textOf }, column) =>
-      column === 0 ? rowHead(row) : numberCell(textOf(row)),
+      column === 0 ? rowHead(row) : html`<td>${numberText(textOf(row))}</td>`,
     );
     const starts = i > 0 && rows[i - 1]?.model !== row.model;
     return html`<tr${starts ? raw(' class="break"') : null}>${cells}</tr>`;
   });
   return html`<div class="scroll"><table>${head}<tbody>${body}</tbody></table></div>
-<ul class="notes">${tableNotes(analysis).map(note => html`<li>${note}</li>`)}</ul>`;
+<ul class="notes">${[...exclusionNotes(rows), ...tableNotes(analysis)].map(note => html`<li>${note}</li>`)}</ul>`;
 }
 
 function rowHead({ model, kind, step }: ResultRow): Html {
@@ -102,13 +102,6 @@ function rowHead({ model, kind, step }: ResultRow): Html {
       ? null
       : html` <small>${kind === 'last' ? 'last' : 'best recorded'}, step ${step}</small>`;
   return html`<td>${modelName(model)}${point}</td>`;
-}
-
-/** The interval behind a number steps back. */
-function numberCell(text: string): Html {
-  const at = text.indexOf(' [');
-  if (at === -1) return html`<td>${text}</td>`;
-  return html`<td>${text.slice(0, at)} <small>${text.slice(at + 1)}</small></td>`;
 }
 
 /** A figure beside few panels has its caption in the free place of the row. */

@@ -1,13 +1,24 @@
 /** report.md: the numbers of the report without its figures. Pure. */
-import { tableNotes } from './columns.ts';
+import { changeText } from './changes.ts';
+import { exclusionNotes, tableNotes } from './columns.ts';
 import { costLines, loadingLines } from './cost.ts';
-import { amount, counted, duration, fixed, interval, modelLabels, percent, settingText } from './format.ts';
+import {
+  amount,
+  counted,
+  duration,
+  fixed,
+  modelLabels,
+  percent,
+  settingText,
+  withInterval,
+} from './format.ts';
 import { lastPoint, type Point } from './points.ts';
 import type { Results } from './results.ts';
 import type { Analysis } from './rows.ts';
-import { flipsOf } from './set-flips.ts';
+import { flipsOf, type ModelFlips, setRows } from './set-flips.ts';
 import { cautions, curriculumSentence, differenceSentences, statusSentence } from './summary.ts';
 import { markdownTable, wideCells } from './table.ts';
+import { verdictText } from './verdicts.ts';
 
 /** The whole page. */
 export function reportMarkdown(analysis: Analysis): string {
@@ -42,7 +53,7 @@ function resultLines(analysis: Analysis): string[] {
   return [
     ...markdownTable(wideCells(analysis)),
     '',
-    ...tableNotes(analysis).map(note => `- ${note}`),
+    ...[...exclusionNotes(analysis.rows), ...tableNotes(analysis)].map(note => `- ${note}`),
     ...(findings.length === 0 ? [] : ['', ...findings, '', cautions]),
   ];
 }
@@ -57,7 +68,7 @@ function setLines({ base, curves }: Analysis): string[] {
       const set = sets.find(other => other.name === name);
       return set === undefined
         ? ''
-        : `${fixed(set.accuracy)} ${interval(set.interval, value => fixed(value, 2))}`;
+        : withInterval(set.accuracy, set.interval, fixed, value => fixed(value, 2));
     });
     return [name, role, String(items), ...accuracies];
   });
@@ -65,7 +76,24 @@ function setLines({ base, curves }: Analysis): string[] {
 }
 
 function flipLines(analysis: Analysis): string[] {
-  return flipsOf(analysis).map(({ model, step, items, sets }) => {
+  const flips = flipsOf(analysis);
+  const head = ['Δ [95 % CI] and verdict', ...flips.map(({ model }) => modelLabels[model])];
+  const rows = flips.map(setRows);
+  const cells = (rows[0] ?? []).map(({ name }, i) => [
+    name,
+    ...rows.map(sets => setText(sets[i], analysis.margin)),
+  ]);
+  return flips.length === 0 ? [] : [...countLines(flips), '', ...markdownTable([head, ...cells])];
+}
+
+function setText(set: ReturnType<typeof setRows>[number] | undefined, margin: number): string {
+  if (set === undefined) return '';
+  const verdict = set.verdict === null ? '' : ` ${verdictText({ ...set, margin })}`;
+  return `${changeText(set.change)}${verdict}`;
+}
+
+function countLines(flips: readonly ModelFlips[]): string[] {
+  return flips.map(({ model, step, items, sets }) => {
     const lost = items.filter(({ direction }) => direction === 'right→wrong').length;
     const all = sets.reduce((sum, set) => sum + set.items, 0);
     return `- ${modelLabels[model]}, step ${step}, against the base: ${lost} right→wrong and ${items.length - lost} wrong→right of ${counted(all, 'item')}.`;

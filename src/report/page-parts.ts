@@ -16,6 +16,12 @@ export function modelName(model: ModelName): Html {
   return html`<span class="swatch m-${model}"></span>${modelLabels[model]}`;
 }
 
+/** The interval behind a number steps back. */
+export function numberText(text: string): Html {
+  const at = text.indexOf(' [');
+  return at === -1 ? html`${text}` : html`${text.slice(0, at)} <small>${text.slice(at + 1)}</small>`;
+}
+
 type TableLook = {
   /** Columns that read from the left, beside the first. */
   readonly texts?: readonly number[];

@@ -1,7 +1,8 @@
 /** How points of a training look in every panel: colour, shape, path and what the pointer shows. */
 import * as Plot from '@observablehq/plot';
 import type { ModelName } from '../run/records.ts';
-import { fixed, interval, modelLabels, signed } from './format.ts';
+import { changeText } from './changes.ts';
+import { fixed, modelLabels, withInterval } from './format.ts';
 import type { Point } from './points.ts';
 
 /** Colour and shape of each model in all figures: told apart without colour too. */
@@ -57,10 +58,8 @@ function pointTitle(point: Point): string {
   const { model, step, target, change, pld, drift, kl } = point;
   const lines = [
     `${modelLabels[model]}, step ${step}`,
-    target === null ? '' : `target accuracy ${fixed(target.mean)} ${interval(target.interval)}`,
-    change === null || model === 'base'
-      ? ''
-      : `Δ retention ${signed(change.mean)} ${interval(change.interval, signed)}`,
+    target === null ? '' : `target accuracy ${withInterval(target.mean, target.interval)}`,
+    change === null || model === 'base' ? '' : `Δ retention ${changeText(change)}`,
     pld.heldOut === null ? '' : `PLD held-out ${fixed(pld.heldOut.nllPerToken)}, drift ${fixed(drift)}`,
     pld.train === null ? '' : `PLD training ${fixed(pld.train.nllPerToken)}`,
     kl.target === null ? '' : `KL(base‖model) target ${fixed(kl.target.perSequence, 2)} nats/sequence`,

@@ -5,11 +5,13 @@ import { type Interval, mean, wilsonInterval } from '../metrics/statistics.ts';
 import type { EvaluationRecord, ModelName, SetRecord } from '../run/records.ts';
 import type { Results } from './results.ts';
 
-/** Accuracy on one set, with Wilson's interval. */
+/** Accuracy on one set, with Wilson's interval, and its change against the base. */
 export type SetAccuracy = Pick<SetRecord, 'name' | 'role' | 'scorer' | 'unfinished'> & {
   readonly accuracy: number;
   readonly interval: Interval;
   readonly items: number;
+  /** Null where the base was not measured. */
+  readonly change: Change | null;
 };
 
 /** One model at one step. Null where something was not measured, or the base was not. */
@@ -111,7 +113,7 @@ function pointOf(record: EvaluationRecord, base: EvaluationRecord | undefined): 
     target: accuracyOf(targets, bootstrapSeed),
     sampledTarget: sampled.length > 0 && sampled.every(value => value !== null) ? mean(sampled) : null,
     change: base === undefined ? null : accuracyChange(setsOf(base, 'retention'), retention, bootstrapSeed),
-    sets: record.sets.filter(({ items }) => items.length > 0).map(setAccuracy),
+    sets: record.sets.filter(({ items }) => items.length > 0).map(set => setAccuracy(set, base)),
     pld: record.pld,
     drift: null,
     kl: record.kl,
@@ -123,10 +125,20 @@ export function setsOf(record: EvaluationRecord | undefined, role: SetRecord['ro
   return (record?.sets ?? []).filter(set => set.role === role && set.items.length > 0);
 }
 
-function setAccuracy({ name, role, scorer, unfinished, items }: SetRecord): SetAccuracy {
+function setAccuracy(set: SetRecord, base: EvaluationRecord | undefined): SetAccuracy {
+  const { name, role, scorer, unfinished, items } = set;
   const right = items.filter(({ isCorrect }) => isCorrect).length;
-  const interval = wilsonInterval(right, items.length);
-  return { name, role, scorer, unfinished, accuracy: right / items.length, interval, items: items.length };
+  const before = base?.sets.find(other => other.name === name);
+  return {
+    name,
+    role,
+    scorer,
+    unfinished,
+    accuracy: right / items.length,
+    interval: wilsonInterval(right, items.length),
+    items: items.length,
+    change: before === undefined ? null : accuracyChange([before], [set], bootstrapSeed),
+  };
 }
 
 function withDrift(points: readonly Point[]): Point[] {

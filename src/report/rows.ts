@@ -1,6 +1,16 @@
 /** The rows of the final table. Pure; nothing formatted. */
 import type { Accuracy, Change } from '../metrics/retention.ts';
-import { basePoint, bestPoint, type Curve, curvesOf, lastPoint, type Point, type Trained } from './points.ts';
+import { type Verdict, verdictOf } from '../metrics/verdict.ts';
+import {
+  basePoint,
+  bestPoint,
+  type Curve,
+  curvesOf,
+  lastPoint,
+  type Point,
+  type Trained,
+  valueAt,
+} from './points.ts';
 import type { Results } from './results.ts';
 
 /** What a model cost: tokens trained on and sampled, and seconds of both; without evaluation, loading and saving. */
@@ -12,6 +22,9 @@ export type RowCost = {
   readonly precision: 'measured' | 'share' | 'partial';
 };
 
+/** What became of one retention set. */
+export type SetVerdict = { readonly name: string; readonly change: Change | null; readonly verdict: Verdict };
+
 /** `last`: end of training; `best`: recorded point with the highest target accuracy, chosen on the very items it is reported on. */
 export type ResultRow = {
   readonly model: Point['model'];
@@ -19,7 +32,13 @@ export type ResultRow = {
   readonly step: number;
   readonly target: Accuracy | null;
   readonly sampledTarget: number | null;
+  /** Δ retention over all sets, and of each. */
   readonly change: Change | null;
+  readonly sets: readonly SetVerdict[];
+  /** Null for the base. */
+  readonly verdict: Verdict | null;
+  /** The largest loss of retention that is still called kept. */
+  readonly margin: number;
   readonly pld: number | null;
   readonly drift: number | null;
   /** Nats per sequence, KL(base‖model). */
@@ -34,34 +53,57 @@ export type Analysis = {
   readonly base: Point | null;
   readonly curves: readonly Curve[];
   readonly rows: readonly ResultRow[];
+  /** The largest loss of retention that is still called kept. */
+  readonly margin: number;
 };
 
 /** Points, curves and rows of a run: base; SFT, last and best; the control; TMS, last and best; those that were measured. */
 export function analyse(results: Results): Analysis {
   const base = basePoint(results);
   const curves = curvesOf(results);
-  const baseRows = base === null ? [] : [rowOf(base, 'base', null)];
-  return { results, base, curves, rows: [...baseRows, ...curves.flatMap(curve => rowsOf(curve, results))] };
+  const margin = marginOf(results);
+  const baseRows = base === null ? [] : [rowOf(base, { kind: 'base', cost: null, margin })];
+  const rows = [...baseRows, ...curves.flatMap(curve => rowsOf(curve, results, margin))];
+  return { results, base, curves, rows, margin };
+}
+
+/** Of runs that were made before there was a margin. */
+const usualMargin = 0.02;
+
+function marginOf({ config }: Results): number {
+  const margin = valueAt(config, ['retention', 'margin']);
+  return typeof margin === 'number' ? margin : usualMargin;
 }
 
 /** No second row for a best point that is the last one, and none for the control. */
-function rowsOf(curve: Curve, results: Results): ResultRow[] {
+function rowsOf(curve: Curve, results: Results, margin: number): ResultRow[] {
   const [last, best] = [lastPoint(curve), bestPoint(curve)];
   if (last === null) return [];
-  const row = rowOf(last, 'last', costAt(results, curve, last));
+  const row = rowOf(last, { kind: 'last', cost: costAt(results, curve, last), margin });
   if (best === null || best === last || curve.model === 'control') return [row];
-  return [row, rowOf(best, 'best', costAt(results, curve, best))];
+  return [row, rowOf(best, { kind: 'best', cost: costAt(results, curve, best), margin })];
 }
 
-function rowOf(point: Point, kind: ResultRow['kind'], cost: RowCost | null): ResultRow {
-  const { model, step, target, sampledTarget, change, pld, drift, kl } = point;
+type RowFacts = Pick<ResultRow, 'kind' | 'cost'> & { readonly margin: number };
+
+function rowOf(point: Point, { kind, cost, margin }: RowFacts): ResultRow {
+  const { model, step, target, sampledTarget, pld, drift, kl } = point;
+  const change = kind === 'base' ? null : point.change;
+  const retention = kind === 'base' ? [] : point.sets.filter(({ role }) => role === 'retention');
   return {
     model,
     kind,
     step,
     target,
     sampledTarget,
-    change: kind === 'base' ? null : change,
+    change,
+    sets: retention.map(set => ({
+      name: set.name,
+      change: set.change,
+      verdict: verdictOf(set.change, margin),
+    })),
+    verdict: kind === 'base' ? null : verdictOf(change, margin),
+    margin,
     pld: pld.heldOut?.nllPerToken ?? null,
     drift: kind === 'base' ? null : drift,
     klTarget: kl.target?.perSequence ?? null,

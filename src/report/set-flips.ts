@@ -1,5 +1,6 @@
 /** Items that a training got wrong or right in contrast to the base, set by set. */
-import { type Flips, flipsBetween } from '../metrics/retention.ts';
+import { type Change, type Flips, flipsBetween } from '../metrics/retention.ts';
+import { type Verdict, verdictOf } from '../metrics/verdict.ts';
 import { evaluationOf, lastPoint, type Trained } from './points.ts';
 import type { Analysis } from './rows.ts';
 
@@ -14,24 +15,45 @@ export type FlippedItem = {
 export type ModelFlips = {
   readonly model: Trained;
   readonly step: number;
-  readonly sets: readonly Flips[];
+  /** Over all retention sets. */
+  readonly change: Change | null;
+  readonly verdict: Verdict;
+  readonly sets: readonly SetFlips[];
   readonly items: readonly FlippedItem[];
 };
 
+/** A verdict is about retention: null for a set of the target. */
+export type SetFlips = Flips & { readonly change: Change | null; readonly verdict: Verdict | null };
+
 /** Flips from the base to the last point of every training. Empty where the base was not measured. */
-export function flipsOf({ results, base, curves }: Analysis): ModelFlips[] {
+export function flipsOf({ results, base, curves, margin }: Analysis): ModelFlips[] {
   const before = base === null ? undefined : evaluationOf(results, base);
   if (before === undefined) return [];
   return curves.flatMap(curve => {
     const point = lastPoint(curve);
     const after = point === null ? undefined : evaluationOf(results, point);
     if (point === null || after === undefined) return [];
-    const sets = flipsBetween(before.sets, after.sets);
+    const sets = flipsBetween(before.sets, after.sets).map(flips => {
+      const set = point.sets.find(({ name }) => name === flips.name);
+      const change = set?.change ?? null;
+      return { ...flips, change, verdict: set?.role === 'retention' ? verdictOf(change, margin) : null };
+    });
     const items = sets.flatMap(flips =>
       flippedItems(flips, answersIn(before, flips.name), answersIn(after, flips.name)),
     );
-    return [{ model: curve.model, step: point.step, sets, items }];
+    const { step, change } = point;
+    return [{ model: curve.model, step, change, verdict: verdictOf(change, margin), sets, items }];
   });
+}
+
+/** One line a set, and before them one over all retention sets where there are several. */
+export function setRows({
+  change,
+  verdict,
+  sets,
+}: ModelFlips): Pick<SetFlips, 'name' | 'change' | 'verdict'>[] {
+  const overall = { name: `all ${change?.sets ?? 0} retention sets`, change, verdict };
+  return change !== null && change.sets > 1 ? [overall, ...sets] : [...sets];
 }
 
 type Answers = ReadonlyMap<string, string | null>;

@@ -1,6 +1,6 @@
 /** The numbers of a run as sentences: no word that the numbers do not say. Pure. */
-import type { Change } from '../metrics/retention.ts';
-import { counted, fixed, interval, percent, signed } from './format.ts';
+import { changeText } from './changes.ts';
+import { counted, fixed, percent } from './format.ts';
 import {
   bestPoint,
   type Curve,
@@ -72,8 +72,4 @@ function differenceSentence(results: Results, before: Point, after: Point, what:
     ...(target === null ? [] : [`target accuracy ${changeText(target)}`]),
   ];
   return parts.length === 0 ? [] : [`${what}: ${parts.join(', ')} (paired item by item).`];
-}
-
-function changeText(change: Change): string {
-  return `${signed(change.mean)} ${interval(change.interval, signed)}`;
 }

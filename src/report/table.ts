@@ -1,8 +1,9 @@
 /** The final table as plain text for a terminal, and tables as Markdown. Pure. */
-import { columnsFor, tableNotes } from './columns.ts';
+import { columnsFor, shortLabel, tableNotes } from './columns.ts';
 import type { Results } from './results.ts';
 import { type Analysis, analyse } from './rows.ts';
 import { statusSentence } from './summary.ts';
+import { verdictSentence } from './verdicts.ts';
 
 /** Fits a terminal of usual width and an e-mail. */
 const widest = 100;
@@ -18,9 +19,12 @@ export function finalTable(results: Results): string[] {
   const head = columns.map(({ title }) => title);
   const cells = rows.map(row => columns.map(({ textOf }) => textOf(row)));
   const groups = columns.map(({ group }) => group);
+  const verdicts = rows.map(row => verdictSentence(row, shortLabel(row))).filter(text => text !== null);
   return [
     ...first,
     ...alignedTable([head, ...cells], groups),
+    '',
+    ...verdicts.flatMap(sentence => wrap(sentence, widest)),
     '',
     ...tableNotes(analysis).flatMap(note => wrap(note, widest)),
   ];
@@ -35,6 +39,7 @@ export function alignedTable(
   groups: readonly string[] = [],
 ): string[] {
   const widths = (cells[0] ?? []).map((_, column) => Math.max(...cells.map(row => row[column]?.length ?? 0)));
+  makeRoom(groups, widths);
   const widthOf = (gap: number) => widths.reduce((sum, width) => sum + width + gap, -gap);
   const gap = widthOf(2) <= widest ? 2 : 1;
   const line = (row: readonly string[]) =>
@@ -73,6 +78,16 @@ export function wrap(text: string, width: number): string[] {
     else lines.push(last === undefined ? word : `  ${word}`);
   }
   return lines;
+}
+
+/** Widen the first column of a group whose name is longer than its columns, one space apart, are together. */
+function makeRoom(groups: readonly string[], widths: number[]): void {
+  groups.forEach((group, column) => {
+    if (group === '' || groups[column - 1] === group) return;
+    const own = widths.filter((_, i) => groups[i] === group);
+    const room = own.reduce((sum, width) => sum + width + 1, -1);
+    widths[column] = (widths[column] ?? 0) + Math.max(0, group.length - room);
+  });
 }
 
 /** Each group ends where its last column ends. */

@@ -13,7 +13,7 @@
  *     curriculum.jsonl       what each visit of the student trains on       VisitRecord
  *     evaluation/<model>-step-000123.json                         EvaluationRecord
  *     models/<name>/         plain Hugging Face directories; states/: what training continues from
- *     report.html report.md worker.log
+ *     report.html report.md report.json worker.log
  *
  * Steps are optimiser steps, 0 being the base model. Names of models: `base`, `sft`, `student`, `control` (trained on the base's own samples).
  */

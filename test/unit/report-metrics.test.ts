@@ -1,7 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { below, randomAt } from '../../src/data/random.ts';
 import { driftCorrelation, pldDrift } from '../../src/metrics/divergence.ts';
-import { accuracyChange, accuracyOf, flipsBetween, type ScoredSet } from '../../src/metrics/retention.ts';
+import {
+  accuracyChange,
+  accuracyOf,
+  changeOf,
+  flipsBetween,
+  type ScoredSet,
+} from '../../src/metrics/retention.ts';
 import {
   bootstrapInterval,
   mean,
@@ -10,6 +16,8 @@ import {
   spearman,
   wilsonInterval,
 } from '../../src/metrics/statistics.ts';
+import { isSmallLoss, type Verdict, verdictOf } from '../../src/metrics/verdict.ts';
+import { exclusionOf } from '../../src/report/changes.ts';
 
 /** `set('a', 'RW')`: item 0 right, item 1 wrong. */
 function set(name: string, results: string): ScoredSet {
@@ -79,6 +87,9 @@ describe('correlations', () => {
   test('are undefined for two points and for a constant', () => {
     expect(pearson([1, 2], [1, 2])).toBeNull();
     expect(pearson([1, 2, 3], [4, 4, 4])).toBeNull();
+    // (0.1 + 0.1 + 0.1) / 3 is not 0.1
+    expect(pearson([1, 2, 3], [0.1, 0.1, 0.1])).toBeNull();
+    expect(spearman([0.1, 0.1, 0.1], [1, 2, 3])).toBeNull();
   });
 });
 
@@ -95,7 +106,11 @@ describe('retention', () => {
   });
 
   test('of a model against itself does not change', () => {
-    expect(accuracyChange(before, before, 1)).toMatchObject({ mean: 0, interval: { low: 0, high: 0 } });
+    const { mean: change, interval, gained, lost } = accuracyChange(before, before, 1) ?? {};
+    expect([change, gained, lost]).toEqual([0, 0, 0]);
+    // sets of 4 and 2 vary as one of 4 / (1/4 + 1/2) = 16/3 items would: z² / (16/3 + z²) = 0.4187
+    expect(interval?.low).toBeCloseTo(-0.4187, 4);
+    expect(interval?.high).toBeCloseTo(0.4187, 4);
   });
 
   test('flips are the ids of items that differ, by direction', () => {
@@ -114,6 +129,53 @@ describe('retention', () => {
     expect(accuracyOf(after, 1)?.mean).toBe((0.25 + 0.5) / 2);
     expect(accuracyOf([set('a', 'RRRRRRRRWW')], 1)?.interval).toEqual(wilsonInterval(8, 10));
     expect(accuracyOf([], 1)).toBeNull();
+  });
+});
+
+describe('verdict on retention', () => {
+  const change = (low: number, high: number) => ({
+    mean: (low + high) / 2,
+    interval: { low, high },
+    items: 10,
+    sets: 1,
+    gained: 1,
+    lost: 1,
+  });
+
+  test.each<[string, number, number, Verdict, boolean]>([
+    ['around 0, inside the margin', -0.01, 0.01, 'kept', false],
+    ['around 0, down to the margin', -0.02, 0.01, 'inconclusive', false],
+    ['around 0, beyond the margin', -0.05, 0.05, 'inconclusive', false],
+    ['above 0', 0.01, 0.05, 'kept', false],
+    ['below 0, up to 0', -0.05, 0, 'inconclusive', false],
+    ['below 0, beyond the margin', -0.05, -0.001, 'lost', false],
+    ['below 0, down to the margin', -0.02, -0.001, 'lost', false],
+    ['below the margin', -0.5, -0.4, 'lost', false],
+    ['between the margin and 0', -0.015, -0.005, 'kept', true],
+  ])('of an interval %s', (_, low, high, verdict, isSmall) => {
+    expect(verdictOf(change(low, high), 0.02)).toBe(verdict);
+    expect(isSmallLoss(change(low, high), 0.02)).toBe(isSmall);
+  });
+
+  test('is not measured without a change, and a margin of 0 keeps only what is gained', () => {
+    expect(verdictOf(null, 0.02)).toBe('not measured');
+    expect(isSmallLoss(null, 0.02)).toBe(false);
+    expect(verdictOf(change(0, 0.1), 0)).toBe('inconclusive');
+    expect(verdictOf(change(0.01, 0.1), 0)).toBe('kept');
+  });
+});
+
+describe('what a set whose items agree excludes', () => {
+  test.each([
+    [0, 0, 64, '0 of 64 items changed: a change beyond ±5.7 points is excluded'],
+    [0, 0, 1, '0 of 1 item changed: a change beyond ±79 points is excluded'],
+    [0, 1, 1, 'all of 1 item became wrong: yet a gain of up to 59 points is not excluded'],
+    [0, 3, 3, 'all of 3 items became wrong: yet a gain of up to 12 points is not excluded'],
+    [3, 0, 3, 'all of 3 items became right: yet a loss of up to 12 points is not excluded'],
+    [0, 100, 100, 'all of 100 items became wrong: a loss of less than 93 points is excluded'],
+    [1, 0, 64, null],
+  ])('%i gained, %i lost of %i', (gained, lost, items, text) => {
+    expect(exclusionOf(changeOf([{ gained, lost, items }], 0))).toBe(text);
   });
 });
 

@@ -1,7 +1,7 @@
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { compareResults, compareRuns } from '../../src/report/compare.ts';
+import { compareResults, compareRuns, comparisonRecord } from '../../src/report/compare.ts';
 import { costLines, loadingLines } from '../../src/report/cost.ts';
 import { amount, duration, fixed, shortDuration, signed } from '../../src/report/format.ts';
 import { readResults } from '../../src/report/results.ts';
@@ -30,6 +30,25 @@ function unfinishedRun(): string {
   const directory = temporaryDirectory();
   writeUnfinishedRun(directory);
   return directory;
+}
+
+/** A finished run with the target and one set of twelve items that no model ever gets wrong. */
+function runOfOneSet(): string {
+  const directory = finishedRun();
+  for (const name of readdirSync(join(directory, 'evaluation'))) {
+    const file = join(directory, 'evaluation', name);
+    const record = JSON.parse(readFileSync(file, 'utf8'));
+    const sets = record.sets.filter((set: { name: string }) => ['countdown', 'copy'].includes(set.name));
+    writeFileSync(file, JSON.stringify({ ...record, sets }));
+  }
+  return directory;
+}
+
+/** On one line. */
+async function finalTableOf(directory: string): Promise<string> {
+  return finalTable(await readResults(directory))
+    .join(' ')
+    .replace(/ +/g, ' ');
 }
 
 describe('results of a finished run', () => {
@@ -225,13 +244,13 @@ describe('final table', () => {
   test('has aligned cells, at most 100 columns wide', async () => {
     const lines = finalTable(await readResults(finishedRun()));
     expect(lines.slice(0, 7)).toEqual([
-      '                 target acc.                held-out PLD  KL(base‖model)          tokens',
-      '               greedy    T=1   Δ retention    end  drift  target  reten.  train  sampled  time',
-      'base            0.500  0.300             –  1.880      –    0.00    0.00      –        –     –',
-      'SFT @912        0.660  0.680  −0.313±0.083  0.288  0.116    8.00    3.70   480k        –   40s',
-      'SFT best @684   0.680  0.670  −0.240±0.078  0.219  0.047    7.80    2.60  ≈360k        –  ≈30s',
-      'control @912    0.420  0.320  −0.052±0.042  1.900  0.050    0.62    0.56   470k    6.00k   39s',
-      'TMS @912        0.660  0.530  −0.031±0.031  0.156  0.001    7.00    0.84   980k    60.0k   87s',
+      '               target acc.                              PLD KL(base‖model)        tokens',
+      '              greedy   T=1          Δ retention   end drift  target reten. train sampled time',
+      'base           0.500 0.300                    – 1.880     –    0.00   0.00     –       –    –',
+      'SFT @912       0.660 0.680 −.313 [−.411, −.229] 0.288 0.116    8.00   3.70  480k       –  40s',
+      'SFT best @684  0.680 0.670 −.240 [−.334, −.156] 0.219 0.047    7.80   2.60 ≈360k       – ≈30s',
+      'control @912   0.420 0.320 −.052 [−.116, −.012] 1.900 0.050    0.62   0.56  470k   6.00k  39s',
+      'TMS @912       0.660 0.530 −.031 [−.088, +.008] 0.156 0.001    7.00   0.84  980k   60.0k  87s',
     ]);
     expect(Math.max(...lines.map(line => line.length))).toBeLessThanOrEqual(100);
   });
@@ -242,8 +261,45 @@ describe('final table', () => {
       .replace(/ +/g, ' ');
     expect(text).toContain('averaged over 8 sets, 96 items');
     expect(text).toContain('covers the choice of items, not of seeds (one seed)');
+    expect(text).toContain('kept, where the interval lies above −0.02 (retention.margin)');
     expect(text).toContain('chosen on the same items that it is reported on, so optimistic');
     expect(text).toContain('KL(base‖model): nats per sequence');
+  });
+
+  test('says what became of retention, over all and in each set', async () => {
+    const lines = finalTable(await readResults(finishedRun()));
+    const [first, ...rest] = lines
+      .join('\n')
+      .replaceAll('\n  ', ' ')
+      .split('\n')
+      .filter(line => line.startsWith('Retention of'));
+    // 0 of 12 lost: [−.24, .24]; 3 of 12: [−.53, .01]; 4 of 12: [−.61, −.06]
+    expect(first).toBe(
+      'Retention of SFT @912: lost over all; lost: reverse, sort, next, minus; inconclusive: copy, count, sum, maximum.',
+    );
+    expect(rest.slice(1)).toEqual([
+      'Retention of control @912: lost over all; each of 8 sets inconclusive.',
+      'Retention of TMS @912: inconclusive over all; each of 8 sets inconclusive.',
+    ]);
+  });
+
+  test('says what an unchanged set excludes, and keeps what a wide margin allows', async () => {
+    const directory = runOfOneSet();
+    const sentence = () =>
+      finalTableOf(directory).then(text => text.match(/Retention of TMS .*?\.(?= )/)?.[0]);
+    // 3.8415 / (12 + 3.8415) = .2425
+    expect(await sentence()).toBe(
+      'Retention of TMS @912: inconclusive; 0 of 12 items changed: a change beyond ±24 points is excluded.',
+    );
+    appendFileSync(join(directory, 'config.resolved.yaml'), 'retention:\n  margin: 0.25\n');
+    expect(await sentence()).toBe(
+      'Retention of TMS @912: kept; 0 of 12 items changed: a change beyond ±24 points is excluded.',
+    );
+    const { html, markdown } = await writeReport(directory);
+    const note =
+      'Retention, TMS, last point (step 912): 0 of 12 items changed: a change beyond ±24 points is excluded.';
+    for (const file of [html, markdown]) expect(readFileSync(file, 'utf8')).toContain(note);
+    expect(await finalTableOf(directory)).toContain('.000 [−.242, +.242]');
   });
 
   test('gives the difference of TMS and SFT at both points of SFT', async () => {
@@ -273,6 +329,14 @@ describe('final table', () => {
     ).toHaveLength(100);
   });
 
+  test('keeps the names of groups apart where their columns are narrow', () => {
+    const cells = [['row', 'a', 'b', 'c']];
+    expect(alignedTable(cells, ['', 'a long name', 'another one', 'another one'])).toEqual([
+      '     a long name   another one',
+      'row            a          b  c',
+    ]);
+  });
+
   test('escapes what Markdown would read as another cell', () => {
     expect(
       markdownTable([
@@ -292,8 +356,31 @@ describe('report files', () => {
     expect(page.match(/(?:src|href)="(?!#|data:)/)).toBeNull();
     expect(page.match(/<svg [^>]*class="panel"/g)?.length).toBe(17);
     expect(readFileSync(markdown, 'utf8')).toContain(
-      '| SFT, last point (step 912) | 0.660 [0.52, 0.78] | 0.680 | −0.313 [−0.396, −0.229] | 0.288 | 0.116 |',
+      '| SFT, last point (step 912) | 0.660 [0.52, 0.78] | 0.680 | −0.313 [−0.411, −0.229] | lost | 0.288 | 0.116 |',
     );
+  });
+
+  test('judge every set of the last points, in both pages', async () => {
+    const { html, markdown } = await writeReport(finishedRun());
+    const page = readFileSync(html, 'utf8');
+    expect(page).toContain('<td>all 8 retention sets</td><td>96</td><td>30</td><td>0</td>');
+    expect(page).toMatch(/<td>next<\/td><td>12<\/td><td>8<\/td><td>0<\/td><td>−0\.667 <small>.*?<td>lost</);
+    expect(page).toMatch(/<td>countdown<\/td><td>50<\/td>.*<td>–<\/td>/);
+    expect(readFileSync(markdown, 'utf8')).toMatch(
+      /\| copy \| 0\.000 \[−0\.242, \+0\.242\] inconclusive \| 0\.000 /,
+    );
+  });
+
+  test('give a program the rows with changes, intervals and verdicts', async () => {
+    const { json } = await writeReport(finishedRun());
+    const { rows, ...facts } = JSON.parse(readFileSync(json, 'utf8'));
+    expect(facts).toEqual({ format: 1, id: 'r-7f3a', name: 'lab-demo', method: 'tms', status: 'finished' });
+    const [base, sft] = rows;
+    expect(base).toMatchObject({ model: 'base', step: 0, change: null, verdict: null, sets: [] });
+    expect(sft).toMatchObject({ model: 'sft', step: 912, kind: 'last', verdict: 'lost', margin: 0.02 });
+    expect(sft.change).toMatchObject({ mean: -0.3125, items: 96, sets: 8, gained: 0, lost: 30 });
+    expect(sft.sets[0]).toMatchObject({ name: 'copy', verdict: 'inconclusive', change: { lost: 0 } });
+    expect(sft.sets[6]).toMatchObject({ name: 'next', verdict: 'lost', change: { lost: 8, items: 12 } });
   });
 
   test('are the same bytes when written again', async () => {
@@ -310,7 +397,7 @@ describe('report files', () => {
       ),
     ).toBe(true);
     expect(page.includes('KL(base‖model) in nats per sequence')).toBe(true);
-    expect(page.includes('96 items in 8 retention sets, paired bootstrap 95 % interval')).toBe(true);
+    expect(page.includes('96 items in 8 retention sets, 95 % score interval')).toBe(true);
     expect(page.includes('drift and forgetting both grow with time')).toBe(true);
   });
 
@@ -351,7 +438,12 @@ describe('comparison of runs', () => {
     expect(text).toMatch(/^A {2}one .*\nB {2}two /);
     expect(text).toContain('\nA TMS @912 ');
     expect(text).toContain('\nB TMS @912 ');
-    expect(text).toContain('B minus A, TMS, last points: retention accuracy 0.000 [0.000, 0.000]');
+    expect(text.replace(/\n +/g, ' ')).toContain(
+      'B minus A, TMS, last points: retention accuracy 0.000 [−0.038, +0.038], 0 of 96 items in 8 sets changed: a change beyond ±3.8 points is excluded, target accuracy 0.000 [−0.071, +0.071]',
+    );
+    expect(text).toContain(
+      '\nRetention of B TMS @912: inconclusive over all; each of 8 sets inconclusive.\n',
+    );
     expect(text).toMatch(/setting +A +B\ntms\.alpha +0\.25 +0\.5$/);
   });
 
@@ -364,6 +456,27 @@ describe('comparison of runs', () => {
     expect(cautions[1]).toContain('different base models');
     expect(differences.map(({ model }) => model)).toEqual(['sft']);
     expect(differences[0]?.retention?.mean).toBeCloseTo((30 - 10) / 96, 12);
+  });
+
+  test('gives a program both runs with their verdicts, and the differences', async () => {
+    const results = [await readResults(finishedRun('one')), await readResults(finishedRun('two'))];
+    const record = JSON.parse(JSON.stringify(comparisonRecord(compareResults(results))));
+    expect(record.runs.map(({ letter, name }: { letter: string; name: string }) => [letter, name])).toEqual([
+      ['A', 'one'],
+      ['B', 'two'],
+    ]);
+    expect(record.runs[1].rows.map(({ verdict }: { verdict: string }) => verdict)).toEqual([
+      null,
+      'lost',
+      'lost',
+      'lost',
+      'inconclusive',
+    ]);
+    expect(record.differences[2]).toMatchObject({
+      run: 'B',
+      model: 'student',
+      retention: { mean: 0, lost: 0 },
+    });
   });
 
   test('is refused for one run', async () => {
