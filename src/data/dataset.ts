@@ -89,6 +89,9 @@ function describeIndex({ source, shape, count, counts, digest }: ExampleIndex): 
     ...(counts.emptyCompletions > 0 ? [`${counts.emptyCompletions} dropped (empty completion)`] : []),
     ...(counts.duplicates > 0 ? [`${counts.duplicates} repeated`] : []),
     ...(counts.blankLines > 0 ? [`${counts.blankLines} blank lines`] : []),
+    ...Object.entries(counts.nulls).map(
+      ([column, count]) => `${count} ${count === 1 ? 'null' : 'nulls'} in column ${column}`,
+    ),
   ];
   return `${source}: ${shape}; ${parts.join(', ')}; digest ${digest.slice(0, 12)}`;
 }

@@ -3,8 +3,7 @@ import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { Decompress } from 'fzstd';
-import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
-import { compressors } from 'hyparquet-compressors';
+import { parquetLines } from './parquet.ts';
 
 export type Format = 'jsonl' | 'jsonl.gz' | 'jsonl.zst' | 'parquet';
 
@@ -45,23 +44,4 @@ async function* unzstd(path: string): AsyncGenerator<Uint8Array> {
   stream.push(new Uint8Array(0), true);
   yield* pieces;
   if (!isComplete) throw new Error('unexpected end of file');
-}
-
-/** One row group is in memory at a time. */
-async function* parquetLines(path: string): AsyncGenerator<string> {
-  const file = await asyncBufferFromFile(path);
-  const metadata = await parquetMetadataAsync(file);
-  let rowStart = 0;
-  for (const group of metadata.row_groups) {
-    const rowEnd = rowStart + Number(group.num_rows);
-    const rows = await parquetReadObjects({ file, metadata, rowStart, rowEnd, compressors });
-    for (const row of rows) yield `${JSON.stringify(row, plain)}\n`;
-    rowStart = rowEnd;
-  }
-}
-
-/** 64-bit integers as numbers where that is exact, else as texts. */
-function plain(_key: string, value: unknown): unknown {
-  if (typeof value !== 'bigint') return value;
-  return Number.isSafeInteger(Number(value)) ? Number(value) : value.toString();
 }

@@ -9,7 +9,7 @@ import { readLines } from './lines.ts';
 import { type PlacedRecord, placeRecord } from './records.ts';
 import type { SeekableFile } from './seekable.ts';
 import { type Shape, type ShapeOptions, shapeExample } from './shape.ts';
-import { ColumnError } from './template.ts';
+import { ColumnError, type DataRecord, emptyPlaces, isTemplate } from './template.ts';
 
 /** A row is the number of an example among those kept, from 0. */
 export type ExampleIndex = {
@@ -33,6 +33,8 @@ export type ExampleCounts = {
   /** Completion without a visible character. */
   readonly emptyCompletions: number;
   readonly duplicates: number;
+  /** Nulls that a template leaves out, by column. */
+  readonly nulls: Readonly<Record<string, number>>;
 };
 
 export type IndexOptions = ShapeOptions & { readonly duplicates: 'keep' | 'drop' };
@@ -95,7 +97,7 @@ function newDraft(capacity: number) {
     shape: null as Shape | null,
     shapeLine: 0,
     problems: [] as LineProblem[],
-    tally: { emptyCompletions: 0, duplicates: 0 },
+    tally: { emptyCompletions: 0, duplicates: 0, nulls: {} as Record<string, number> },
   };
 }
 type Draft = ReturnType<typeof newDraft>;
@@ -109,6 +111,7 @@ function addRecord(draft: Draft, placed: PlacedRecord | null, options: IndexOpti
     draft.problems.push({ line: line.number, message: shaped });
     return;
   }
+  if ('record' in placed) countNulls(draft, placed.record, options);
   if (draft.shape === null) [draft.shape, draft.shapeLine] = [shaped.shape, line.number];
   if (shaped.shape !== draft.shape) {
     const message = `mixed shapes: ${shaped.shape}, but line ${draft.shapeLine} is ${draft.shape}`;
@@ -118,12 +121,19 @@ function addRecord(draft: Draft, placed: PlacedRecord | null, options: IndexOpti
   addExample(draft, shaped.example, line, options);
 }
 
-function tryShape(record: Parameters<typeof shapeExample>[0], options: IndexOptions) {
+function tryShape(record: DataRecord, options: IndexOptions) {
   try {
     return shapeExample(record, options);
   } catch (error) {
     if (error instanceof ColumnError) return error.message;
     throw error;
+  }
+}
+
+function countNulls({ tally }: Draft, record: DataRecord, { columns }: IndexOptions): void {
+  for (const column of [columns.prompt, columns.completion]) {
+    if (column === null || !isTemplate(column)) continue;
+    for (const name of emptyPlaces(record, column)) tally.nulls[name] = (tally.nulls[name] ?? 0) + 1;
   }
 }
 

@@ -1,5 +1,6 @@
 /** Lines of a data file as records, the broken ones reported. */
 import type { LineProblem } from './data-error.ts';
+import { JsonError, parseJson } from './json.ts';
 import { type Line, readLines } from './lines.ts';
 import type { SeekableFile } from './seekable.ts';
 import type { DataRecord } from './template.ts';
@@ -28,13 +29,23 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** The record of one line, null for a blank line, or what is wrong with it. */
 export function parseRecord(bytes: Uint8Array): DataRecord | string | null {
+  const text = decode(bytes);
+  if (text === null) return 'not UTF-8';
+  if (text.trim() === '') return null;
   try {
-    const text = utf8.decode(bytes);
-    if (text.trim() === '') return null;
-    const value: unknown = JSON.parse(text);
+    const value = parseJson(text);
     const isRecord = typeof value === 'object' && value !== null && !Array.isArray(value);
     return isRecord ? (value as DataRecord) : 'not a JSON object';
   } catch (error) {
-    return error instanceof SyntaxError ? `broken JSON: ${error.message}` : 'not UTF-8';
+    if (error instanceof JsonError) return error.message;
+    throw error;
+  }
+}
+
+function decode(bytes: Uint8Array): string | null {
+  try {
+    return utf8.decode(bytes);
+  } catch {
+    return null;
   }
 }

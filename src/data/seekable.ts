@@ -6,6 +6,9 @@ import { DataError } from './data-error.ts';
 import { formatOf, jsonLinesOf } from './decompress.ts';
 import { countLines } from './lines.ts';
 
+/** Raise it when an unpacked copy would hold other text than before. */
+const unpackVersion = 2;
+
 /** `file` is the data file itself, or its unpacked copy in the cache. */
 export type SeekableFile = { readonly source: string; readonly file: string; readonly lines: number };
 
@@ -23,7 +26,7 @@ export async function seekableFile(path: string, cacheDirectory: string): Promis
   if (!found.isFile()) throw new DataError(`${path} is not a file`);
   if (format === 'jsonl') return { source: path, file: path, lines: await countLines(path) };
   const version = createHash('sha256')
-    .update(`${resolve(path)}\n${found.size}\n${found.mtimeMs}`)
+    .update(`${unpackVersion}\n${resolve(path)}\n${found.size}\n${found.mtimeMs}`)
     .digest('hex')
     .slice(0, 16);
   const file = join(cacheDirectory, `${basename(path)}-${version}.jsonl`);
@@ -34,6 +37,7 @@ export async function seekableFile(path: string, cacheDirectory: string): Promis
   if (!isThere) {
     await mkdir(cacheDirectory, { recursive: true });
     await writeAtomically(file, jsonLinesOf(path, format)).catch((cause: Error) => {
+      if (cause instanceof DataError) throw cause;
       throw new DataError(`cannot unpack ${path}: ${cause.message}`, {
         cause,
         fix: 'the file may be cut off or broken',

@@ -1,5 +1,6 @@
 /** A record of a data file to an example, by its columns: the shapes of TRL, detected and named, never mixed. */
 import type { Content, Example, Message } from './example.ts';
+import { isNumber } from './json.ts';
 import { ColumnError, type DataRecord, readColumn } from './template.ts';
 
 export type Shape =
@@ -87,7 +88,7 @@ function withSystem(messages: Message[], system: string | null): Message[] {
 function toContent(value: unknown, name: string): Content {
   if (typeof value === 'string') return value;
   if (Array.isArray(value)) return toMessages(value, name);
-  const isPlain = typeof value === 'number' || typeof value === 'boolean';
+  const isPlain = isNumber(value) || typeof value === 'boolean';
   const hint = isPlain ? `; a template such as "{${name}}" makes it a text` : '';
   throw new ColumnError(`${name} is ${typeName(value)}, not a text or a list of messages${hint}`);
 }
@@ -111,6 +112,7 @@ function toMessage(value: unknown, place: string): Message {
 
 function typeName(value: unknown): string {
   if (value === null || value === undefined) return 'missing';
+  if (isNumber(value)) return 'a number';
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
   return typeof value === 'object' ? 'a block' : `a ${typeof value}`;
 }

@@ -58,7 +58,7 @@ describe('indexExamples', () => {
       exampleDigest({ prompt: 'a', completion: 'b' }).toString('hex').slice(0, 16),
     );
     expect(idWords(index, 2)).toEqual(idWords(index, 0));
-    expect(index.counts).toEqual({ lines: 5, blankLines: 1, emptyCompletions: 1, duplicates: 1 });
+    expect(index.counts).toEqual({ lines: 5, blankLines: 1, emptyCompletions: 1, duplicates: 1, nulls: {} });
   });
 
   it('knows the line of each example, blank and dropped ones counted', async () => {
@@ -97,6 +97,24 @@ describe('indexExamples', () => {
     await expect(indexOf(Buffer.from([0x22, 0xff, 0x22, 0x0a]))).rejects.toThrow('line 1: not UTF-8');
   });
 
+  it('refuses nulls in a template line by line, and counts those that it may leave out', async () => {
+    const rows = ['a', null, null].map(input => JSON.stringify({ input, output: 'x' })).join('\n');
+    const columns = (prompt: string) => ({ columns: { prompt, completion: 'output', messages: null } });
+    await expect(indexOf(rows, columns('I: {input}'))).rejects.toThrow(
+      /2 lines are wrong\n {2}line 2: column "input" is null.*\{input\?\}.*\n {2}line 3: column "input" is null/,
+    );
+    expect((await indexOf(rows, columns('I: {input?}'))).counts.nulls).toEqual({ input: 2 });
+  });
+
+  it('refuses half characters, double keys and numbers that JSON has not, by line', async () => {
+    const rows = ['{"prompt":"a\\ud83d"}', '{"prompt":"a","prompt":"b"}', '{"prompt":"a","n":NaN}'].join(
+      '\n',
+    );
+    await expect(indexOf(rows)).rejects.toThrow(
+      /3 lines are wrong\n {2}line 1: a text has half a character.*\n {2}line 2: the key "prompt" stands twice\n {2}line 3: NaN is no JSON/,
+    );
+  });
+
   it('refuses mixed shapes and names both lines', async () => {
     const text = `\n${line('a', 'b')}${line('a')}${line([{ role: 'user', content: 'a' }], [{ role: 'assistant', content: 'b' }])}`;
     await expect(indexOf(text)).rejects.toThrow(
@@ -113,6 +131,25 @@ describe('indexExamples', () => {
 });
 
 describe('ExampleReader', () => {
+  it('gives numbers of a template the digits of the file', async () => {
+    const mapped = {
+      ...options,
+      columns: { prompt: '{item} costs {price} ({sku})', completion: 'ok', messages: null },
+    };
+    const rows =
+      '{"item":"tea","price":3.50,"sku":12345678901234567891,"ok":"y"}\n{"item":"milk","price":1.0,"sku":9007199254740993,"ok":"y"}';
+    const index = await indexExamples(
+      await seekableFile(temporaryFile('data.jsonl', rows), 'unused'),
+      mapped,
+    );
+    const reader = await ExampleReader.open(index, mapped);
+    expect((await reader.readRange(0, 2)).map(({ prompt }) => prompt)).toEqual([
+      'tea costs 3.50 (12345678901234567891)',
+      'milk costs 1.0 (9007199254740993)',
+    ]);
+    await reader.close();
+  });
+
   it('reads any example again, mapped as it was indexed', async () => {
     const mapped = { ...options, columns: { prompt: '{q}?', completion: 'a', messages: null } };
     const path = temporaryFile(

@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { ExactNumber, parseJson } from '../../src/data/json.ts';
 import { seekableFile } from '../../src/data/seekable.ts';
 import { temporaryDirectory, temporaryFile } from '../support/temporary-directory.ts';
 
@@ -14,7 +15,7 @@ async function unpacked(path: string): Promise<unknown[]> {
   const records = readFileSync(file, 'utf8')
     .trim()
     .split('\n')
-    .map(line => JSON.parse(line) as unknown);
+    .map(line => parseJson(line));
   expect(lines).toBe(records.length);
   return records;
 }
@@ -37,7 +38,7 @@ describe('seekableFile', () => {
   });
 
   it('unpacks Parquet of several row groups; 64-bit integers stay exact', async () => {
-    const numbers = [1, 2, 3, 4, '9007199254740993'];
+    const numbers = [1, 2, 3, 4, new ExactNumber('9007199254740993')];
     const expected = doubles.map((record, i) => ({ ...record, number: numbers[i] }));
     expect(await unpacked(join(fixtures, 'text.snappy.parquet'))).toEqual(expected);
   });
@@ -50,6 +51,32 @@ describe('seekableFile', () => {
         { role: 'assistant', content: '2' },
       ],
     });
+  });
+
+  it('unpacks every type of Parquet with the digits that the file has', async () => {
+    // Written by pyarrow from Python's decimals, dates, times and integers: its repr of them, ISO 8601 for times.
+    const { file } = await seekableFile(join(fixtures, 'types.snappy.parquet'), temporaryDirectory());
+    expect(readFileSync(file, 'utf8').trimEnd().split('\n')).toEqual([
+      '{"text":"é","decimal32":1.10,"decimal38":0.000000001,"float16":0.1,"float32":0.1,"double":0.1,"day":"2026-01-02",' +
+        '"clock":"03:04:05.000006","local":"2026-01-02T03:04:05.120000","zoned":"2026-01-02T03:04:05Z",' +
+        '"nanos":"1970-01-01T00:00:00.000000001","int64":9007199254740993,"uint64":18446744073709551615,"uint32":4294967295,' +
+        '"bytes":{"base64":"/wA="},"list":[3.50,null],"block":{"a":0.1,"b":[1,2]},"map":{"k":1.0},"yes":true,"days":["2026-01-02"]}',
+      '{"text":"\ufeffb","decimal32":-2.00,"decimal38":-12345678901234567890123456789.123456789,"float16":1.0,"float32":1.0,' +
+        '"double":1e+22,"day":"1969-12-31","clock":"00:00:00","local":"1969-12-31T23:59:59","zoned":"1969-12-31T23:59:59.500Z",' +
+        '"nanos":"2026-01-02T03:04:05.123456789","int64":-9223372036854775808,"uint64":0,"uint32":0,"bytes":"ok","list":[],' +
+        '"block":{"a":null,"b":null},"map":{},"yes":false,"days":null}',
+      '{"text":null,"decimal32":null,"decimal38":5.000000000,"float16":65500.0,"float32":16777216.0,"double":null,"day":null,' +
+        '"clock":null,"local":null,"zoned":null,"nanos":null,"int64":null,"uint64":null,"uint32":null,"bytes":null,"list":null,' +
+        '"block":null,"map":null,"yes":null,"days":[]}',
+    ]);
+  });
+
+  it('refuses texts of Parquet that are not UTF-8, every row named', async () => {
+    const cache = temporaryDirectory();
+    await expect(seekableFile(join(fixtures, 'not-utf8.snappy.parquet'), cache)).rejects.toThrow(
+      /not-utf8.snappy.parquet: 2 lines are wrong\n {2}line 2: column "prompt" has bytes that are not UTF-8\n {2}line 3: /,
+    );
+    expect(readdirSync(cache)).toEqual([]);
   });
 
   it('unpacks once, and again when the file changed', async () => {
