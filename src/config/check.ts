@@ -60,8 +60,18 @@ function checkSets(config: RunConfig): Finding[] {
   return placed.flatMap(({ set, path }, i) => {
     const isTaken = placed.slice(0, i).some(earlier => earlier.set.name === set.name);
     const taken = finding([...path, 'name'], show(set.name), 'a name that no other set has');
-    return [...(isTaken ? [taken] : []), ...checkScorer(set, path)];
+    return [...(isTaken ? [taken] : []), ...checkScorer(set, path), ...checkChoice(set, path)];
   });
+}
+
+/** How options and answers are read stands only where they are. */
+function checkChoice(set: RunConfig['eval']['sets'][number], path: Path): Finding[] {
+  if (set.answer_is === null) return [];
+  if (set.scorer !== 'multiple_choice')
+    return [finding([...path, 'answer_is'], show(set.answer_is), `null, because scorer is ${set.scorer}`)];
+  const isUnnamed = set.answer_is === 'label' && set.columns.labels === null;
+  const expected = 'a column or a list of labels, because answer_is is label';
+  return isUnnamed ? [finding([...path, 'columns', 'labels'], 'null', expected)] : [];
 }
 
 /** `command` and `module` stand exactly where the scorer of that name reads them. */

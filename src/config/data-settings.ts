@@ -8,7 +8,8 @@ export const columnSettings = z
   .strictObject({
     prompt: ours(
       column,
-      'Column with the prompt, or a template such as "Question: {question}\\nAnswer:"; null: `prompt`.',
+      'Column with the prompt, or a template such as "Question: {question}\\nAnswer:", filled with what the file says, digit by digit; ' +
+        'a null is refused, but left out at {question?}. null: `prompt`.',
     ),
     completion: ours(column, 'Column with the reference answer, or a template; null: `completion`.'),
     messages: ours(

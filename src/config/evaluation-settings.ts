@@ -4,6 +4,9 @@ import { count, guessed, ours, positive, text } from './setting.ts';
 /** Scorers that come with `tms`. */
 export const scorers = ['exact_match', 'gsm8k', 'multiple_choice', 'command', 'module'] as const;
 
+/** What the answer of a multiple-choice question can be. */
+export const answerReadings = ['index', 'index_from_1', 'label', 'option'] as const;
+
 const column = text.nullable().default(null);
 
 const setColumns = z
@@ -14,15 +17,22 @@ const setColumns = z
     ),
     answer: ours(
       column,
-      'Column with the right answer (a text, an index from 0, or a label); null: `answer`, else `completion`.',
+      'Column with the right answer, or a template; null: `answer`, else `completion`. Of multiple_choice see answer_is.',
     ),
     choices: ours(
-      column,
-      'multiple_choice: column with the list of options; nested as in `choices.text`; null: `choices`.',
+      z
+        .union([text, z.array(text).min(2)])
+        .nullable()
+        .default(null),
+      'multiple_choice: column with the list of options, nested as in `choices.text`; or one column or template an option, as in ' +
+        '[option1, option2]; null: `choices`.',
     ),
     labels: ours(
-      column,
-      'multiple_choice: column with the labels of the options, when `answer` is a label; null: answer is an index.',
+      z
+        .union([text, z.array(text).min(2)])
+        .nullable()
+        .default(null),
+      'multiple_choice: column with the labels of the options, or the labels themselves, as in [A, B, C, D]; null: there are none.',
     ),
   })
   .prefault({});
@@ -47,6 +57,11 @@ const evaluationSet = z.strictObject({
     'scorer module: a JavaScript file that exports `score(item, answer)`.',
   ),
   columns: ours(setColumns, 'Which columns of the file are the prompt, the answer and the options.'),
+  answer_is: ours(
+    z.enum(answerReadings).nullable().default(null),
+    'multiple_choice: what the answer is: index (from 0), index_from_1, label or option. null: by its type, an integer is an index from ' +
+      '0, a text is a label where there are labels, else an option; what could be two of them is refused.',
+  ),
   as_chat: ours(
     z.boolean().nullable().default(null),
     'Ask in the chat template; null: as the training data.',

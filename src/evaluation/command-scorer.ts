@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
+import { toJson } from '../data/json.ts';
 import { TmsError, UsageError } from '../errors.ts';
 import type { AnsweredQuestion, Scorer } from './scorer.ts';
 
@@ -44,7 +45,7 @@ function digestOf(command: readonly string[]): string {
 function lineOf({ question, answer }: AnsweredQuestion): string {
   const { id, prompt, reference, record } = question;
   const { text, isFinished } = answer;
-  return `${JSON.stringify({ id, prompt, reference, record, answer: text, is_finished: isFinished })}\n`;
+  return `${toJson({ id, prompt, reference, record, answer: text, is_finished: isFinished })}\n`;
 }
 
 type RunOptions = { readonly timeoutSeconds: number; readonly signal: AbortSignal | undefined };

@@ -64,7 +64,7 @@ async function measureSets(
 function recordOf({ name, role, questions }: ChoiceSet, chosen: readonly number[]): SetRecord {
   const items = questions.map(({ id, options, right }, i) => {
     const place = chosen[i] as number;
-    return { id, isCorrect: place === right, answer: options[place] ?? null };
+    return { id, isCorrect: options[place] === options[right], answer: options[place] ?? null };
   });
   return {
     name,

@@ -3,12 +3,14 @@
  *
  *     score(question, answer, { isFinished }) → number from 0 to 1, boolean, or a promise of one
  *
- * with `question` = { id, prompt, reference, record } and `answer` the text. It may export `version`, a whole number.
+ * with `question` = { id, prompt, reference, record } and `answer` the text; `record` has plain JavaScript values, `reference` the digits of the file. It may export `version`, a whole number.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { withDoubles } from '../data/json.ts';
+import type { DataRecord } from '../data/template.ts';
 import { TmsError, UsageError } from '../errors.ts';
 import type { AnsweredQuestion, Question, Scorer } from './scorer.ts';
 
@@ -53,7 +55,8 @@ async function load(path: string, file: string): Promise<{ score?: unknown; vers
 async function scoreOne(path: string, score: Score, { question, answer }: AnsweredQuestion): Promise<number> {
   let result: unknown;
   try {
-    result = await score(question, answer.text, { isFinished: answer.isFinished });
+    const record = withDoubles(question.record) as DataRecord;
+    result = await score({ ...question, record }, answer.text, { isFinished: answer.isFinished });
   } catch (cause) {
     throw new TmsError(`the scorer ${path} failed on ${question.id}: ${(cause as Error).message}`, { cause });
   }

@@ -3,12 +3,14 @@ import type { EvaluationSet } from '../config/evaluation-settings.ts';
 import type { DeepReadonly } from '../config/schema.ts';
 import { DataError, type LineProblem, lineErrors } from '../data/data-error.ts';
 import type { Content, Example } from '../data/example.ts';
+import { isNumber, toJson, writtenText } from '../data/json.ts';
 import { readRecords } from '../data/records.ts';
 import { seekableFile } from '../data/seekable.ts';
 import { shapeExample } from '../data/shape.ts';
 import { ColumnError, type DataRecord, readColumn } from '../data/template.ts';
-import { sha256OfRecord } from '../files/digest.ts';
+import { sha256OfText } from '../files/digest.ts';
 import { chooseByHash } from './choose.ts';
+import { rightOption } from './right-option.ts';
 import type { Question } from './scorer.ts';
 
 export type SetSettings = DeepReadonly<EvaluationSet>;
@@ -38,7 +40,9 @@ export function readQuestions(
 export function readChoices(set: SetSettings, place: SetPlace): Promise<Choice[]> {
   return readAll(set, place, record => {
     const options = optionsOf(record, set);
-    const right = rightOption(record, options, set);
+    const labels = labelsOf(record, set, options.length);
+    const answer = readColumn(record, set.columns.answer ?? 'answer');
+    const right = rightOption({ answer, options, labels, reading: set.answer_is });
     return { ...questionOf(record, set, place), reference: options[right] ?? null, options, right };
   });
 }
@@ -57,7 +61,11 @@ async function readAll<T extends Question>(
   }
   const place = `evaluation set ${set.name}: ${set.path}`;
   if (problems.length > 0)
-    throw lineErrors(place, problems, 'say with columns where prompt, answer and choices are');
+    throw lineErrors(
+      place,
+      problems,
+      'say with columns where prompt, answer and choices are, and with answer_is how an answer is meant',
+    );
   if (questions.length === 0) throw new DataError(`${place} is empty: there is nothing to ask`);
   return chooseByHash(questions, set.limit);
 }
@@ -74,11 +82,14 @@ function tryRead<T>(record: DataRecord, read: (record: DataRecord) => T): T | st
 /** The id is a hash of the whole record, so that another prompt template, chat or not, asks the same questions. */
 function questionOf(record: DataRecord, { columns }: SetSettings, asked: AskedAs): Question {
   const { prompt, completion } = exampleOf(record, columns.prompt, asked);
-  const reference =
-    columns.answer === null
-      ? (record.answer ?? record.completion ?? completion)
-      : readColumn(record, columns.answer);
-  return { id: sha256OfRecord(record).slice(0, 16), prompt, reference: textOf(reference), record };
+  const answer = columns.answer ?? ['answer', 'completion'].find(name => Object.hasOwn(record, name));
+  const reference = answer === undefined ? completion : readColumn(record, answer);
+  return {
+    id: sha256OfText(toJson(record, true)).slice(0, 16),
+    prompt,
+    reference: textOf(reference),
+    record,
+  };
 }
 
 function exampleOf(record: DataRecord, column: string | null, { isChat, systemPrompt }: AskedAs): Example {
@@ -90,44 +101,43 @@ function exampleOf(record: DataRecord, column: string | null, { isChat, systemPr
   return shapeExample(asked, { columns, as_chat: isChat, system_prompt: systemPrompt }).example;
 }
 
-/** Numbers as they are written; of messages, what the last one says. */
+/** Numbers as the file writes them; of messages, what the last one says. */
 function textOf(reference: unknown): string | null {
   if (reference === null || reference === undefined) return null;
-  if (typeof reference === 'string') return reference;
-  if (typeof reference === 'number' || typeof reference === 'boolean') return String(reference);
+  if (typeof reference !== 'object' || isNumber(reference)) return writtenText(reference);
   const last: unknown = Array.isArray(reference) ? reference.at(-1) : undefined;
   const content = (last as Partial<Extract<Content[number], object>> | undefined)?.content;
   if (typeof content === 'string') return content;
-  throw new ColumnError(`the answer is ${JSON.stringify(reference).slice(0, 60)}, not a text or a number`);
+  throw new ColumnError(`the answer is ${toJson(reference).slice(0, 60)}, not a text or a number`);
 }
 
+/** The entries of a list column, or one column or template each. */
 function optionsOf(record: DataRecord, { columns }: SetSettings): string[] {
   const name = columns.choices ?? 'choices';
+  if (typeof name !== 'string')
+    return name.map(column => {
+      const option = readColumn(record, column);
+      return optionOf(option, `the option of ${column}`);
+    });
   const options = readColumn(record, name);
-  const isList = Array.isArray(options) && options.length > 1;
-  if (isList && options.every(option => typeof option === 'string' && option.trim() !== '')) return options;
-  throw new ColumnError(`${name} is not a list of at least two texts`);
+  if (!Array.isArray(options) || options.length < 2)
+    throw new ColumnError(`${name} is not a list of at least two texts`);
+  return options.map((option, i) => optionOf(option, `option ${i} of ${name}`));
 }
 
-/** The answer is a label where there are labels, else a place from 0 or the text of an option. */
-function rightOption(record: DataRecord, options: readonly string[], { columns }: SetSettings): number {
-  const answer = readColumn(record, columns.answer ?? 'answer');
-  const names =
-    columns.labels === null ? options : listOf(readColumn(record, columns.labels), columns.labels);
-  const place = names.indexOf(String(answer));
-  if (place >= 0 && place < options.length) return place;
-  const number = Number(answer);
-  const isPlace =
-    columns.labels === null && String(answer).trim() !== '' && number >= 0 && number < options.length;
-  if (isPlace && Number.isInteger(number)) return number;
-  const expected =
-    columns.labels === null
-      ? `a place from 0 to ${options.length - 1} or one of the options`
-      : `one of ${names.join(', ')}`;
-  throw new ColumnError(`the answer is ${JSON.stringify(answer)}, not ${expected}`);
+function optionOf(value: unknown, name: string): string {
+  const text = typeof value === 'string' || isNumber(value) ? writtenText(value) : null;
+  if (text !== null && text.trim() !== '') return text;
+  throw new ColumnError(`${name} is ${toJson(value).slice(0, 60)}, not a text`);
 }
 
-function listOf(value: unknown, name: string): string[] {
-  if (Array.isArray(value)) return value.map(String);
-  throw new ColumnError(`${name} is not a list of labels`);
+/** One label an option where a column says them; a list of the configuration may be longer than a question has options. */
+function labelsOf(record: DataRecord, { columns }: SetSettings, options: number): readonly string[] | null {
+  const { labels } = columns;
+  if (labels === null || typeof labels !== 'string') return labels;
+  const list = readColumn(record, labels);
+  if (!Array.isArray(list)) throw new ColumnError(`${labels} is not a list of labels`);
+  if (list.length !== options)
+    throw new ColumnError(`${labels} has ${list.length} labels for ${options} options`);
+  return list.map((label, i) => optionOf(label, `label ${i} of ${labels}`));
 }

@@ -1,8 +1,11 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { goldAnswer, isSolution, promptOf } from '../../lab/countdown.ts';
 import { targetProblems } from '../../lab/tasks.ts';
 import type { EvaluationSet } from '../../src/config/evaluation-settings.ts';
+import { parseJson } from '../../src/data/json.ts';
 import { randomAt } from '../../src/data/random.ts';
+import type { DataRecord } from '../../src/data/template.ts';
 import { commandScorer } from '../../src/evaluation/command-scorer.ts';
 import { moduleScorer } from '../../src/evaluation/module-scorer.ts';
 import { type AnsweredQuestion, isRight } from '../../src/evaluation/scorer.ts';
@@ -23,7 +26,14 @@ function answered(
 function builtIn(scorer: EvaluationSet['scorer']) {
   const columns = { prompt: null, answer: null, choices: null, labels: null };
   const settings = { name: 's', path: 's.jsonl', scorer, command: null, module: null, columns };
-  return makeScorer({ ...settings, as_chat: null, system_prompt: null, limit: null, max_new_tokens: 8 });
+  return makeScorer({
+    ...settings,
+    answer_is: null,
+    as_chat: null,
+    system_prompt: null,
+    limit: null,
+    max_new_tokens: 8,
+  });
 }
 
 describe('exact_match', () => {
@@ -64,7 +74,7 @@ describe('gsm8k', () => {
 });
 
 describe('a command', () => {
-  const answers = [answered('a', '1', 'one'), answered('b', '22', 'other', false)];
+  const answers = [answered('a', '1', 'one'), answered('b', '22', 'other', false)] as const;
   const program = (source: string) => [process.execPath, temporaryFile('scorer.mjs', source)];
 
   test('reads a JSON line an answer and writes a score a line', async () => {
@@ -83,6 +93,18 @@ describe('a command', () => {
     await expect(commandScorer(command).score(answers)).rejects.toThrow(
       /ended with code 3; it wrote:\n {2}first\n {2}no such grader$/,
     );
+  });
+
+  test('is given the record with the digits of the file', async () => {
+    const seen = temporaryFile('seen.txt', '');
+    const command = program(`
+      import { readFileSync, writeFileSync } from 'node:fs';
+      writeFileSync(${JSON.stringify(seen)}, readFileSync(0, 'utf8'));
+      console.log(1);`);
+    const record = parseJson('{"price": 3.50, "sku": 12345678901234567891}') as DataRecord;
+    const [one] = answers;
+    await commandScorer(command).score([{ ...one, question: { ...one.question, record } }]);
+    expect(readFileSync(seen, 'utf8')).toContain('"record":{"price":3.50,"sku":12345678901234567891}');
   });
 
   test('that leaves answers out is refused', async () => {
@@ -139,6 +161,17 @@ describe('a module', () => {
     const answers = [answered('a', '', ''), answered('b', 'x', 'x'), answered('b', 'x', 'x', false)];
     expect(await scorer.score(answers)).toEqual([0.5, 1, 0]);
     expect([0.5, 1, 0.49].map(isRight)).toEqual([true, true, false]);
+  });
+
+  test('is given a record of plain JavaScript values', async () => {
+    const file = temporaryFile(
+      'price.mjs',
+      `export const score = ({ record }) => record.price === 3.5 && record.list[0] === 1;`,
+    );
+    const record = parseJson('{"price": 3.50, "list": [1.0]}') as DataRecord;
+    const one = answered('a', null, '');
+    const { score } = await moduleScorer(file);
+    expect(await score([{ ...one, question: { ...one.question, record } }])).toEqual([1]);
   });
 
   test('that is missing or exports no score is refused before the run', async () => {

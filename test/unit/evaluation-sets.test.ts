@@ -21,6 +21,7 @@ function setOf(records: readonly unknown[], changes: Partial<SetSettings> = {}):
     command: null,
     module: null,
     columns: noColumns,
+    answer_is: null,
     as_chat: null,
     system_prompt: null,
     limit: null,
@@ -80,6 +81,21 @@ describe('questions', () => {
     expect(other[0]?.id).not.toBe(text[0]?.id);
   });
 
+  test('have references with the digits of the file, and an answer that is null has none', async () => {
+    const lines = ['3.50', '1.0', '1e5', '-0', '12345678901234567891', 'true', 'null'];
+    const set = setOf(lines.map(answer => `{"prompt": "p", "completion": "c", "answer": ${answer}}`));
+    const questions = await readQuestions(set, place(), nothingWrong);
+    expect(questions.map(({ reference }) => reference)).toEqual([...lines.slice(0, -1), null]);
+  });
+
+  test('that differ in the digits of a number alone have different ids', async () => {
+    const set = setOf(
+      ['3.50', '3.5', '9007199254740993', '9007199254740992'].map(n => `{"prompt":"p","n":${n}}`),
+    );
+    const questions = await readQuestions(set, place(), nothingWrong);
+    expect(new Set(questions.map(({ id }) => id)).size).toBe(4);
+  });
+
   test('that cannot be read or scored are listed by line, all at once', async () => {
     const set = setOf([
       { prompt: 'a', answer: '1' },
@@ -121,14 +137,22 @@ describe('choices', () => {
     });
   });
 
-  test('take a place from 0 or the text of an option where there are no labels', async () => {
-    const records = [1, '1', 'green', 'red'].map(answer => ({
-      prompt: 'p',
-      choices: ['red', 'green'],
-      answer,
-    }));
+  test('take an index from 0 or the text of an option where there are no labels', async () => {
+    const records = [1, 'green', 'red'].map(answer => ({ prompt: 'p', choices: ['red', 'green'], answer }));
     const choices = await readChoices(setOf(records), place());
-    expect(choices.map(({ right }) => right)).toEqual([1, 1, 1, 0]);
+    expect(choices.map(({ right }) => right)).toEqual([1, 1, 0]);
+  });
+
+  test('may be numbers, or columns of their own, as the file writes them', async () => {
+    const rows = ['{"prompt": "p", "choices": [1, 3.50, 2.0], "answer": 1}'];
+    const [numbers] = await readChoices(setOf(rows), place());
+    expect(numbers).toMatchObject({ options: ['1', '3.50', '2.0'], right: 1, reference: '3.50' });
+    const columns = { ...noColumns, choices: ['sol1', 'so {sol2}'] };
+    const [own] = await readChoices(
+      setOf([{ prompt: 'p', sol1: 'a', sol2: 'b', answer: 1 }], { columns }),
+      place(),
+    );
+    expect(own).toMatchObject({ options: ['a', 'so b'], right: 1 });
   });
 
   test('with an answer that is none of them are refused', async () => {
@@ -138,7 +162,7 @@ describe('choices', () => {
       { prompt: 'p', choices: ['red', 'green'], answer: '' },
     ];
     await expect(readChoices(setOf(records), place())).rejects.toThrow(
-      /line 1: the answer is 2, not a place from 0 to 1 or one of the options\n {2}line 2: choices is not a list of at least two texts\n {2}line 3: the answer is ""/,
+      /line 1: the answer is 2, not an index from 0 to 1\n {2}line 2: choices is not a list of at least two texts\n {2}line 3: the answer is ""/,
     );
     const labelled = { question: 'q', choices: { text: ['x', 'y'], label: ['A', 'B'] }, answerKey: '0' };
     await expect(readChoices(setOf([labelled], { columns }), place())).rejects.toThrow('not one of A, B');

@@ -111,6 +111,14 @@ describe('multiple choice', () => {
     expect(found?.items.filter(({ isCorrect }) => isCorrect)).toHaveLength(right);
   });
 
+  test('counts an option as right that has the text of the right one', async () => {
+    const { worker, model } = await toy(3);
+    const twice = [0, 1].map(answer => ({ prompt: 'pick?', choices: ['same', 'same'], answer }));
+    const changes = [`retention.sets.1.path=${jsonl('twice.jsonl', twice)}`, 'retention.sets.1.columns={}'];
+    const { record } = await evaluateModel(worker, await prepare(worker, model, changes), base);
+    expect(record.sets.find(({ name }) => name === 'choices')?.accuracy).toBe(1);
+  });
+
   test('scores an option with the space before it and without the end of the sequence', async () => {
     const { worker, model } = await toy(3);
     const optionsOf = async (...changes: string[]) => {

@@ -127,6 +127,21 @@ describe('parseConfig', () => {
     expect(refusal(text, sets)).toEqual([message]);
   });
 
+  it('checks answer_is: multiple choice only, and a label with labels', () => {
+    const sets = [
+      '{name: a, path: a.jsonl, answer_is: index}',
+      '{name: b, path: b.jsonl, scorer: multiple_choice, answer_is: label}',
+      '{name: c, path: c.jsonl, scorer: multiple_choice, answer_is: label, columns: {labels: [A, B]}}',
+      '{name: d, path: d.jsonl, scorer: multiple_choice, answer_is: index_from_1, columns: {choices: [x, y]}}',
+    ];
+    expect(refusal(`${required}eval:\n  sets:\n${sets.map(set => `    - ${set}\n`).join('')}`)).toEqual([
+      expect.stringMatching(
+        /eval.sets.0.answer_is: found "index", expected null, because scorer is exact_match/,
+      ),
+      expect.stringMatching(/eval.sets.1.columns.labels: found null, expected a column or a list of labels/),
+    ]);
+  });
+
   it('checks sets: names once, a scorer with what it needs', () => {
     const set = (name: string, more = '') => `    - {name: ${name}, path: a.jsonl${more}}\n`;
     const sets = `eval:\n  sets:\n${set('a')}${set('b', ', scorer: command')}retention:\n  sets:\n${set('a')}${set('c', ', module: m.js')}`;
