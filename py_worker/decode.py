@@ -16,6 +16,7 @@ from py_worker.errors import WorkerError
 from py_worker.kv_cache import RowCache
 from py_worker.model import Check, Model, features, logits
 from py_worker.sampling import Sampling, draw, uniforms
+from py_worker.stop_texts import StopTexts
 from py_worker.strict import FEWEST_ROWS
 
 SLOT_MULTIPLE = 16
@@ -34,6 +35,7 @@ class Request:
     max_new_tokens: int
     sampling: Sampling
     is_stop: np.ndarray
+    stop_texts: StopTexts | None
     max_rows: int
     on_progress: Progress
     check: Check
@@ -45,7 +47,11 @@ class Answer:
 
     ids: np.ndarray
     logprobs: np.ndarray
-    is_stopped: bool
+    ended_by: int
+
+
+LENGTH, STOP_ID, STOP_TEXT = 0, 1, 2
+"""What ended an answer: nothing but its length, a stop id, a stop text."""
 
 
 @dataclass
@@ -216,15 +222,15 @@ def _require_finite(logprobs_A: np.ndarray, prompt_A: np.ndarray, count_A: np.nd
 
 def _retire(request: Request, rows: Rows) -> None:
     """Take finished rows out and close the gaps with the last rows."""
-    indices = np.arange(rows.active)
     count_A = rows.counts[: rows.active]
-    is_stopped_A = request.is_stop[rows.ids[indices, count_A - 1]]
-    is_done_A = is_stopped_A | (count_A == request.max_new_tokens)
+    last_A = rows.ids[np.arange(rows.active), count_A - 1]
+    ended_by_A = ended_by(request, last_A, lambda row: rows.ids[row, : count_A[row]])
+    is_done_A = (ended_by_A != LENGTH) | (count_A == request.max_new_tokens)
     if not is_done_A.any():
         return
     for row in np.flatnonzero(is_done_A):
         kept = slice(0, count_A[row])
-        answer = Answer(rows.ids[row, kept].copy(), rows.logprobs[row, kept].copy(), bool(is_stopped_A[row]))
+        answer = Answer(rows.ids[row, kept].copy(), rows.logprobs[row, kept].copy(), int(ended_by_A[row]))
         rows.answers[int(rows.prompts[row])] = answer
     remaining = rows.active - int(is_done_A.sum())
     gaps = np.flatnonzero(is_done_A[:remaining])
@@ -234,6 +240,16 @@ def _retire(request: Request, rows: Rows) -> None:
             array[gaps] = array[last]
         rows.cache.move(gaps.tolist(), last.tolist(), int(rows.positions[gaps].max()))
     rows.active = remaining
+
+
+def ended_by(request: Request, last_A: np.ndarray, answer_of: Callable[[int], np.ndarray]) -> np.ndarray:
+    """Return what ends the answers so far, from the last id of each; ``answer_of`` gives all ids of one, for stop texts."""
+    ended_A = np.where(request.is_stop[last_A], STOP_ID, LENGTH)
+    going = np.flatnonzero(ended_A == LENGTH)
+    if request.stop_texts is not None and len(going):
+        is_ended = request.stop_texts.ended([answer_of(int(row)) for row in going])
+        ended_A[going[is_ended]] = STOP_TEXT
+    return ended_A
 
 
 def _pad_rows(model: Model, array: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from py_worker.decode import Answer, Request, draw_rows
+from py_worker.decode import LENGTH, Answer, Request, draw_rows, ended_by
 from py_worker.model import Model
 
 CACHE_NAMES = ("past_key_values", "cache_params", "state")
@@ -74,7 +74,8 @@ def _note_finished(
     answers: dict[int, Answer],
 ) -> None:
     is_last = ids_AN.shape[1] == request.max_new_tokens
-    for row, index in enumerate(group):
-        is_stopped = bool(request.is_stop[ids_AN[row, -1]])
-        if index not in answers and (is_stopped or is_last):
-            answers[index] = Answer(ids_AN[row].copy(), logprobs_AN[row].copy(), is_stopped)
+    going = np.array([row for row, index in enumerate(group) if index not in answers], np.int64)
+    ended_by_A = ended_by(request, ids_AN[going, -1], lambda row: ids_AN[going[row]])
+    for row, ended in zip(going.tolist(), ended_by_A.tolist(), strict=True):
+        if ended != LENGTH or is_last:
+            answers[group[row]] = Answer(ids_AN[row].copy(), logprobs_AN[row].copy(), ended)

@@ -93,11 +93,19 @@ def decode(
     tokenizer: PreTrainedTokenizerBase, ids: np.ndarray, offsets: np.ndarray, skip_special_tokens: bool
 ) -> list[str]:
     """Return the text of every sequence, spaces as the tokens have them."""
-    rows = [ids[start:end].tolist() for start, end in pairwise(offsets)]
+    return texts_of(
+        tokenizer, [ids[start:end].tolist() for start, end in pairwise(offsets)], skip_special_tokens
+    )
+
+
+def texts_of(
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[list[int]], skip_special_tokens: bool = True
+) -> list[str]:
+    """Return the text of every row, spaces as the tokens have them."""
     if not rows:
         return []  # transformers takes an empty list for one empty sequence
     return tokenizer.batch_decode(
-        rows, skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=False
+        list(rows), skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=False
     )
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import torch
 
-from py_worker.decode import Answer, Progress, Request, decode
+from py_worker.decode import STOP_TEXT, Answer, Progress, Request, decode
 from py_worker.decode_grouped import decode_grouped
 from py_worker.errors import WorkerError
 from py_worker.model import Check, Model
 from py_worker.sampling import Sampling
+from py_worker.stop_texts import StopTexts
 from py_worker.strict import widened
 
 CPU_CACHE_BYTES = 2 << 30
@@ -38,7 +39,11 @@ class Answers:
     logprobs: np.ndarray
     """float32, of the model's own distribution at temperature 1, whatever filters chose the token."""
     finished: np.ndarray
-    """uint8 [n]: 1 a stop token was sampled, 0 the length limit was reached."""
+    """uint8 [n]: 2 a stop text is in the answer, 1 a stop token was sampled, 0 the length limit was reached."""
+    text_ids: np.ndarray | None = None
+    """int32: of each answer what stands before its stop text, else all of it; None where there are no stop texts."""
+    text_offsets: np.ndarray | None = None
+    """int64 [n + 1]."""
 
 
 def generate(
@@ -52,6 +57,7 @@ def generate(
     top_p: float = 1.0,
     top_k: int = 0,
     stop_ids: Sequence[int] = (),
+    stop_texts: StopTexts | None = None,
     max_rows: int | None = None,
     on_progress: Progress = lambda done, total, tokens: None,
     check: Check = lambda: None,
@@ -72,11 +78,20 @@ def generate(
         model, max((len(prompt) for prompt in prompts), default=1) + max_new_tokens
     )
     request = Request(
-        prompts, seeds.astype(np.uint64), max_new_tokens, sampling, is_stop_V, rows, on_progress, check
+        prompts,
+        seeds.astype(np.uint64),
+        max_new_tokens,
+        sampling,
+        is_stop_V,
+        stop_texts,
+        rows,
+        on_progress,
+        check,
     )
     exactly = widened(model.causal_lm) if model.strict else nullcontext()
     with torch.inference_mode(), _evaluating(model), exactly:
-        return _pack((decode if model.row_cache else decode_grouped)(model, request))
+        answers = (decode if model.row_cache else decode_grouped)(model, request)
+    return _pack(answers, stop_texts)
 
 
 def default_rows(model: Model, tokens: int) -> int:
@@ -157,12 +172,23 @@ def _evaluating(model: Model) -> Iterator[None]:
         model.network.train(was_training)
 
 
-def _pack(answers: list[Answer]) -> Answers:
-    counts = [len(answer.ids) for answer in answers]
-    empty = [np.zeros(0, np.int32)]
-    return Answers(
-        ids=np.concatenate([answer.ids for answer in answers] or empty).astype(np.int32),
-        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        logprobs=np.concatenate([answer.logprobs for answer in answers] or empty).astype(np.float32),
-        finished=np.array([answer.is_stopped for answer in answers], np.uint8),
+def _pack(answers: list[Answer], stop_texts: StopTexts | None) -> Answers:
+    ids, offsets = _ragged([answer.ids for answer in answers])
+    packed = Answers(
+        ids=ids,
+        offsets=offsets,
+        logprobs=np.concatenate([np.zeros(0), *(answer.logprobs for answer in answers)]).astype(np.float32),
+        finished=np.array([answer.ended_by for answer in answers], np.uint8),
     )
+    if stop_texts is None:
+        return packed
+    before = [
+        stop_texts.before(answer.ids) if answer.ended_by == STOP_TEXT else answer.ids for answer in answers
+    ]
+    text_ids, text_offsets = _ragged(before)
+    return replace(packed, text_ids=text_ids, text_offsets=text_offsets)
+
+
+def _ragged(rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    offsets = np.cumsum([0, *(len(row) for row in rows)]).astype(np.int64)
+    return np.concatenate([np.zeros(0, np.int32), *rows]).astype(np.int32), offsets

@@ -25,6 +25,7 @@ from py_worker.score import score
 from py_worker.server import Job
 from py_worker.soundness import require_embedded
 from py_worker.status import status
+from py_worker.stop_texts import stop_texts
 from py_worker.train import accumulate_gradients, clear_gradients
 from py_worker.translate import (
     COMPONENTS,
@@ -180,13 +181,15 @@ class Session:
             top_p=params.top_p,
             top_k=params.top_k,
             stop_ids=params.stop_ids,
+            stop_texts=stop_texts(self._tokenizer(), params.stop_texts) if params.stop_texts else None,
             max_rows=params.max_rows,
             on_progress=job.progress,
             check=job.check,
         )
         arrays = {"ids": answers.ids, "offsets": answers.offsets.astype(np.int32)}
         arrays |= {"logprobs": answers.logprobs, "finished": answers.finished}
-        return protocol.GenerateResult(new_tokens=len(answers.ids)), arrays
+        texts = present({"textIds": answers.text_ids, "textOffsets": answers.text_offsets})
+        return protocol.GenerateResult(new_tokens=len(answers.ids)), arrays | as_int32(texts)
 
     def save(self, params: protocol.SaveParams, _: Tensors, job: Job) -> Reply:
         """Write weights, or all that training continues from."""

@@ -105,7 +105,15 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
     result: { gradNorm: 0.75, step: 1 },
   },
   generate: {
-    params: { maxNewTokens: 32, temperature: 1, topP: 1, topK: 0, stopIds: [2], maxRows: null },
+    params: {
+      maxNewTokens: 32,
+      temperature: 1,
+      topP: 1,
+      topK: 0,
+      stopIds: [2],
+      stopTexts: ['\n'],
+      maxRows: null,
+    },
     result: { newTokens: 61 },
   },
   save: {

@@ -6,6 +6,12 @@ export function collect(value: string, values: readonly string[] = []): string[]
   return [...values, value];
 }
 
+/** For texts that can be repeated: `\\n` and `\\t` in them stand for a line break and a tab. */
+export function textsWithEscapes(value: string, values: readonly string[] = []): string[] {
+  if (value === '') throw new InvalidArgumentError('It is empty.');
+  return collect(value.replaceAll('\\n', '\n').replaceAll('\\t', '\t'), values);
+}
+
 export function integerFrom(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return text => {
     const value = Number(text);

@@ -1,7 +1,7 @@
 /** Prompts as a person writes them to answers as text. */
 import { UsageError } from '../errors.ts';
 import type { Example } from '../worker/protocol.ts';
-import type { Answer, Worker } from '../worker/worker.ts';
+import type { Answer, FinishReason, Worker } from '../worker/worker.ts';
 
 export type AnswerOptions = {
   readonly isChat: boolean;
@@ -9,6 +9,8 @@ export type AnswerOptions = {
   readonly temperature: number;
   readonly topP: number;
   readonly maxNewTokens: number;
+  /** An answer ends before the first of these. */
+  readonly stopTexts?: readonly string[];
   /** Of the first answer to each prompt; the next ones count up. */
   readonly seed: number;
   /** Answers to each prompt. */
@@ -24,7 +26,7 @@ export type PromptAnswer = {
   readonly answer: string;
   readonly tokens: number;
   /** `length`: cut, at the limit or at the end of the model's positions. */
-  readonly finishReason: 'stop' | 'length';
+  readonly finishReason: FinishReason;
   readonly seed: number;
 };
 
@@ -46,9 +48,7 @@ export async function answerPrompts(
     ...options,
     stopIds: [...new Set([...options.eosTokenIds, ...stopIds])],
   });
-  // The stop token is no part of the answer, whether or not the tokenizer calls it special.
-  const said = answers.map(({ ids, finishReason }) => (finishReason === 'stop' ? ids.slice(0, -1) : ids));
-  const texts = await worker.decode(said);
+  const texts = await worker.decode(answers.map(({ said }) => said));
   return answers.map(({ ids, finishReason }, i) => {
     const { prompt, seed } = asked[i] as Asked;
     return { prompt, answer: texts[i] ?? '', tokens: ids.length, finishReason, seed };
@@ -82,7 +82,7 @@ async function generateAll(
   asked: readonly Asked[],
   options: AnswerOptions & { readonly stopIds: readonly number[] },
 ): Promise<Answer[]> {
-  const { temperature, topP, stopIds, signal } = options;
+  const { temperature, topP, stopIds, stopTexts = [], signal } = options;
   const answers: Answer[] = [];
   for (const maxNewTokens of new Set(asked.map(({ limit }) => limit))) {
     const places = [...asked.keys()].filter(place => asked[place]?.limit === maxNewTokens);
@@ -94,6 +94,7 @@ async function generateAll(
         temperature,
         topP,
         stopIds,
+        stopTexts,
         seeds: some.map(({ seed }) => seed),
         ...(signal && { signal }),
       },

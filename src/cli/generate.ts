@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import { UsageError } from '../errors.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import { startWorker } from '../worker/start.ts';
-import { integerFrom, numberWithin } from './arguments.ts';
+import { integerFrom, numberWithin, textsWithEscapes } from './arguments.ts';
 import type { CliContext } from './context.ts';
 import { type AnswerOptions, answerPrompts, type PromptAnswer } from './generate-answers.ts';
 import type { Terminal } from './terminal.ts';
@@ -15,6 +15,7 @@ interface GenerateFlags {
   temperature: number;
   topP: number;
   maxNewTokens: number;
+  stop: string[];
   seed: number;
   number: number;
   chat?: boolean;
@@ -45,6 +46,12 @@ export function addGenerateCommand(program: Command, context: CliContext): void 
       1,
     )
     .option('--max-new-tokens <count>', 'cut answers there', integerFrom(1), 128)
+    .option(
+      '--stop <text>',
+      'end an answer before this text; \\n is a line break (can be repeated)',
+      textsWithEscapes,
+      [],
+    )
     .option(
       '--seed <number>',
       'seed of the first answer; the next ones count up',
@@ -150,6 +157,7 @@ function answerOptions(model: ModelInfo, flags: GenerateFlags): AnswerOptions {
   }
   return {
     ...flags,
+    stopTexts: flags.stop,
     isChat,
     system: flags.system ?? null,
     maxPositions: model.maxPositions,

@@ -78,8 +78,9 @@ export const answerRecord = z.strictObject({
   /** How often it was drawn again because it was unusable. */
   attempt: count,
   seed: count,
+  /** What is trained on: with the id that ends it, but for an unfinished one. */
   ids: z.array(count),
-  finishReason: z.enum(['stop', 'length']),
+  finishReason: z.enum(['stop', 'stop_text', 'length']),
   /** For people; training reads `ids`. */
   text: z.string(),
 });

@@ -191,9 +191,10 @@ async function generateChunk(
       },
     },
   );
-  const entries = answers.map(
-    ({ ids, finishReason }, i) => [chunk[i]?.key ?? '', { ids: [...ids], finishReason }] as const,
-  );
+  const entries = answers.map(({ ids, said, finishReason }, i) => {
+    const kept = finishReason === 'stop_text' ? said : ids;
+    return [chunk[i]?.key ?? '', { ids: [...kept], finishReason }] as const;
+  });
   store.add(new Map(entries));
   return answers.reduce((sum, { ids }) => sum + ids.length, 0);
 }

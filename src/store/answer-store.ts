@@ -3,11 +3,16 @@ import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { appendDurably } from '../files/atomic.ts';
 import { sha256OfText } from '../files/digest.ts';
+import type { AnswerRecord } from '../run/records.ts';
 import { touch } from './in-use.ts';
 
-const line = z.tuple([z.string(), z.array(z.int()), z.enum(['stop', 'length'])]);
+const line = z.tuple([z.string(), z.array(z.int()), z.enum(['stop', 'stop_text', 'length'])]);
 
-export type StoredAnswer = { readonly ids: readonly number[]; readonly finishReason: 'stop' | 'length' };
+/** `ids` with the stop id that ended them; of an answer that a stop text ended, those before it. */
+export type StoredAnswer = {
+  readonly ids: readonly number[];
+  readonly finishReason: AnswerRecord['finishReason'];
+};
 
 export type AnswerStore = {
   get(key: string): StoredAnswer | undefined;

@@ -4,6 +4,7 @@ import { packRows, type Row, unpackRows } from './ragged.ts';
 import type { Tensor, Tensors } from './tensor.ts';
 import { WorkerError } from './worker-error.ts';
 import {
+  type Answer,
   type Component,
   components,
   type Encoded,
@@ -90,6 +91,21 @@ export function gradients(
   const logprobs = optionalPerToken(out, 'logprobs', sent);
   const entropy = optionalPerToken(out, 'entropy', sent);
   return { loss, components: sums, tokens, paddedTokens, microBatches, logprobs, entropy };
+}
+
+/** `said` is what the worker wrote before a stop text, else the ids without their stop id. */
+export function answersOf(tensors: Tensors): Answer[] {
+  const reasons = ['length', 'stop', 'stop_text'] as const;
+  const finished = required(tensors, 'finished').data;
+  const logprobs = rows(tensors, 'logprobs');
+  const texts = tensors.textIds && unpackRows(tensors.textIds.data, required(tensors, 'textOffsets').data);
+  return rows(tensors, 'ids').map((row, i) => {
+    const finishReason = reasons[finished[i] ?? 0] ?? 'length';
+    const ids = row as Int32Array;
+    const before = finishReason === 'stop' ? ids.subarray(0, -1) : ids;
+    const said = finishReason === 'stop_text' && texts ? (texts[i] as Int32Array) : before;
+    return { ids, logprobs: logprobs[i] as Float32Array, finishReason, said };
+  });
 }
 
 export function required(tensors: Tensors, name: string): Tensor {

@@ -295,7 +295,7 @@ export const verbs = {
     resultTensors: {},
   },
   generate: {
-    doc: 'Sample an answer to each prompt. One seed an answer; under strict sampling an answer never depends on its batch.',
+    doc: 'Sample an answer to each prompt. It ends with a stop id, or once its text (never the prompt’s) holds a stop text. One seed an answer; under strict sampling an answer never depends on its batch.',
     deadlineSeconds: 6 * 3600,
     params: z.strictObject({
       maxNewTokens: z.int().min(1),
@@ -303,6 +303,7 @@ export const verbs = {
       topP: z.number().positive().max(1),
       topK: count,
       stopIds: z.array(count),
+      stopTexts: z.array(z.string().min(1)),
       maxRows: z.int().min(1).nullable(),
     }),
     tensors: { ...sequences, seeds: tensor('u32', 'one seed an answer [n]') },
@@ -311,7 +312,12 @@ export const verbs = {
       ids: tensor('i32', 'sampled ids of all answers, end to end, the stop id included [M]'),
       offsets: tensor('i32', 'where each answer starts, and M [n + 1]'),
       logprobs: tensor('f32', 'log-probability of each sampled id at temperature 1 without filters [M]'),
-      finished: tensor('u8', '1: ended with a stop id; 0: cut at maxNewTokens [n]'),
+      finished: tensor('u8', '2: a stop text ended it; 1: a stop id did; 0: cut at maxNewTokens [n]'),
+      textIds: optionalTensor(
+        'i32',
+        'where there are stop texts: ids of what each answer says before one, else its ids; the last token is written anew where the stop text begins within it [K]',
+      ),
+      textOffsets: optionalTensor('i32', 'where the textIds of each answer start, and K [n + 1]'),
     },
   },
   save: {

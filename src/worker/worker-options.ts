@@ -104,6 +104,8 @@ export type GenerateOptions = CallOptions & {
   readonly topK?: number;
   /** The default is the model's end-of-sequence ids. */
   readonly stopIds?: readonly number[];
+  /** An answer ends once its text holds one of these; none by default. */
+  readonly stopTexts?: readonly string[];
   readonly maxRows?: number;
 };
 
@@ -111,6 +113,10 @@ export type Answer = {
   readonly ids: Int32Array;
   /** At temperature 1 without filters, whatever was sampled with. */
   readonly logprobs: Float32Array;
-  /** `stop`: the last id is a stop id; `length`: cut at `maxNewTokens`. */
-  readonly finishReason: 'stop' | 'length';
+  /** `stop`: the last id is a stop id; `stop_text`: the text holds a stop text; `length`: cut at `maxNewTokens`. */
+  readonly finishReason: FinishReason;
+  /** Ids of what it says, without the stop id or stop text that ended it. */
+  readonly said: Int32Array;
 };
+
+export type FinishReason = 'stop' | 'stop_text' | 'length';

@@ -1,6 +1,7 @@
 /** The worker's verbs with types people like: rows instead of flat tensors, defaults, errors. Any backend stands below. */
 import { asCall, type Call, type CallOptions, type Channel } from './channel.ts';
 import {
+  answersOf,
   gradientParams,
   gradients,
   optionalPerToken,
@@ -158,17 +159,12 @@ export class Worker {
       topP: options.topP ?? 1,
       topK: options.topK ?? 0,
       stopIds: [...(options.stopIds ?? this.#stopIds)],
+      stopTexts: [...(options.stopTexts ?? [])],
       maxRows: options.maxRows ?? null,
     };
     const request = { ...pack(prompts), seeds: tensorOf('u32', seeds) };
     const { tensors } = await this.#channel.call('generate', params, request, options);
-    const finished = required(tensors, 'finished').data;
-    const logprobs = rows(tensors, 'logprobs');
-    return rows(tensors, 'ids').map((ids, i) => ({
-      ids: ids as Int32Array,
-      logprobs: logprobs[i] as Float32Array,
-      finishReason: finished[i] === 1 ? 'stop' : 'length',
-    }));
+    return answersOf(tensors);
   }
 
   /** Write a directory that did not exist; atomic. Errors: BAD_PARAMS (it exists), SAVE_FAILED. */

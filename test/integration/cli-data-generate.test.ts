@@ -102,6 +102,17 @@ describe('tms generate', () => {
     }
   });
 
+  test('ends an answer before a stop text', { timeout: 300_000 }, async () => {
+    const args = ['generate', await tinyModel(), '--json', '--seed', '8', '--max-new-tokens', '12'];
+    const env = { TMS_PYTHON: await pythonPath() };
+    const { answer } = JSON.parse(tms([...args, 'hi'], { env }).stdout);
+    const stopped = JSON.parse(
+      tms([...args, '--stop', answer.slice(4, 6), '--stop', '\\n', 'hi'], { env }).stdout,
+    );
+    expect(stopped.answer).toBe(answer.split('\n')[0].split(answer.slice(4, 6))[0]);
+    expect(stopped.finishReason).toBe('stop_text');
+  });
+
   test.each([
     [['/nowhere/model', 'hi'], 'there is no model at /nowhere/model'],
     [['/', '-n', '0', 'hi'], 'It must be a whole number from 1 to 1000.'],

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders import bpe_tokenizer
 from sampling_case import SIZES, answer, build, ids_of, llama, some_prompts
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
@@ -21,6 +23,7 @@ from transformers import (
     MambaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
 )
@@ -31,6 +34,7 @@ from py_worker.generate_probe import probe_strict
 from py_worker.mkl import choose_branch
 from py_worker.model import Model
 from py_worker.sampling import Sampling, draw, uniforms
+from py_worker.stop_texts import stop_texts
 
 ROOT = Path(__file__).parents[2]
 JAMBA = {"use_mamba_kernels": False, "num_experts": 1, "num_experts_per_tok": 1, "attn_layer_offset": 1}
@@ -103,6 +107,116 @@ def test_the_fallback_stops_each_row_at_its_own_stop_token() -> None:
     assert ids_of(found) == ids_of(expected)
     assert found.finished.tolist() == expected.finished.tolist()
     assert 0 < expected.finished.sum() < 9
+
+
+def tokenizer_of(texts: list[str], specials: int = 2, metaspace: bool = False) -> PreTrainedTokenizerFast:
+    """Return a tokenizer whose token i has the text ``texts[i]``; the first ones are special."""
+    scores = [(text, -float(len(text) == 1)) for text in texts]
+    backend = Tokenizer(models.Unigram(scores, unk_id=0))
+    backend.decoder = decoders.Metaspace() if metaspace else decoders.Fuse()
+    if metaspace:
+        backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, unk_token=texts[0], additional_special_tokens=texts[:specials]
+    )
+
+
+TEXTS = [
+    "<unk>",
+    "<end>",
+    *"abcde.\n",
+    "\nq",
+    "q",
+    "ab",
+    ".\n",
+    "\n\n",
+    "c\n",
+    " ",
+    "d e",
+    "Q:",
+    "Q",
+    ":",
+    "\nQ",
+    "aa",
+    "é",
+]
+
+
+def stopped_by_hand(tokenizer: Any, ids: list[int], stops: list[str]) -> tuple[int, str | None]:
+    """Return the number of ids up to the first stop text, and the text before it; None where there is none."""
+    for count in range(1, len(ids) + 1):
+        text = tokenizer.decode(ids[:count], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        for end in range(1, len(text) + 1):
+            found = [stop for stop in stops if text[:end].endswith(stop)]
+            if found:
+                return count, text[: end - max(map(len, found))]
+    return len(ids), None
+
+
+@pytest.mark.parametrize(("row_cache", "strict"), [(True, True), (True, False), (False, False)])
+@pytest.mark.parametrize("stops", [["\n"], ["\nQ:"], ["\n\n", "Q:", "bc"], ["é", "a"], ["never"]])
+def test_a_stop_text_ends_the_answer_wherever_its_tokens_begin(
+    row_cache: bool, strict: bool, stops: list[str]
+) -> None:
+    model = llama(strict=strict)
+    model.row_cache = row_cache
+    tokenizer = tokenizer_of(TEXTS)
+    assert len(TEXTS) == model.vocab_size
+    prompts = some_prompts(24, 9)
+    settings: dict[str, Any] = {"max_new_tokens": 14, "stop_ids": [1], "temperature": 1.5}
+    whole = answer(model, prompts, **settings)
+    found = answer(model, prompts, max_rows=5, stop_texts=stop_texts(tokenizer, stops), **settings)
+    assert found.text_ids is not None
+    assert found.text_offsets is not None
+    texts = np.split(found.text_ids, found.text_offsets[1:-1])
+    for row, ids in enumerate(ids_of(whole)):
+        count, before = stopped_by_hand(tokenizer, ids, stops)
+        assert ids_of(found)[row] == ids[:count]
+        assert found.finished[row] == (whole.finished[row] if before is None else 2)
+        said = tokenizer.decode(texts[row], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        assert said == (tokenizer.decode(ids, skip_special_tokens=True) if before is None else before)
+    assert (stops == ["never"]) != bool((found.finished == 2).any())
+
+
+def test_what_stands_before_a_stop_text_are_the_ids_that_were_sampled_as_far_as_their_text_ends_there() -> (
+    None
+):
+    tokenizer = tokenizer_of(TEXTS)
+    ids_by_text = {text: index for index, text in enumerate(TEXTS)}
+    cases = {
+        ("a", "b", "\n"): ["a", "b"],  # not ["ab"]: nothing is written anew that need not be
+        ("ab", ".\n"): ["ab", "."],
+        ("ab", "\nq"): ["ab"],
+        ("c\n",): ["c"],
+        ("\n",): [],
+        ("a", "<end>", "\n"): ["a", "<end>"],
+        ("b", "c\n"): ["b", "c"],
+    }
+    stops = stop_texts(tokenizer, ["\n"])
+    assert stops is not None
+    for said, expected in cases.items():
+        found = stops.before(np.array([ids_by_text[text] for text in said], np.int32))
+        assert [TEXTS[token] for token in found] == expected
+
+
+def test_a_tokenizer_that_puts_a_space_before_a_text_writes_none_into_an_answer() -> None:
+    texts = ["<unk>", "<end>", "\u2581the", "\n", "\u2581end", "end", "s.Q:", "s", ".", "Q:", "\u2581"]
+    tokenizer = tokenizer_of(texts, metaspace=True)
+    stops = stop_texts(tokenizer, ["Q:"])
+    assert stops is not None
+    ids = np.array([2, 4, 6], np.int32)
+    assert stops.ended([ids]).all()
+    assert [texts[token] for token in stops.before(ids)] == ["\u2581the", "\u2581end", "s", "."]
+
+
+def test_a_stop_text_of_characters_of_several_bytes_is_found_when_its_last_byte_is_there() -> None:
+    tokenizer = bpe_tokenizer(["plain words"])
+    ids = np.array(tokenizer("no。yes", add_special_tokens=False)["input_ids"], np.int32)
+    stops = stop_texts(tokenizer, ["。"])
+    assert stops is not None
+    first = [bool(stops.ended([ids[:count]])[0]) for count in range(1, len(ids) + 1)]
+    assert first.index(True) == 4  # n, o and three bytes
+    assert tokenizer.decode(stops.before(ids[:5])) == "no"
 
 
 def test_each_token_is_the_inverse_of_the_cumulative_distribution() -> None:

@@ -1,5 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { byteCount, collect, duration, integerFrom, numberWithin } from '../../src/cli/arguments.ts';
+import {
+  byteCount,
+  collect,
+  duration,
+  integerFrom,
+  numberWithin,
+  textsWithEscapes,
+} from '../../src/cli/arguments.ts';
 
 describe('values of options', () => {
   test('times and sizes have units', () => {
@@ -9,6 +16,11 @@ describe('values of options', () => {
     expect([byteCount('20G'), byteCount('1.5 MB'), byteCount('700'), byteCount('2kb')]).toEqual([
       20e9, 1.5e6, 700, 2000,
     ]);
+  });
+
+  test('texts may hold line breaks, written as two letters, and none may be empty', () => {
+    expect(textsWithEscapes('\\nQ:', textsWithEscapes('.'))).toEqual(['.', '\nQ:']);
+    expect(() => textsWithEscapes('')).toThrow('It is empty.');
   });
 
   test.each(['30', 'd', '-1d', '1y', ''])('%j is no time', text => {

@@ -179,7 +179,7 @@ export class Session {
       await job.pause();
       pausedAt = tokens;
     }
-    return { result: { newTokens: tokens }, tensors: packAnswers(answers) };
+    return { result: { newTokens: tokens }, tensors: packAnswers(answers, params) };
   }
 
   #save({ path, kind }: Params<'save'>): Outcome<'save'> {
