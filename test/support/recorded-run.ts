@@ -5,8 +5,9 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll } from 'vitest';
+import { afterAll, expect } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
+import { prepareRun } from '../../src/methods/prepare-run.ts';
 import { executeRun } from '../../src/methods/run.ts';
 import type { Call, CallOptions, Channel, Reply } from '../../src/worker/channel.ts';
 import type { Params, VerbName } from '../../src/worker/protocol.ts';
@@ -100,6 +101,22 @@ export type RecordedRun = {
   readonly said: readonly string[];
   readonly calls: readonly Recorded[];
 };
+
+/** What a run that is begun and interrupted at the n-th request of a verb leaves behind. */
+export async function interruptedRun(
+  folder: string,
+  settings: Settings,
+  { verb, count, ...surroundings }: RunSurroundings & { readonly verb: VerbName; readonly count: number },
+): Promise<{ output: string; home: string; settings: Settings }> {
+  const place = mkdtempSync(join(folder, 'stopped-'));
+  const controller = new AbortController();
+  const onCall = stopAt(controller, verb, count);
+  const [output, home] = [join(place, 'out'), surroundings.home ?? join(place, 'home')];
+  const whole = { ...settings, output_dir: output };
+  const stopped = recordRun(folder, whole, { ...surroundings, home, onCall, signal: controller.signal });
+  await expect(stopped).rejects.toMatchObject({ exitCode: 130 });
+  return { output, home, settings: whole };
+}
 
 /** A folder for the files of one test file, removed at its end. */
 export function workFolder(): string {
@@ -263,4 +280,16 @@ export function askedIn(calls: readonly Recorded[]): Asked[] {
       isFinished: reply?.tensors.finished?.data[i] === 1,
     }));
   });
+}
+
+/** What `tms plan --json` prints for these settings, with the toy in place of their model. */
+// biome-ignore lint/suspicious/noExplicitAny: as above
+export async function planRun(folder: string, settings: Settings): Promise<any> {
+  const home = mkdtempSync(join(folder, 'plan-'));
+  const worker = new Worker(new Recorder(new ToyChannel(), () => {}));
+  const progress = { update: () => {}, say: () => {} };
+  const config = parseConfig(JSON.stringify(settings), 'test.yaml');
+  const prepared = await prepareRun(config, { worker, home, progress, signal: new AbortController().signal });
+  await prepared.prepared.close();
+  return JSON.parse(JSON.stringify(prepared.plan));
 }

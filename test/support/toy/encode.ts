@@ -10,7 +10,6 @@ type EncodeWarning = Result<'encode'>['warnings'][number];
 export function encodeExamples(params: Params<'encode'>): {
   sequences: Encoded[];
   warnings: EncodeWarning[];
-  stopIds: number[];
 } {
   const { examples, maxLength, chatTemplate } = params;
   if (chatTemplate !== null)
@@ -19,8 +18,7 @@ export function encodeExamples(params: Params<'encode'>): {
   const tooLong = sequences.flatMap(({ ids }, i) =>
     maxLength !== null && ids.length > maxLength ? [i] : [],
   );
-  const hasChat = examples.some(({ prompt }) => typeof prompt !== 'string');
-  return { sequences, warnings: tooLongWarning(tooLong), stopIds: hasChat ? [eosId] : [] };
+  return { sequences, warnings: tooLongWarning(tooLong) };
 }
 
 function tooLongWarning(indices: readonly number[]): EncodeWarning[] {
