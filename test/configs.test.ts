@@ -1,0 +1,153 @@
+/**
+ * Every configuration that is shipped or shown in the documentation is one that works: it is read as it stands, planned, and run to its
+ * end on the toy, shortened, on its own data where that is shipped and else on a few rows with the same columns.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { loadConfig } from '../src/config/load.ts';
+import {
+  planRun,
+  readRecord,
+  recordRun,
+  type Settings,
+  workFolder,
+  writeRows,
+} from './support/recorded-run.ts';
+import { temporaryFile } from './support/temporary-directory.ts';
+
+const root = join(import.meta.dirname, '..');
+const folder = workFolder();
+
+/** Files of the repository, and new ones, whose name ends so. */
+const filesOf = (ending: string): string[] =>
+  execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
+    cwd: root,
+    encoding: 'utf8',
+  })
+    .split('\n')
+    .filter(file => file.endsWith(ending) && existsSync(join(root, file)));
+const files = filesOf('.yaml').filter(file => file.startsWith('configs/'));
+const pages = filesOf('.md').filter(page => page !== 'CHANGELOG.md');
+const snippets = pages.flatMap(page =>
+  [...readFileSync(join(root, page), 'utf8').matchAll(/^```yaml\n(.*?)^```/gms)].map(
+    ([, text = ''], i) => [`${page}, ${i + 1}`, text] as const,
+  ),
+);
+const shipped = [
+  ...files.map(file => [file, readFileSync(join(root, file), 'utf8')] as const),
+  ...snippets.filter(([, text]) => text.includes('model_name_or_path')),
+];
+
+describe('every shipped configuration', () => {
+  it('is found: two files, and the one that the README begins with', () => {
+    expect(shipped.map(([name]) => name)).toEqual([
+      'configs/quickstart.yaml',
+      'configs/smollm2-gsm8k.yaml',
+      'README.md, 1',
+    ]);
+  });
+
+  it.each(shipped)('%s is read as it stands', (_, text) => {
+    const config = loadConfig(temporaryFile('run.yaml', text));
+    expect(config).toMatchObject(parse(text));
+  });
+
+  it.each(shipped)('%s runs to its end, its sets and scorers with it', async (_, text) => {
+    const settings = shortened(standIn(parse(text)));
+    const { output } = await recordRun(folder, settings);
+    expect(readRecord(output, 'run.json').status).toBe('finished');
+    const { sets } = readRecord(output, 'evaluation', 'base-step-000000.json');
+    const asked = [settings.eval, settings.retention].flatMap(
+      block => (block as { sets?: Settings[] })?.sets ?? [],
+    );
+    expect(sets.map(({ name }: { name: string }) => name)).toEqual(asked.map(({ name }) => name));
+  });
+
+  it.each(snippets.filter(([, text]) => !text.includes('model_name_or_path')))(
+    '%s has only keys that there are',
+    (_, text) => {
+      const required = { model_name_or_path: 'm', dataset_name: 'd.jsonl', output_dir: 'o' };
+      const whole = JSON.stringify({ ...required, ...parse(text) });
+      expect(loadConfig(temporaryFile('run.yaml', whole))).toMatchObject(parse(text));
+    },
+  );
+});
+
+describe('the plan', () => {
+  it('of the quickstart is 24 epochs of 19 steps for 600 prompts, and ten checkpoints', async () => {
+    const plan = await planRun(
+      folder,
+      standIn(parse(readFileSync(join(root, 'configs/quickstart.yaml'), 'utf8'))),
+    );
+    expect(plan.sft).toMatchObject({
+      steps: 456,
+      stepsPerEpoch: 19,
+      evaluationSteps: [0, 114, 228, 342, 456],
+    });
+    expect(plan.student).toEqual(plan.sft);
+    expect(plan.checkpointSteps).toEqual([46, 91, 137, 182, 228, 274, 319, 365, 410, 456]);
+    expect(plan.data).toMatchObject({ trainExamples: 600, testExamples: 300 });
+    expect(plan.answers.referenceVisits / 14_400).toBeCloseTo(0.25, 1);
+  });
+
+  it('of SmolLM2 on GSM8K is 3 epochs of 6 steps for 48 prompts, and three checkpoints', async () => {
+    const plan = await planRun(
+      folder,
+      standIn(parse(readFileSync(join(root, 'configs/smollm2-gsm8k.yaml'), 'utf8'))),
+    );
+    expect(plan.sft).toMatchObject({ steps: 18, stepsPerEpoch: 6, evaluationSteps: [0, 9, 18] });
+    expect(plan.checkpointSteps).toEqual([6, 12, 18]);
+    expect(plan.data).toMatchObject({ trainExamples: 48, testExamples: 64 });
+  });
+});
+
+/** The toy in place of the model; files that are not shipped replaced by some of the same columns, each with an absolute path. */
+function standIn(settings: Settings): Settings {
+  const text = JSON.stringify({ ...settings, model_name_or_path: 'toy:1' }, (key, value) => {
+    const isFile = typeof value === 'string' && (key === 'path' || key === 'module' || /^dataset_/.test(key));
+    if (!isFile) return value;
+    const file = join(root, value);
+    return existsSync(file) ? file : writeRows(folder, basename(value), rowsOf(value));
+  });
+  const { max_length = 512, ...replaced } = JSON.parse(text);
+  return { ...replaced, max_length: Math.min(max_length, 512), output_dir: join(folder, 'planned') };
+}
+
+/** As the files of this name are. */
+function rowsOf(path: string): object[] {
+  const rows = (row: (i: number) => object) => Array.from({ length: 70 }, (_, i) => row(i));
+  if (path.includes('arc'))
+    return rows(i => ({
+      question: `what ${i}`,
+      choices: { text: ['a', 'b'], label: ['A', 'B'] },
+      answerKey: 'B',
+    }));
+  if (path.includes('piqa')) return rows(i => ({ goal: `do ${i}`, choices: ['this', 'that'], label: i % 2 }));
+  if (path.includes('gsm8k')) return rows(i => ({ question: `${i} + 1?`, answer: `It is\n#### ${i + 1}` }));
+  if (path.includes('triviaqa')) return rows(i => ({ question: `who ${i}`, answer: 'me', aliases: ['I'] }));
+  if (path.includes('general')) return rows(i => ({ prompt: `say ${i}`, answer: 'ab' }));
+  return rows(i => ({ prompt: `say ${i}`, completion: 'ab' }));
+}
+
+/** As few steps as the checkpoints allow, few items: every key but these is the configuration's own. */
+function shortened(settings: Settings): Settings {
+  const { num_checkpoints } = settings.tms as { num_checkpoints: number };
+  const few = (block: unknown) => {
+    const { sets = [], ...rest } = (block ?? {}) as { sets?: Settings[] };
+    return { ...rest, sets: sets.map(set => ({ ...set, limit: 2 })) };
+  };
+  const output_dir = join(folder, `run-${Math.random().toString(36).slice(2)}`);
+  return {
+    ...settings,
+    output_dir,
+    max_steps: num_checkpoints,
+    eval: few(settings.eval),
+    retention: few(settings.retention),
+    pld: { size: 2 },
+    kl: { size: 1 },
+    eval_points: 2,
+  };
+}
