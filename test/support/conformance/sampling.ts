@@ -20,6 +20,16 @@ export function sampling(subject: Subject): void {
     const rows = Array.from({ length: count }, () => [7, 20, 33]);
     return (await generate(rows, { maxNewTokens: 1, ...options })).map(({ ids }) => ids[0] ?? -1);
   };
+  /** Where an answer must end, by looking at it one token after another: ids up to there, and letters before the stop text. */
+  const endOf = async ({ ids }: Answer, stopTexts: readonly string[]) => {
+    const starts = Array.from(ids, (_, i) => ids.subarray(0, i + 1));
+    const texts = await subject.worker.decode(starts);
+    const last = texts.findIndex(text => stopTexts.some(stop => text.includes(stop)));
+    if (last === -1) return null;
+    const text = texts[last] ?? '';
+    const before = stopTexts.filter(stop => text.includes(stop)).map(stop => text.indexOf(stop));
+    return { ids: last + 1, text: Math.min(...before) };
+  };
   const nextOfThree = () => nextProbabilities(subject, [7, 20, 33]);
 
   describe('generate', () => {
@@ -115,6 +125,39 @@ export function sampling(subject: Subject): void {
       expect(stopped.finishReason).toBe('stop');
     });
 
+    it('ends once its text holds a stop text, in any batch, and tells what it said before', async () => {
+      const whole = await generate(prompts, { seeds });
+      const texts = await subject.worker.decode(whole.map(answer => answer.ids));
+      const stopTexts = [texts[0]?.slice(3, 5) ?? '', texts[1]?.slice(6, 7) ?? '', 'never said'];
+      const stopped = await generate(prompts, { seeds, stopTexts });
+      const ends = await Promise.all(whole.map(answer => endOf(answer, stopTexts)));
+      expect(ends.filter(end => end !== null).length).toBeGreaterThanOrEqual(2);
+      expect(stopped.map(({ ids }) => [...ids])).toEqual(
+        whole.map(({ ids }, i) => [...ids.subarray(0, ends[i]?.ids)]),
+      );
+      expect(stopped.map(({ finishReason }) => finishReason)).toEqual(
+        ends.map(end => (end === null ? 'length' : 'stop_text')),
+      );
+      const said = await subject.worker.decode(stopped.map(answer => answer.said));
+      expect(said).toEqual(texts.map((text, i) => text.slice(0, ends[i]?.text)));
+      const few = await generate(prompts, { seeds, stopTexts, maxRows: 2 });
+      expect(few.map(ids)).toEqual(stopped.map(ids));
+    });
+
+    it('a stop text of the prompt does not count, and one that the very last token completes does', async () => {
+      const whole = await one({ seeds: [11] });
+      const [asked, text = ''] = await subject.worker.decode([[7, 20, 33], whole.ids]);
+      expect(await one({ seeds: [11], stopTexts: [`${asked}${text.slice(0, 1)}`] })).toEqual(whole);
+      const stopTexts = [text.slice(0, 4)];
+      const stopped = await one({
+        seeds: [11],
+        stopTexts,
+        maxNewTokens: (await endOf(whole, stopTexts))?.ids ?? 0,
+      });
+      expect(stopped.finishReason).toBe('stop_text');
+      expect(await subject.worker.decode([stopped.said])).toEqual(['']);
+    });
+
     it('a stop id that comes as the very last token counts as a stop', async () => {
       const whole = await one({ seeds: [11] });
       const end = whole.ids.indexOf(whole.ids[5] ?? 0) + 1;
@@ -153,7 +196,15 @@ export function sampling(subject: Subject): void {
     });
 
     it('refuses keys that it does not know', async () => {
-      const settings = { maxNewTokens: 1, temperature: 1, topP: 1, topK: 0, stopIds: [], maxRows: null };
+      const settings = {
+        maxNewTokens: 1,
+        temperature: 1,
+        topP: 1,
+        topK: 0,
+        stopIds: [],
+        stopTexts: [],
+        maxRows: null,
+      };
       const tensors = {
         ids: tensorOf('i32', [7]),
         offsets: tensorOf('i32', [0, 1]),
@@ -162,6 +213,7 @@ export function sampling(subject: Subject): void {
       const call = (params: object) => subject.channel.call('generate', params as never, tensors);
       expect((await call(settings)).result).toEqual({ newTokens: 1 });
       await expectRefusal(call({ ...settings, top_p: 0.5 }), 'BAD_PARAMS', /top_p/);
+      await expectRefusal(call({ ...settings, stopTexts: [''] }), 'BAD_PARAMS', /stopTexts/);
     });
   });
 

@@ -36,6 +36,14 @@ export function text(subject: Subject): void {
       expect(subject.loaded.eosTokenIds).toContain(answer.at(-1));
     });
 
+    it('name the ids that end an answer under the template, for chats only', async () => {
+      const chat = { prompt: [{ role: 'user', content: 'Well?' }], completion: null };
+      const { sequences, stopIds } = await subject.worker.encode([{ ...chat, completion: 'Yes.' }]);
+      expect(stopIds).toEqual([sequences[0]?.ids.at(-1)]);
+      expect((await subject.worker.encode([chat])).stopIds).toEqual(stopIds);
+      expect((await subject.worker.encode([{ prompt: 'a', completion: 'b' }])).stopIds).toEqual([]);
+    });
+
     it('keep special tokens in the text only when asked', async () => {
       const [eos = 0] = subject.loaded.eosTokenIds;
       const { sequences } = await subject.worker.encode([{ prompt: 'ab', completion: null }]);
@@ -75,7 +83,7 @@ export function text(subject: Subject): void {
     });
 
     it('have nothing to do for no rows', async () => {
-      expect(await subject.worker.encode([])).toEqual({ sequences: [], warnings: [] });
+      expect(await subject.worker.encode([])).toEqual({ sequences: [], warnings: [], stopIds: [] });
       expect(await subject.worker.decode([])).toEqual([]);
       expect(await subject.worker.decode([[]])).toEqual(['']);
     });

@@ -10,6 +10,7 @@ type EncodeWarning = Result<'encode'>['warnings'][number];
 export function encodeExamples(params: Params<'encode'>): {
   sequences: Encoded[];
   warnings: EncodeWarning[];
+  stopIds: number[];
 } {
   const { examples, maxLength, chatTemplate } = params;
   if (chatTemplate !== null)
@@ -18,7 +19,8 @@ export function encodeExamples(params: Params<'encode'>): {
   const tooLong = sequences.flatMap(({ ids }, i) =>
     maxLength !== null && ids.length > maxLength ? [i] : [],
   );
-  return { sequences, warnings: tooLongWarning(tooLong) };
+  const hasChat = examples.some(({ prompt }) => typeof prompt !== 'string');
+  return { sequences, warnings: tooLongWarning(tooLong), stopIds: hasChat ? [eosId] : [] };
 }
 
 function tooLongWarning(indices: readonly number[]): EncodeWarning[] {

@@ -5,8 +5,16 @@ import { type Tensors, tensorOf } from '../../../src/worker/tensor.ts';
 import { splitMix } from '../split-mix.ts';
 import { type Bigram, distribution } from './bigram.ts';
 import { refuse } from './refuse.ts';
+import { detokenize } from './tokens.ts';
 
-export type ToyAnswer = { readonly ids: number[]; readonly logprobs: number[]; readonly isFinished: boolean };
+export type ToyAnswer = {
+  readonly ids: number[];
+  readonly logprobs: number[];
+  /** 0: cut; 1: by a stop id; 2: by a stop text. */
+  readonly finished: 0 | 1 | 2;
+  /** Ids of the text before a stop text; of an answer without one all ids. */
+  readonly textIds: readonly number[];
+};
 
 /** A function that answers one prompt; the filtered distributions it needs are kept between calls. */
 export function sampler(
@@ -17,7 +25,7 @@ export function sampler(
   const stops = new Set(params.stopIds);
   return (prompt, seed) => {
     const random = splitMix(splitMix(seed)()); // mixed, because splitMix gives nearby seeds nearby states
-    const answer: ToyAnswer = { ids: [], logprobs: [], isFinished: false };
+    const answer: ToyAnswer = { ids: [], logprobs: [], finished: 0, textIds: [] };
     let previous = prompt.at(-1) ?? 0;
     while (answer.ids.length < params.maxNewTokens) {
       const reached = known[previous] ?? cumulativeWeights(model, previous, params);
@@ -25,11 +33,23 @@ export function sampler(
       const id = draw(reached, random() / 2 ** 32);
       answer.ids.push(id);
       answer.logprobs.push(distribution(model, previous).logprobs[id] ?? 0);
-      if (stops.has(id)) return { ...answer, isFinished: true };
+      if (stops.has(id)) return { ...answer, finished: 1, textIds: answer.ids };
+      const textIds = beforeStopText(answer.ids, params.stopTexts);
+      if (textIds !== null) return { ...answer, finished: 2, textIds };
       previous = id;
     }
-    return answer;
+    return { ...answer, textIds: answer.ids };
   };
+}
+
+/** The ids before the stop text that the last id completed, the longest one where there are several; null where there is none. */
+function beforeStopText(ids: readonly number[], stopTexts: readonly string[]): number[] | null {
+  const text = detokenize(ids, true);
+  const found = stopTexts.filter(stop => text.endsWith(stop)).map(stop => stop.length);
+  if (found.length === 0) return null;
+  const isBefore = (_: number, i: number) =>
+    detokenize(ids.slice(0, i + 1), true).length <= text.length - Math.max(...found);
+  return ids.filter(isBefore);
 }
 
 /** Running sums of the probabilities after temperature, top-k and top-p, in this order as in transformers. */
@@ -92,7 +112,7 @@ function draw(reached: Float64Array, u: number): number {
 }
 
 /** The tensors of a reply. */
-export function packAnswers(answers: readonly ToyAnswer[]): Tensors {
+export function packAnswers(answers: readonly ToyAnswer[], { stopTexts }: Params<'generate'>): Tensors {
   const { values: ids, offsets } = packRows(
     'i32',
     answers.map(answer => answer.ids),
@@ -103,7 +123,12 @@ export function packAnswers(answers: readonly ToyAnswer[]): Tensors {
   );
   const finished = tensorOf(
     'u8',
-    answers.map(({ isFinished }) => (isFinished ? 1 : 0)),
+    answers.map(answer => answer.finished),
   );
-  return { ids, offsets, logprobs, finished };
+  if (stopTexts.length === 0) return { ids, offsets, logprobs, finished };
+  const texts = packRows(
+    'i32',
+    answers.map(({ textIds }) => textIds),
+  );
+  return { ids, offsets, logprobs, finished, textIds: texts.values, textOffsets: texts.offsets };
 }

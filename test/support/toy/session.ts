@@ -93,7 +93,7 @@ export class Session {
 
   #encode(params: Params<'encode'>): Outcome<'encode'> {
     this.#model();
-    const { sequences, warnings } = encodeExamples(params);
+    const { sequences, warnings, stopIds } = encodeExamples(params);
     const promptLengths = tensorOf(
       'i32',
       sequences.map(({ promptLength }) => promptLength),
@@ -102,7 +102,7 @@ export class Session {
       'i32',
       sequences.map(sequence => sequence.ids),
     );
-    return { result: { warnings }, tensors: { ids, offsets, promptLengths } };
+    return { result: { warnings, stopIds }, tensors: { ids, offsets, promptLengths } };
   }
 
   #decode({ skipSpecialTokens }: Params<'decode'>, tensors: Tensors): Outcome<'decode'> {
@@ -179,7 +179,7 @@ export class Session {
       await job.pause();
       pausedAt = tokens;
     }
-    return { result: { newTokens: tokens }, tensors: packAnswers(answers) };
+    return { result: { newTokens: tokens }, tensors: packAnswers(answers, params) };
   }
 
   #save({ path, kind }: Params<'save'>): Outcome<'save'> {

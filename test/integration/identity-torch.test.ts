@@ -1,0 +1,136 @@
+/** What identity.test.ts asks, where a real model is part of the question. One worker serves all of it. */
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
+import { projectRoot } from '../../src/python/paths.ts';
+import type { Channel } from '../../src/worker/channel.ts';
+import { Connection } from '../../src/worker/connection.ts';
+import {
+  askedIn,
+  interruptedRun,
+  type RecordedRun,
+  readRecord,
+  recordRun,
+  type Settings,
+  stepsOf,
+  workFolder,
+  writeRows,
+} from '../support/recorded-run.ts';
+import { examples, smallRun } from '../support/small-run.ts';
+import { pythonPath, tinyModel } from '../support/tiny-model.ts';
+
+const folder = workFolder();
+const resume = (run: { home: string; settings: Settings }, channel: Channel) =>
+  recordRun(folder, run.settings, { home: run.home, resume: true, channel });
+
+let python: string;
+let tiny: string;
+/** Its home is the folder of this test, its time that of the last place on earth to see a day. */
+let worker: Connection;
+const open = (env: Record<string, string> = {}) =>
+  Connection.open({ python, root: projectRoot(), env: { OMP_NUM_THREADS: '1', ...env } });
+
+beforeAll(async () => {
+  [python, tiny] = [await pythonPath(), await tinyModel()];
+  worker = await open({ HOME: folder, TZ: 'Pacific/Pago_Pago' });
+});
+afterEach(() => void vi.unstubAllEnvs());
+afterAll(() => worker.close());
+
+/** A copy of the tiny model that a test may change. */
+function copyOfModel(name: string): string {
+  cpSync(tiny, join(folder, name), { recursive: true });
+  return join(folder, name);
+}
+
+const short = (model: string, settings: Settings = {}): Settings =>
+  smallRun(folder, {
+    model_name_or_path: model,
+    method: 'sft',
+    learning_rate: 1e-2,
+    max_steps: 1,
+    max_length: 120,
+    ...settings,
+  });
+
+// Case 07: keys have the digest of the weights, and the weights are not all of a model.
+it.fails('a corrected config.json is another model', async () => {
+  const model = copyOfModel('corrected');
+  const home = join(folder, 'home-corrected');
+  const settings = short(model, { pld: { size: 3 } });
+  const nll = ({ output }: RecordedRun) =>
+    readRecord(output, 'evaluation/base-step-000000.json').pld.heldOut.nllPerToken;
+  const before = nll(await recordRun(folder, settings, { home, channel: worker }));
+  const config = readRecord(model, 'config.json');
+  const rope = config.rope_parameters ?? config;
+  rope.rope_theta = 2;
+  writeFileSync(join(model, 'config.json'), JSON.stringify(config));
+  const fresh = nll(await recordRun(folder, settings, { channel: worker }));
+  expect(fresh, 'the edit counts').not.toBe(before);
+  expect(nll(await recordRun(folder, settings, { home, channel: worker }))).toBe(fresh);
+});
+
+// Case 16: TypeScript looks for the tokenizer's files at the literal path, Python expands it.
+it.fails('a model below ~ is known by its files', async () => {
+  const model = copyOfModel('tilde');
+  vi.stubEnv('HOME', folder);
+  const home = join(folder, 'home-tilde');
+  const learnt = async (learning_rate: number) => {
+    const settings = short('~/tilde', { as_chat: true, learning_rate });
+    const [step] = stepsOf((await recordRun(folder, settings, { home, channel: worker })).calls);
+    return step?.sequences.map(({ ids }) => ids);
+  };
+  const before = await learnt(1e-2);
+  const template = join(model, 'chat_template.jinja');
+  writeFileSync(template, readFileSync(template, 'utf8').replaceAll('<|im_start|>', '#'));
+  const after = await learnt(2e-2);
+  expect(after).toHaveLength(4);
+  expect(after).not.toEqual(before);
+});
+
+// Case 06: a template may read the clock, which is in no key and in no run's identity.
+it.fails('a prompt with a date has the same date in the whole of a run', async () => {
+  const dated = join(folder, 'dated.jinja');
+  const text = readFileSync(join(tiny, 'chat_template.jinja'), 'utf8');
+  writeFileSync(dated, `{{ '<|im_start|>system\n' + strftime_now('%d %b') + '<|im_end|>\n' }}${text}`);
+  const path = writeRows(folder, 'dated.jsonl', examples.slice(0, 3));
+  const sets = [{ name: 'say', path, columns: { answer: 'completion' }, max_new_tokens: 5 }];
+  const settings = short(tiny, {
+    eval: { sets },
+    as_chat: true,
+    chat_template_path: dated,
+    learning_rate: 1e-30,
+  });
+  const east = await open({ TZ: 'Pacific/Kiritimati' }); // never the same day
+  try {
+    const run = await interruptedRun(folder, settings, {
+      verb: 'forwardBackward',
+      count: 1,
+      channel: worker,
+    });
+    const prompts = ({ calls }: { calls: RecordedRun['calls'] }) =>
+      new Set(askedIn(calls).map(({ prompt }) => String(prompt)));
+    const resumed = await resume(run, east).catch((error: unknown) => error);
+    if (resumed instanceof Error) return expect(resumed.message).toMatch(/date|clock|strftime/);
+    const whole = await recordRun(folder, settings, { channel: worker });
+    expect(prompts(resumed as RecordedRun)).toEqual(prompts(whole));
+  } finally {
+    await east.close();
+  }
+});
+
+// chaos.md C2: the digest of a state is written and not read.
+it.fails('a training state whose weights were damaged is not gone on with', async () => {
+  const settings = short(tiny, { max_steps: 4, save_steps: 2 });
+  const run = await interruptedRun(folder, settings, { verb: 'optimStep', count: 3, channel: worker });
+  const file = join(run.output, 'states/sft-step-000002/model.safetensors');
+  const bytes = readFileSync(file);
+  const place = bytes.length - 2; // the first bit of the fraction of the last weight
+  bytes[place] = (bytes[place] ?? 0) ^ 0x40;
+  writeFileSync(file, bytes);
+  const resumed = await resume(run, worker).catch((error: unknown) => error);
+  if (resumed instanceof Error) return expect(resumed).toMatchObject({ message: /digest|damaged|broken/ });
+  const whole = await recordRun(folder, settings, { channel: worker });
+  const digest = ({ calls }: RecordedRun) => stepsOf(calls).at(-1)?.after;
+  expect(digest(resumed as RecordedRun)).toBe(digest(whole));
+});
