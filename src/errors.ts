@@ -4,15 +4,16 @@ export const exitCodes = {
   failed: 1,
   qualityGate: 2,
   usage: 3,
+  /** By Ctrl-C; as a shell reports it, 128 + the number of the signal: 143 by SIGTERM, 129 by a hang-up. */
   interrupted: 130,
 } as const;
 
 /** The optional parts of a `TmsError`. */
 export interface TmsErrorOptions {
   /** One line, or one command, that puts it right. */
-  fix?: string | null;
+  fix?: string | null | undefined;
   /** The code `tms` exits with when nobody handles the error. */
-  exitCode?: number;
+  exitCode?: number | undefined;
   cause?: unknown;
 }
 
@@ -42,6 +43,6 @@ export class EnvironmentError extends TmsError {}
 /** The person pressed Ctrl-C, or the process was asked to stop. */
 export class InterruptedError extends TmsError {
   constructor(message = 'interrupted', options: TmsErrorOptions = {}) {
-    super(message, { exitCode: exitCodes.interrupted, ...options });
+    super(message, { ...options, exitCode: options.exitCode ?? exitCodes.interrupted });
   }
 }

@@ -1,6 +1,3 @@
-/** The examples of a configuration as the model of that configuration meets them. */
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import type { RunConfig } from '../config/schema.ts';
 import type { Selection } from '../data/dataset.ts';
 import { type ExampleCounts, type ExampleIndex, idText } from '../data/example-index.ts';
@@ -10,6 +7,7 @@ import { UsageError } from '../errors.ts';
 import { type PreparedData, prepareData } from '../methods/prepare-data.ts';
 import { tmsHome } from '../python/paths.ts';
 import { loadOptions } from '../stages/worker-options.ts';
+import { openStore } from '../store/store.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import { startWorker } from '../worker/start.ts';
 import type { Worker } from '../worker/worker.ts';
@@ -55,8 +53,7 @@ export async function readTokens(
   });
   try {
     const model = await loadForTokenizer(worker, config);
-    const cache = join(tmsHome(env), 'cache');
-    mkdirSync(cache, { recursive: true });
+    const { cache } = openStore(tmsHome(env));
     const data = await prepareData(config, worker, model, { cache, progress });
     try {
       return {

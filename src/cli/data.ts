@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { loadConfig } from '../config/load.ts';
 import { describeDataset } from '../data/dataset.ts';
@@ -9,6 +8,7 @@ import { ExampleReader } from '../data/example-reader.ts';
 import { seekableFile } from '../data/seekable.ts';
 import { UsageError } from '../errors.ts';
 import { tmsHome } from '../python/paths.ts';
+import { openStore } from '../store/store.ts';
 import { collect, integerFrom } from './arguments.ts';
 import type { CliContext } from './context.ts';
 import { exampleLines, tokenLines } from './data-example.ts';
@@ -96,7 +96,7 @@ async function showFile(file: string, flags: ShowFlags, { terminal, env }: CliCo
     as_chat: false,
     system_prompt: null,
   };
-  const seekable = await seekableFile(file, join(tmsHome(env), 'cache'));
+  const seekable = await seekableFile(file, openStore(tmsHome(env)).cache);
   const index = await indexExamples(seekable, { ...options, duplicates: 'keep' });
   const reader = await ExampleReader.open(index, options);
   try {

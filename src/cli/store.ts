@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { UsageError } from '../errors.ts';
@@ -8,7 +7,14 @@ import { tmsHome } from '../python/paths.ts';
 import { describeItem } from '../store/describe-item.ts';
 import { whileUnused } from '../store/in-use.ts';
 import { itemsToPrune, type PruneRules } from '../store/prune.ts';
-import { listStore, openStore, removeFromStore, type Store, type StoreItem } from '../store/store.ts';
+import {
+  listStore,
+  openStore,
+  removeFromStore,
+  type Store,
+  type StoreItem,
+  storeOf,
+} from '../store/store.ts';
 import { byteCount, duration } from './arguments.ts';
 import type { CliContext } from './context.ts';
 import type { Terminal } from './terminal.ts';
@@ -27,8 +33,8 @@ export function addStoreCommands(program: Command, context: CliContext): void {
     .command('store')
     .summary('what runs share on disk: list it, make room')
     .description(
-      'The store (TMS_HOME/store) keeps checkpoints of SFT stages, sampled answers and evaluations, so that another ' +
-        'run need not make them again. Nothing in it is needed by a finished run: its models and report are its own.',
+      'The store (TMS_HOME/store) keeps checkpoints of SFT stages, sampled answers and evaluations, and TMS_HOME/cache token ' +
+        'ids of data sets, so that another run need not make them again. Nothing in it is needed by a finished run: its models and report are its own.',
     );
   group
     .command('ls')
@@ -97,9 +103,9 @@ async function prune(flags: PruneFlags, { terminal, env }: CliContext): Promise<
 
 /** What was used since it was listed stays. */
 function removeUnchanged(store: Store, going: readonly StoreItem[]): StoreItem[] {
-  const now = new Map(listStore(store).map(item => [`${item.kind}/${item.name}`, item.usedAt.getTime()]));
-  const removed = going.filter(({ kind, name, usedAt }) => now.get(`${kind}/${name}`) === usedAt.getTime());
-  for (const item of removed) removeFromStore(store, item);
+  const now = new Map(listStore(store).map(({ path, usedAt }) => [path, usedAt.getTime()]));
+  const removed = going.filter(({ path, usedAt }) => now.get(path) === usedAt.getTime());
+  for (const item of removed) removeFromStore(item);
   return removed;
 }
 
@@ -119,8 +125,8 @@ function rulesOf({ olderThan, keepBytes, all = false }: PruneFlags): PruneRules 
 /** A store that no run has made yet is not made here either. */
 function readStore(env: NodeJS.ProcessEnv): { store: Store; items: StoreItem[] } {
   const home = tmsHome(env);
-  const root = join(home, 'store');
-  if (!existsSync(root)) return { store: { root }, items: [] };
+  const { root, cache } = storeOf(home);
+  if (!existsSync(root) && !existsSync(cache)) return { store: { root, cache }, items: [] };
   const store = openStore(home);
   return { store, items: listStore(store) };
 }

@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import { isSystemError, nameFile } from '../files/system-error.ts';
+import { temporaryName } from '../files/temporary-name.ts';
 import { DataError } from './data-error.ts';
 import { formatOf, jsonLinesOf } from './decompress.ts';
 import { countLines } from './lines.ts';
@@ -38,6 +40,7 @@ export async function seekableFile(path: string, cacheDirectory: string): Promis
     await mkdir(cacheDirectory, { recursive: true });
     await writeAtomically(file, jsonLinesOf(path, format)).catch((cause: Error) => {
       if (cause instanceof DataError) throw cause;
+      if (isSystemError(cause)) throw nameFile(cause, file); // the disk's fault, not the file's
       throw new DataError(`cannot unpack ${path}: ${cause.message}`, {
         cause,
         fix: 'the file may be cut off or broken',
@@ -49,7 +52,7 @@ export async function seekableFile(path: string, cacheDirectory: string): Promis
 
 /** Write under a temporary name, sync, rename: the file is there as a whole or not at all. */
 async function writeAtomically(path: string, pieces: AsyncIterable<Uint8Array | string>): Promise<void> {
-  const temporary = `${path}.${process.pid}.part`;
+  const temporary = temporaryName(path);
   const handle = await open(temporary, 'w');
   try {
     for await (const piece of gathered(pieces)) await handle.writeFile(piece);

@@ -6,6 +6,8 @@
 
 import { createHash } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { nameFile } from '../files/system-error.ts';
+import { temporaryName } from '../files/temporary-name.ts';
 import { DataError } from './data-error.ts';
 
 /** Token ids of one example; the first `promptLength` are its prompt. */
@@ -46,17 +48,26 @@ export function tokensKey(parts: {
     .digest('hex');
 }
 
+type Writing = {
+  readonly path: string;
+  readonly part: string;
+  readonly handle: FileHandle;
+  readonly rows: number;
+};
+
 /** Writes rows as they come; the file appears under its name when all are there. */
 export class TokenFileWriter {
   readonly #path: string;
+  readonly #part: string;
   readonly #handle: FileHandle;
   readonly #lengths: Uint32Array;
   readonly #promptLengths: Uint32Array;
   #rows = 0;
   #tokens = 0;
 
-  private constructor(path: string, handle: FileHandle, rows: number) {
+  private constructor({ path, part, handle, rows }: Writing) {
     this.#path = path;
+    this.#part = part;
     this.#handle = handle;
     this.#lengths = new Uint32Array(rows);
     this.#promptLengths = new Uint32Array(rows);
@@ -64,7 +75,8 @@ export class TokenFileWriter {
 
   /** `rows` is how many will be appended. */
   static async create(path: string, rows: number): Promise<TokenFileWriter> {
-    return new TokenFileWriter(path, await open(partOf(path), 'w'), rows);
+    const part = temporaryName(path);
+    return new TokenFileWriter({ path, part, handle: await open(part, 'w'), rows });
   }
 
   /** Add rows behind those written so far. */
@@ -75,7 +87,7 @@ export class TokenFileWriter {
       this.#promptLengths[this.#rows++] = promptLength;
       this.#tokens += ids.length;
     }
-    await writeAll(this.#handle, Buffer.concat(rows.map(({ ids }) => bytesOf(ids))), position);
+    await this.#write(Buffer.concat(rows.map(({ ids }) => bytesOf(ids))), position);
   }
 
   /** Finish the file. Throws when rows are missing: that would be our own mistake. */
@@ -89,21 +101,24 @@ export class TokenFileWriter {
     header.writeUInt32LE(this.#rows, 8);
     header.writeUInt32LE(tail.length, 12);
     header.writeDoubleLE(this.#tokens, 16);
-    await writeAll(this.#handle, tail, idsStart(this.#rows) + 4 * this.#tokens);
-    await writeAll(
-      this.#handle,
-      Buffer.concat([header, bytesOf(this.#lengths), bytesOf(this.#promptLengths)]),
-      0,
-    );
+    await this.#write(tail, idsStart(this.#rows) + 4 * this.#tokens);
+    await this.#write(Buffer.concat([header, bytesOf(this.#lengths), bytesOf(this.#promptLengths)]), 0);
     await this.#handle.sync();
     await this.#handle.close();
-    await rename(partOf(this.#path), this.#path);
+    await rename(this.#part, this.#path);
+  }
+
+  async #write(bytes: Buffer, position: number): Promise<void> {
+    for (let done = 0; done < bytes.length; ) {
+      const written = this.#handle.write(bytes, done, bytes.length - done, position + done);
+      done += (await written.catch(error => Promise.reject(nameFile(error, this.#part)))).bytesWritten;
+    }
   }
 
   /** Give the file up: nothing is left of it. */
   async abort(): Promise<void> {
     await this.#handle.close();
-    await rm(partOf(this.#path), { force: true });
+    await rm(this.#part, { force: true });
   }
 }
 
@@ -175,10 +190,6 @@ export class TokenFile {
   }
 }
 
-function partOf(path: string): string {
-  return `${path}.${process.pid}.part`;
-}
-
 function idsStart(rows: number): number {
   return headerBytes + 8 * rows;
 }
@@ -222,11 +233,4 @@ async function readAt(handle: FileHandle, length: number, position: number): Pro
     done += bytesRead;
   }
   return bytes.subarray(0, done);
-}
-
-async function writeAll(handle: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  let done = 0;
-  while (done < bytes.length) {
-    done += (await handle.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
-  }
 }

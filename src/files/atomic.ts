@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import {
   closeSync,
   cpSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -12,16 +13,23 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { nameFile } from './system-error.ts';
+import { temporaryName } from './temporary-name.ts';
+
+/** A folder that only its user can enter, unless it is there already. */
+export function makePrivate(path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+}
 
 /** Write to a temporary name, fsync, rename, fsync the directory. Missing directories are made. */
 export function writeFileAtomic(path: string, data: string | Buffer): void {
   mkdirSync(dirname(path), { recursive: true });
-  const part = `${path}.${process.pid}.part`;
+  const part = temporaryName(path);
   try {
     writeDurably(part, 'w', data);
     renameSync(part, path);
   } catch (error) {
-    rmSync(part, { force: true });
+    removeQuietly(part);
     throw error;
   }
   syncDirectory(dirname(path));
@@ -34,12 +42,30 @@ export function appendDurably(path: string, data: string): void {
 
 /** A copy of a directory that appears under its name when it is whole. */
 export function copyDirectoryAtomic(from: string, to: string): void {
-  const part = `${to}.${process.pid}.part`;
+  const part = temporaryName(to);
   mkdirSync(dirname(to), { recursive: true });
-  rmSync(part, { recursive: true, force: true });
-  cpSync(from, part, { recursive: true });
-  renameSync(part, to);
+  try {
+    cpSync(from, part, { recursive: true });
+    renameSync(part, to);
+  } catch (error) {
+    removeQuietly(part);
+    throw error;
+  }
   syncDirectory(dirname(to));
+}
+
+/** Remove what is ours while something else has failed already, and is worth more than a leftover: never throws. */
+export function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch {
+    // The disk may have become read-only.
+  }
+}
+
+/** Bytes of a file up to the end of its last whole line; 0 where there is none. */
+export function wholeLineBytes(path: string): number {
+  return existsSync(path) ? readFileSync(path).lastIndexOf('\n') + 1 : 0;
 }
 
 export function sha256OfFile(path: string): string {
@@ -62,6 +88,8 @@ function writeDurably(path: string, flag: 'w' | 'a', data: string | Buffer): voi
     const bytes = Buffer.from(data as string);
     for (let done = 0; done < bytes.length; ) done += writeSync(handle, bytes, done);
     fsyncSync(handle);
+  } catch (error) {
+    throw nameFile(error, path);
   } finally {
     closeSync(handle);
   }

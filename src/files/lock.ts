@@ -1,10 +1,11 @@
-import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import { EnvironmentError, UsageError } from '../errors.ts';
+import { removeQuietly } from './atomic.ts';
+import { isAlive as isPidAlive, temporaryName } from './temporary-name.ts';
 
 const pollMilliseconds = 200;
 const ownerFile = 'owner.json';
@@ -24,7 +25,7 @@ export async function withLock<T>(
   try {
     return await work();
   } finally {
-    rmSync(path, { recursive: true, force: true });
+    removeQuietly(path);
   }
 }
 
@@ -44,7 +45,7 @@ export function holdLock(path: string, what: string): () => void {
     if (owner !== null) removeStale(path, owner);
     if (attempt === 1) throw new EnvironmentError(`cannot take the lock ${path}`);
   }
-  return () => rmSync(path, { recursive: true, force: true });
+  return () => removeQuietly(path);
 }
 
 async function acquire(path: string, onWait: (owner: Owner) => void): Promise<void> {
@@ -61,23 +62,21 @@ async function acquire(path: string, onWait: (owner: Owner) => void): Promise<vo
 }
 
 function tryAcquire(path: string): boolean {
-  const prepared = `${path}-${process.pid}-${randomBytes(4).toString('hex')}`;
+  const prepared = temporaryName(path);
   const owner: Owner = { pid: process.pid, host: hostname(), since: new Date().toISOString() };
   try {
     mkdirSync(dirname(path), { recursive: true });
     mkdirSync(prepared);
     writeFileSync(join(prepared, ownerFile), JSON.stringify(owner));
-  } catch (cause) {
-    throw new EnvironmentError(`cannot write in ${dirname(path)}: ${(cause as Error).message}`, {
-      fix: 'make that folder writable, or set TMS_HOME to another',
-      cause,
-    });
+  } catch (error) {
+    removeQuietly(prepared);
+    throw error;
   }
   try {
     renameSync(prepared, path); // fails where the folder exists, since it is never empty
     return true;
   } catch {
-    rmSync(prepared, { recursive: true, force: true });
+    removeQuietly(prepared);
     return false;
   }
 }
@@ -92,18 +91,12 @@ function readOwner(path: string): Owner | null {
 
 /** A process of another machine (a shared disk) cannot be seen from here: it counts as alive. */
 function isAlive(owner: Owner): boolean {
-  if (owner.host !== hostname()) return true;
-  try {
-    process.kill(owner.pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
+  return owner.host !== hostname() || isPidAlive(owner.pid);
 }
 
 /** Move it away first: of two processes that see the same dead owner, only one succeeds. */
 function removeStale(path: string, dead: Owner): void {
-  const aside = `${path}-stale-${process.pid}`;
+  const aside = temporaryName(path);
   try {
     renameSync(path, aside);
   } catch {
@@ -113,5 +106,5 @@ function removeStale(path: string, dead: Owner): void {
   const isTheDeadOne = moved?.pid === dead.pid && moved.since === dead.since;
   if (!isTheDeadOne)
     renameSync(aside, path); // somebody took it over between our look and our move
-  else rmSync(aside, { recursive: true, force: true });
+  else removeQuietly(aside);
 }

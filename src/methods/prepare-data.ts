@@ -11,6 +11,7 @@ import { TokenFile, tokensKey } from '../data/token-file.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import type { DataFacts } from '../plan/plan.ts';
 import type { Progress, TrainingData } from '../stages/run-context.ts';
+import { touch } from '../store/in-use.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
 
@@ -30,12 +31,19 @@ export type PreparedData = {
   readonly close: () => Promise<void>;
 };
 
+export type DataSurroundings = {
+  readonly cache: string;
+  readonly progress: Progress;
+  /** Aborted when the person asks to stop. */
+  readonly signal?: AbortSignal | undefined;
+};
+
 /** Index, encode (once; a cache keeps the tokens) and check lengths. Says what was found. Throws `DataError`. */
 export async function prepareData(
   config: RunConfig,
   worker: Worker,
   model: ModelInfo,
-  { cache, progress }: { cache: string; progress: Progress },
+  { cache, progress, signal }: DataSurroundings,
 ): Promise<PreparedData> {
   checkPositions(config.max_length, model.maxPositions);
   const dataset = await openDataset(config, cache);
@@ -43,7 +51,7 @@ export async function prepareData(
   const template =
     config.chat_template_path === null ? null : readFileSync(config.chat_template_path, 'utf8');
   const encode = (selection: Selection) =>
-    encodeSelection(config, worker, selection, { cache, progress, template, model });
+    encodeSelection(config, worker, selection, { cache, progress, signal, template, model });
   const train = await encode(dataset.train);
   const test = dataset.test.index === dataset.train.index ? train : await encode(dataset.test);
   const stopIds = stopIdsOf(model, [train.tokens, test.tokens]);
@@ -112,13 +120,13 @@ async function sayStops(
   );
 }
 
-type EncodeContext = { cache: string; progress: Progress; template: string | null; model: ModelInfo };
+type EncodeContext = DataSurroundings & { readonly template: string | null; readonly model: ModelInfo };
 
 async function encodeSelection(
   config: RunConfig,
   worker: Worker,
   { index }: Selection,
-  { cache, progress, template, model }: EncodeContext,
+  { cache, progress, signal, template, model }: EncodeContext,
 ) {
   const key = tokensKey({
     dataDigest: index.digest,
@@ -130,7 +138,7 @@ async function encodeSelection(
   const path = join(cache, `tokens-${key}.bin`);
   if (!existsSync(path)) {
     let done = 0;
-    const options = { chatTemplate: template, templateOptions: config.chat_template_kwargs };
+    const options = { chatTemplate: template, templateOptions: config.chat_template_kwargs, signal };
     const encode = async (examples: Parameters<Worker['encode']>[0]) => {
       const encoded = await worker.encode(examples, options);
       done += examples.length;
@@ -138,7 +146,7 @@ async function encodeSelection(
       return encoded;
     };
     await encodeToFile(index, config, encode, path);
-  }
+  } else touch(path);
   const tokens = await TokenFile.open(path);
   for (const { code, message, count, firstRow } of tokens.notes.warnings) {
     const place = `line ${await lineOfRow(index, firstRow)} of ${basename(index.source)}`;

@@ -1,5 +1,5 @@
 /** From a configuration to everything that a run needs: model, data, plan, evaluation. Nothing is written to output_dir yet. */
-import { existsSync, mkdirSync, statfsSync } from 'node:fs';
+import { existsSync, statfsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { RunConfig } from '../config/schema.ts';
 import { TmsError } from '../errors.ts';
@@ -41,27 +41,33 @@ export type PreparedRun = Omit<RunContext, 'directory' | 'evaluation' | 'evaluat
 };
 
 /** Throws `DataError`, `PlanError` or `WorkerError` before anything is written. */
-export async function prepareRun(
+export async function prepareRun(config: RunConfig, surroundings: Surroundings): Promise<PreparedRun> {
+  const { worker, home, progress, signal } = surroundings;
+  progress.say(`loading ${config.model_name_or_path}`);
+  const options = { model: config.model_name_or_path, adapter: newAdapter(config), digest: true };
+  const model = await worker.load({ ...loadOptions(config), ...options }, { signal });
+  for (const note of model.notes) progress.say(`note: ${note}`);
+  const { cache } = openStore(home);
+  const prepared = await prepareData(config, worker, model, { cache, progress, signal });
+  try {
+    return await planRun(config, surroundings, { model, prepared });
+  } catch (error) {
+    await prepared.close();
+    throw error;
+  }
+}
+
+async function planRun(
   config: RunConfig,
   { worker, home, progress, signal }: Surroundings,
+  { model, prepared }: { model: ModelInfo; prepared: PreparedData },
 ): Promise<PreparedRun> {
-  progress.say(`loading ${config.model_name_or_path}`);
-  const model = await worker.load({
-    ...loadOptions(config),
-    model: config.model_name_or_path,
-    adapter: newAdapter(config),
-    digest: true,
-  });
-  for (const note of model.notes) progress.say(`note: ${note}`);
-  const cache = join(home, 'cache');
-  mkdirSync(cache, { recursive: true });
-  const prepared = await prepareData(config, worker, model, { cache, progress });
-  const status = await worker.status();
+  const store = openStore(home);
+  const status = await worker.status({ signal });
   const environmentKey = numericsOf(config, model, status);
   const { plan, answers } = planOf(config, prepared, model, readThroughput(home, environmentKey));
   const recipe = sftRecipe(config, model, prepared, environmentKey);
   const sftKey = sha256OfRecord(recipe);
-  const store = openStore(home);
   return {
     config,
     plan,

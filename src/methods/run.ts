@@ -1,13 +1,16 @@
 /** A run from beginning to end: prepare, take the directory, run the method, report. */
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { guessedSettings } from '../config/guessed.ts';
 import { configToYaml } from '../config/load.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { InterruptedError, UsageError } from '../errors.ts';
+import { translateSystemError } from '../files/system-error.ts';
 import type { EnvironmentRecord } from '../run/records.ts';
 import { inspectRun, RunDirectory, readRunRecord } from '../run/run-directory.ts';
-import type { RunContext } from '../stages/run-context.ts';
+import type { Progress, RunContext } from '../stages/run-context.ts';
+import { dropOldStates } from '../stages/train.ts';
 import { useStore } from '../store/in-use.ts';
 import { openStore } from '../store/store.ts';
 import { gitState } from './git-state.ts';
@@ -21,6 +24,7 @@ import {
 import { runSft } from './sft.ts';
 import { noteThroughput } from './throughput.ts';
 import { runTms } from './tms.ts';
+import { untilStopped } from './until-stopped.ts';
 
 export type RunOptions = Surroundings & {
   /** The file as the person wrote it, kept beside the resolved configuration. */
@@ -34,12 +38,18 @@ export type RunOptions = Surroundings & {
 /** Run the method that the configuration names; returns the run directory's path. Throws whatever ends the run; it can then be resumed. */
 export async function executeRun(config: RunConfig, options: RunOptions): Promise<string> {
   refuseOccupied(config.output_dir, options.resume);
-  const release = await useStore(openStore(options.home), line => options.progress.say(line));
+  const preparing = <T>(work: Promise<T>, discard?: (late: T) => unknown) =>
+    untilStopped(options.signal, work, discard).catch(error => {
+      throw options.signal.aborted ? stoppedWhilePreparing(config, options) : error;
+    });
+  const using = useStore(openStore(options.home), line => options.progress.say(line));
+  const release = await preparing(using, late => late());
   try {
-    const prepared = await prepareRun(config, options);
+    const prepared = await preparing(prepareRun(config, options), late => late.prepared.close());
     try {
       checkDisk(prepared.plan, config.output_dir);
-      return await runIn(config, prepared, options);
+      const measures = await preparing(prepareMeasures(prepared, options.home));
+      return await runIn(config, { ...prepared, ...measures }, options);
     } finally {
       await prepared.prepared.close();
     }
@@ -48,30 +58,57 @@ export async function executeRun(config: RunConfig, options: RunOptions): Promis
   }
 }
 
-async function runIn(config: RunConfig, prepared: PreparedRun, options: RunOptions): Promise<string> {
+/** Nothing was written yet: what there is to go on with is what was there before. */
+function stoppedWhilePreparing({ output_dir: path }: RunConfig, { signal, resume }: RunOptions): Error {
+  const fix = resume ? `go on with: tms resume ${path}` : 'begin again with the same command';
+  return interrupted(signal, 'interrupted while preparing; nothing was begun', fix);
+}
+
+type MeasuredRun = PreparedRun & Awaited<ReturnType<typeof prepareMeasures>>;
+
+async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptions): Promise<string> {
   const { progress, signal, home } = options;
-  const measures = await prepareMeasures(prepared, home);
-  for (const note of measures.evaluation.notes) progress.say(`note: ${note}`);
+  for (const note of prepared.evaluation.notes) progress.say(`note: ${note}`);
   const directory = openDirectory(config, prepared, options);
   try {
-    await runMethod({ ...prepared, ...measures, directory, reached: reachedOf(directory) });
+    writeFacts(directory, config, { ...prepared, input: options.input });
+    await runMethod({ ...prepared, directory, reached: reachedOf(directory) });
     directory.finish('finished');
-    noteThroughput(home, prepared.environmentKey, directory.file('timing.jsonl'));
-  } catch (error) {
-    directory.finish(
-      signal.aborted ? 'interrupted' : 'failed',
-      signal.aborted ? null : (error as Error).message,
-    );
-    if (!signal.aborted) throw error;
-    const fix = `go on with: tms resume ${config.output_dir}`;
-    throw new InterruptedError(`interrupted; ${config.output_dir} holds everything up to here`, {
-      fix,
-      cause: error,
-    });
+  } catch (cause) {
+    const { output_dir: path } = config;
+    const error = signal.aborted
+      ? interrupted(
+          signal,
+          `interrupted; ${path} holds everything up to here`,
+          `go on with: tms resume ${path}`,
+        )
+      : translateSystemError(cause);
+    recordEnd(directory, error, progress);
+    throw error;
   } finally {
     directory.close();
   }
+  noteThroughput(home, prepared.environmentKey, directory.file('timing.jsonl'));
   return directory.path;
+}
+
+/** With the exit code that the signal asks for. */
+function interrupted({ reason }: AbortSignal, message: string, fix: string): InterruptedError {
+  const exitCode = reason instanceof InterruptedError ? reason.exitCode : undefined;
+  return new InterruptedError(message, { fix, cause: reason, exitCode });
+}
+
+/** What ended the run is thrown whether or not its record can still be written: a full disk often allows neither. */
+function recordEnd(directory: RunDirectory, error: unknown, progress: Progress): void {
+  try {
+    const isInterrupted = error instanceof InterruptedError;
+    directory.finish(
+      isInterrupted ? 'interrupted' : 'failed',
+      isInterrupted ? null : (error as Error).message,
+    );
+  } catch (second) {
+    progress.say(`run.json still says "running": ${(translateSystemError(second) as Error).message}`);
+  }
 }
 
 async function runMethod(run: RunContext): Promise<void> {
@@ -82,6 +119,7 @@ async function runMethod(run: RunContext): Promise<void> {
     );
   if (finishedSft !== null && reached.get('sft') !== plan.sft.steps)
     progress.say('the SFT stage is in the store: it is not trained again');
+  dropOldStates(run);
   await (plan.method === 'tms' ? runTms(run) : runSft(run));
 }
 
@@ -95,6 +133,7 @@ export function refuseOccupied(path: string, isResume: boolean): void {
       fix: 'choose another: --set output_dir=NEW',
     });
   }
+  refuseUnwritable(path);
   if (found !== 'run' || isResume) return;
   const { status } = readRunRecord(path);
   throw new UsageError(`output_dir ${path} holds a run already (${status})`, {
@@ -105,10 +144,26 @@ export function refuseOccupied(path: string, isResume: boolean): void {
   });
 }
 
+/** A disk that cannot be written to is better found before the model is loaded than after. */
+function refuseUnwritable(path: string): void {
+  let place = resolve(path);
+  try {
+    while (statSync(place, { throwIfNoEntry: false }) === undefined) place = dirname(place);
+    accessSync(place, constants.W_OK | constants.X_OK);
+    readdirSync(place);
+  } catch (cause) {
+    const why = (translateSystemError(cause) as Error).message;
+    throw new UsageError(`output_dir ${path} cannot be written: ${why}`, {
+      fix: 'choose another: --set output_dir=NEW',
+      cause,
+    });
+  }
+}
+
 function openDirectory(config: RunConfig, prepared: PreparedRun, options: RunOptions): RunDirectory {
   const { tmsVersion, forkFrom: parent, resume } = options;
   const id = randomBytes(6).toString('hex');
-  const directory = resume
+  return resume
     ? RunDirectory.resume(config.output_dir, prepared.identity)
     : RunDirectory.create(config.output_dir, {
         id,
@@ -117,15 +172,21 @@ function openDirectory(config: RunConfig, prepared: PreparedRun, options: RunOpt
         parent,
         ...prepared.identity,
       });
+}
+
+function writeFacts(
+  directory: RunDirectory,
+  config: RunConfig,
+  prepared: PreparedRun & { readonly input: string },
+): void {
   const files = {
-    'config.input.yaml': options.input,
+    'config.input.yaml': prepared.input,
     'config.resolved.yaml': configToYaml(config),
     'plan.json': `${JSON.stringify({ ...prepared.plan, guessed: guessedSettings(config) }, null, 2)}\n`,
     'environment.json': `${JSON.stringify(environmentOf(prepared), null, 2)}\n`,
   };
   for (const [name, content] of Object.entries(files))
     if (!existsSync(directory.file(name))) directory.write(name, content);
-  return directory;
 }
 
 function environmentOf({ status, model }: PreparedRun): EnvironmentRecord {

@@ -1,9 +1,10 @@
 /** Tokens a second as last measured on this machine with a model like this one: what `tms plan` estimates time from. */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from '../files/atomic.ts';
 import { sha256OfRecord } from '../files/digest.ts';
+import { readRecord } from '../files/read-record.ts';
 import type { Throughput } from '../plan/cost.ts';
 import { type TimingLine, timingLine } from '../run/records.ts';
 
@@ -11,22 +12,35 @@ const measured = z.strictObject({ train: z.number().positive(), generate: z.numb
 const book = z.record(z.string(), measured);
 type Numerics = Readonly<Record<string, string | number>>;
 
-/** Null before the first run. */
+/** Null before the first run, and where the file cannot be read: times are a convenience, never in the way of a run. */
 export function readThroughput(home: string, numerics: Numerics): Throughput | null {
   return readBook(home)[sha256OfRecord(numerics)] ?? null;
 }
 
-/** Note what a run measured, from its timing.jsonl. */
+/** Note what a run measured, from its timing.jsonl. Never throws: the run is finished. */
 export function noteThroughput(home: string, numerics: Numerics, timingFile: string): void {
-  if (!existsSync(timingFile)) return;
-  const lines = readFileSync(timingFile, 'utf8')
-    .split('\n')
-    .filter(Boolean)
-    .map(line => timingLine.parse(JSON.parse(line)));
+  try {
+    note(home, numerics, timingFile);
+  } catch {
+    // The next run measures again.
+  }
+}
+
+function note(home: string, numerics: Numerics, timingFile: string): void {
+  const lines = readFileSync(timingFile, 'utf8').split('\n').flatMap(timingOf);
   const [train, generate] = [rate(lines, 'train'), rate(lines, 'answer')];
   if (train === null || generate === null) return;
   const noted = { ...readBook(home), [sha256OfRecord(numerics)]: { train, generate } };
   writeFileAtomic(join(home, 'throughput.json'), `${JSON.stringify(noted, null, 2)}\n`);
+}
+
+/** A line that a crash cut short says nothing. */
+function timingOf(line: string): TimingLine[] {
+  try {
+    return [timingLine.parse(JSON.parse(line))];
+  } catch {
+    return [];
+  }
 }
 
 function rate(lines: readonly TimingLine[], kind: TimingLine['kind']): number | null {
@@ -37,7 +51,9 @@ function rate(lines: readonly TimingLine[], kind: TimingLine['kind']): number | 
 }
 
 function readBook(home: string): z.infer<typeof book> {
-  const path = join(home, 'throughput.json');
-  if (!existsSync(path)) return {};
-  return book.safeParse(JSON.parse(readFileSync(path, 'utf8'))).data ?? {};
+  try {
+    return readRecord(join(home, 'throughput.json'), book).value ?? {};
+  } catch {
+    return {};
+  }
 }

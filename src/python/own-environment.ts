@@ -1,6 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { readRecord } from '../files/read-record.ts';
 import { isClone, projectRoot, tmsHome } from './paths.ts';
 import { requirementsDigest } from './requirements.ts';
 
@@ -83,7 +84,7 @@ const stampSchema = z.object({
 /** The stamp; null when there is none or it cannot be read, which both mean "not finished by us". */
 export function readStamp(own: OwnEnvironment): Stamp | null {
   try {
-    return stampSchema.parse(JSON.parse(readFileSync(own.stampPath, 'utf8')));
+    return readRecord(own.stampPath, stampSchema).value;
   } catch {
     return null;
   }

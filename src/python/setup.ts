@@ -8,8 +8,9 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { EnvironmentError } from '../errors.ts';
+import { makePrivate, writeFileAtomic } from '../files/atomic.ts';
 import { withLock } from '../files/lock.ts';
 import { isVersion } from './base-python.ts';
 import { fromStamp, type PythonFound, type PythonOptions, searchPython } from './find.ts';
@@ -21,7 +22,7 @@ import {
   readStamp,
   type Stamp,
 } from './own-environment.ts';
-import { findExecutable } from './paths.ts';
+import { findExecutable, tmsHome } from './paths.ts';
 import { probeInterpreter } from './probe.ts';
 import { isSupported } from './requirements.ts';
 
@@ -70,6 +71,8 @@ export async function setUpPython(options: SetupOptions = {}): Promise<SetupResu
   const own = ownEnvironment(options);
   if (isDone(own, options)) return { python: fromStamp(own), changed: false };
   const report = options.report ?? (() => {});
+  const home = tmsHome(options.env ?? process.env);
+  if (own.folder.startsWith(`${home}/`)) makePrivate(home);
   const onWait = (owner: { pid: number }) => report(`waiting for another tms setup (process ${owner.pid})`);
   return withLock(`${own.folder}-setup.lock`, onWait, async () => {
     if (isDone(own, options)) return { python: fromStamp(own), changed: false };
@@ -202,8 +205,6 @@ async function finishBuilding(
     pythonVersion: probe.interpreter.version,
     basePython: made.basePython,
   };
-  const unfinished = join(dirname(own.stampPath), `stamp-${process.pid}`);
-  writeFileSync(unfinished, `${JSON.stringify(stamp, null, 2)}\n`);
-  renameSync(unfinished, own.stampPath);
+  writeFileAtomic(own.stampPath, `${JSON.stringify(stamp, null, 2)}\n`);
   rmSync(own.buildingMark);
 }

@@ -8,7 +8,8 @@ import { appendDurably, writeFileAtomic } from '../files/atomic.ts';
 import { sha256OfText } from '../files/digest.ts';
 import { modelName } from './records.ts';
 
-const position = { stage: modelName, step: z.int().min(0) };
+/** `timingBytes`: how much of timing.jsonl was there; a resume cuts it back, so that work done again is not counted twice. */
+const position = { stage: modelName, step: z.int().min(0), timingBytes: z.int().min(0) };
 
 export const ledgerEntry = z.discriminatedUnion('unit', [
   /** Training reached `step`; `state` (below the run directory) continues from it, null at the end of a stage. */
@@ -33,30 +34,45 @@ export const ledgerEntry = z.discriminatedUnion('unit', [
 ]);
 export type LedgerEntry = z.infer<typeof ledgerEntry>;
 type Unit = LedgerEntry['unit'];
+type Unstamped<E> = E extends unknown ? Omit<E, 'timingBytes'> : never;
 type EntryOf<U extends Unit> = Extract<LedgerEntry, { unit: U }>;
 
 export type Ledger = {
   readonly entries: readonly LedgerEntry[];
   /** The entry of a finished unit. */
   find<U extends Unit>(unit: U, stage: string, step: number): EntryOf<U> | undefined;
-  append(entry: LedgerEntry): void;
+  append(entry: Unstamped<LedgerEntry>): void;
 };
 
-/** Read a ledger; a tail that a crash left half-written, or that does not match its checksum, is cut off. */
-export function openLedger(path: string): { ledger: Ledger; dropped: number } {
-  const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [];
+export type LedgerFiles = {
+  readonly path: string;
+  /** Bytes of metrics.jsonl in whole lines. */
+  readonly metricsBytes: number;
+  /** Bytes of timing.jsonl as it stands. */
+  readonly timingBytes: () => number;
+};
+
+/**
+ * Read a ledger. A tail that a crash left half-written, that does not match its checksum, or whose metrics are lost, is cut off: its
+ * work is done again.
+ */
+export function openLedger(files: LedgerFiles): { ledger: Ledger; dropped: number } {
+  const { path, metricsBytes } = files;
+  const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  const lines = text.split('\n');
   const entries: LedgerEntry[] = [];
   for (const line of lines) {
     const entry = parseLine(line);
-    if (entry === null) break;
+    if (entry === null || (entry.unit === 'train' && entry.metricsBytes > metricsBytes)) break;
     entries.push(entry);
   }
   const dropped = lines.filter(line => line !== '').length - entries.length;
-  if (dropped > 0) writeFileAtomic(path, entries.map(lineOf).join(''));
-  return { ledger: ledgerOver(path, entries), dropped };
+  const isTorn = text !== '' && !text.endsWith('\n'); // the next line must not be glued to it
+  if (dropped > 0 || isTorn) writeFileAtomic(path, entries.map(lineOf).join(''));
+  return { ledger: ledgerOver(files, entries), dropped };
 }
 
-function ledgerOver(path: string, entries: LedgerEntry[]): Ledger {
+function ledgerOver({ path, timingBytes }: LedgerFiles, entries: LedgerEntry[]): Ledger {
   return {
     entries,
     find: <U extends Unit>(unit: U, stage: string, step: number) =>
@@ -64,8 +80,9 @@ function ledgerOver(path: string, entries: LedgerEntry[]): Ledger {
         | EntryOf<U>
         | undefined,
     append(entry) {
-      appendDurably(path, lineOf(entry));
-      entries.push(entry);
+      const stamped = { ...entry, timingBytes: timingBytes() } as LedgerEntry;
+      appendDurably(path, lineOf(stamped));
+      entries.push(stamped);
     },
   };
 }

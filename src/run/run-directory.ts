@@ -1,8 +1,10 @@
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
-import { appendDurably, writeFileAtomic } from '../files/atomic.ts';
+import { appendDurably, wholeLineBytes, writeFileAtomic } from '../files/atomic.ts';
 import { holdLock } from '../files/lock.ts';
+import { readRecord } from '../files/read-record.ts';
+import { isTemporaryName } from '../files/temporary-name.ts';
 import { type Ledger, openLedger } from './ledger.ts';
 import { type MetricsLine, type ModelName, type RunRecord, runRecord, type TimingLine } from './records.ts';
 
@@ -17,16 +19,27 @@ export class RunDirectory {
   readonly droppedLedgerLines: number;
   #record: RunRecord;
   #metricsBytes: number;
+  readonly #timedTo: ReadonlyMap<ModelName, number>;
   readonly #release: () => void;
 
   private constructor(path: string, record: RunRecord, release: () => void) {
     this.path = path;
     this.#record = record;
     this.#release = release;
-    const { ledger, dropped } = openLedger(this.file('ledger.jsonl'));
+    const [metrics, timing] = [this.file('metrics.jsonl'), this.file('timing.jsonl')];
+    const { ledger, dropped } = openLedger({
+      path: this.file('ledger.jsonl'),
+      metricsBytes: wholeLineBytes(metrics),
+      timingBytes: () => statSync(timing, { throwIfNoEntry: false })?.size ?? 0,
+    });
     this.ledger = ledger;
     this.droppedLedgerLines = dropped;
-    this.#metricsBytes = this.#truncateMetrics();
+    this.#timedTo = new Map(ledger.entries.toSorted((a, b) => a.step - b.step).map(e => [e.stage, e.step]));
+    // Metrics end where the last trained segment ended: whatever came after is written again, to the same bytes.
+    const last = ledger.entries.findLast(entry => entry.unit === 'train');
+    this.#metricsBytes = last?.unit === 'train' ? last.metricsBytes : 0;
+    cutTo(metrics, this.#metricsBytes);
+    cutTo(timing, Math.min(wholeLineBytes(timing), ledger.entries.at(-1)?.timingBytes ?? 0));
   }
 
   /** Begin a run in a directory that is not there or empty. */
@@ -35,7 +48,6 @@ export class RunDirectory {
     record: Omit<RunRecord, 'format' | 'status' | 'startedAt' | 'finishedAt' | 'error'>,
   ): RunDirectory {
     const release = holdLock(`${resolve(path)}/lock`, `the run directory ${path}`);
-    removeParts(path);
     const now = new Date().toISOString();
     const whole: RunRecord = {
       format: 1,
@@ -45,25 +57,36 @@ export class RunDirectory {
       error: null,
       ...record,
     };
-    const directory = new RunDirectory(path, whole, release);
-    directory.#writeRecord();
-    return directory;
+    return RunDirectory.#open(path, release, () => {
+      if (inspectRun(path) === 'free') return whole;
+      throw new UsageError(`another run began in ${path} meanwhile`, {
+        fix: 'choose another: --set output_dir=NEW',
+      });
+    });
   }
 
-  /** Go on with an interrupted run. Throws `UsageError` when model, data or configuration are no longer what they were. */
-  static resume(path: string, identity: RunIdentity): RunDirectory {
-    const release = holdLock(`${resolve(path)}/lock`, `the run directory ${path}`);
+  /** A failure on the way never leaves the lock behind. */
+  static #open(path: string, release: () => void, recordOf: () => RunRecord): RunDirectory {
     try {
-      const record = readRunRecord(path);
-      refuseChanges(path, record, identity);
-      removeParts(path);
-      const directory = new RunDirectory(path, { ...record, status: 'running', error: null }, release);
+      const record = recordOf();
+      removeUnfinished(path);
+      const directory = new RunDirectory(path, record, release);
       directory.#writeRecord();
       return directory;
     } catch (error) {
       release();
       throw error;
     }
+  }
+
+  /** Go on with an interrupted run. Throws `UsageError` when model, data or configuration are no longer what they were. */
+  static resume(path: string, identity: RunIdentity): RunDirectory {
+    const release = holdLock(`${resolve(path)}/lock`, `the run directory ${path}`);
+    return RunDirectory.#open(path, release, () => {
+      const record = readRunRecord(path);
+      refuseChanges(path, record, identity);
+      return { ...record, status: 'running', error: null };
+    });
   }
 
   get record(): RunRecord {
@@ -102,6 +125,11 @@ export class RunDirectory {
     return this.ledger.entries.findLast(entry => entry.unit === 'train' && entry.stage === stage)?.step ?? 0;
   }
 
+  /** Whether an earlier attempt has trained to `step` and noted its time: the time of doing it again is no cost of the run. */
+  isTimed(stage: ModelName, step: number): boolean {
+    return step <= (this.#timedTo.get(stage) ?? 0);
+  }
+
   finish(status: RunRecord['status'], error: string | null = null): void {
     this.#record = { ...this.#record, status, error, finishedAt: new Date().toISOString() };
     this.#writeRecord();
@@ -114,15 +142,10 @@ export class RunDirectory {
   #writeRecord(): void {
     this.write('run.json', `${JSON.stringify(this.#record, null, 2)}\n`);
   }
+}
 
-  /** Metrics end where the last trained segment ended: whatever came after is written again, to the same bytes. */
-  #truncateMetrics(): number {
-    const file = this.file('metrics.jsonl');
-    const last = this.ledger.entries.findLast(entry => entry.unit === 'train');
-    const bytes = last?.unit === 'train' ? last.metricsBytes : 0;
-    if (existsSync(file) && statSync(file).size > bytes) truncateSync(file, bytes);
-    return bytes;
-  }
+function cutTo(file: string, bytes: number): void {
+  if (existsSync(file) && statSync(file).size > bytes) truncateSync(file, bytes);
 }
 
 /** What is at `path`: decides whether a run may begin, must be resumed, or is refused. */
@@ -130,30 +153,31 @@ export function inspectRun(path: string): 'free' | 'run' | 'other' {
   if (!existsSync(path)) return 'free';
   if (!statSync(path).isDirectory()) return 'other';
   if (existsSync(join(path, 'run.json'))) return 'run';
-  return readdirSync(path).every(name => name === 'lock' || unfinished.test(name)) ? 'free' : 'other';
+  return readdirSync(path).every(name => isTemporaryName(name) || ownLock.test(name)) ? 'free' : 'other';
 }
+
+/** Also the name under which 0.1.0 prepared it, which a killed process left. */
+const ownLock = /^lock(-\d+-[0-9a-f]{8})?$/;
 
 export function readRunRecord(path: string): RunRecord {
   const file = join(path, 'run.json');
-  if (!existsSync(file))
+  const { value, damage } = readRecord(file, runRecord);
+  if (value !== null) return value;
+  if (damage === null)
     throw new UsageError(`${path} holds no run: there is no run.json`, {
       fix: 'name the output_dir of a run',
     });
-  const parsed = runRecord.safeParse(JSON.parse(readFileSync(file, 'utf8')));
-  if (!parsed.success)
-    throw new UsageError(
-      `${file} is not what this version of tms writes: ${parsed.error.issues[0]?.message}`,
-    );
-  return parsed.data;
+  throw new UsageError(`${file} is damaged, or not of this version of tms: ${damage}`, {
+    fix: 'restore the file from a copy, or start a new run: --set output_dir=NEW (answers and SFT stages that fit are taken from the store)',
+  });
 }
 
-/** Names of files and directories that a killed process had begun to write. */
-const unfinished = /\.part$|\.tmp-\d+(-\w+)?$/;
-
-function removeParts(path: string): void {
+/** What a killed process had begun to write; a link is never ours. */
+function removeUnfinished(path: string): void {
   const entries = readdirSync(path, { recursive: true, withFileTypes: true });
-  for (const { name, parentPath } of entries)
-    if (unfinished.test(name)) rmSync(join(parentPath, name), { recursive: true, force: true });
+  for (const entry of entries)
+    if (isTemporaryName(entry.name) && (entry.isFile() || entry.isDirectory()))
+      rmSync(join(entry.parentPath, entry.name), { recursive: true, force: true });
 }
 
 function refuseChanges(path: string, record: RunRecord, identity: RunIdentity): void {

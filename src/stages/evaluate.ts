@@ -1,10 +1,11 @@
 /** An evaluation at a point of the plan: measured once for a set of weights, then read from the run or the store. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { evaluateModel, type MeasuredModel, sampleBase } from '../evaluation/evaluate.ts';
 import { type BaseSamples, baseSamples } from '../evaluation/kl.ts';
 import { metricsOf } from '../evaluation/metrics.ts';
 import { sha256OfFile, writeFileAtomic } from '../files/atomic.ts';
 import { sha256OfRecord } from '../files/digest.ts';
+import { readRecord } from '../files/read-record.ts';
 import { type EvaluationRecord, evaluationRecord, metricsLine } from '../run/records.ts';
 import { touch } from '../store/in-use.ts';
 import { evaluationPath, stepName } from '../store/store.ts';
@@ -20,10 +21,9 @@ export async function evaluateAt(run: RunContext, stage: Stage | 'base', step: n
   const isThere =
     entry && existsSync(directory.file(file)) && sha256OfFile(directory.file(file)) === entry.sha256;
   if (isThere && directory.metricsBytes >= entry.metricsBytes) return;
+  const known = isThere ? readRecord(directory.file(file), evaluationRecord).value : null;
   // Parsed in either case: keys have one order, wherever the record comes from.
-  const record = evaluationRecord.parse(
-    isThere ? readRecord(directory.file(file)) : await measure(run, stage, step),
-  );
+  const record = known ?? evaluationRecord.parse(await measure(run, stage, step));
   if (!isThere) directory.write(file, `${JSON.stringify(record, null, 1)}\n`);
   directory.appendMetrics([metricsLine.parse({ stage: name, step, ...metricsOf(record) })]);
   if (isThere) return; // a resume had cut the line off
@@ -77,8 +77,8 @@ function callOf(run: RunContext, stage: string): Pick<MeasuredModel, 'signal' | 
 async function samplesOfBase(run: RunContext): Promise<BaseSamples | null> {
   if (run.evaluation.kl.length === 0) return null;
   const file = run.directory.file('base-samples.json');
-  const known = existsSync(file) ? baseSamples.safeParse(JSON.parse(readFileSync(file, 'utf8'))) : null;
-  if (known?.success) return known.data;
+  const known = readRecord(file, baseSamples).value;
+  if (known !== null) return known;
   await standAt(run, 'base', 0);
   const { samples } = await sampleBase(run.worker, run.evaluation, callOf(run, 'sample the base'));
   writeFileAtomic(file, JSON.stringify(samples));
@@ -92,11 +92,6 @@ function storeKey({ model, evaluationKey, environmentKey }: RunContext, weightsD
 
 function readStored(run: RunContext, weightsDigest: string): EvaluationRecord | null {
   const path = evaluationPath(run.store, storeKey(run, weightsDigest));
-  if (!existsSync(path)) return null;
   touch(path);
-  return evaluationRecord.safeParse(JSON.parse(readFileSync(path, 'utf8'))).data ?? null;
-}
-
-function readRecord(path: string): unknown {
-  return JSON.parse(readFileSync(path, 'utf8'));
+  return readRecord(path, evaluationRecord).value; // damaged: measured again, and the file replaced
 }

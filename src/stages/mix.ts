@@ -2,11 +2,12 @@
  * The student's targets: q_α(·|x) = α·gold + (1−α)·mean over the checkpoints' answers, one sample of it at each visit.
  * Forward KL to q_α is the negative log-likelihood of such samples (tms-paper E4–E6; docs/algorithm.md).
  */
-import { createReadStream, existsSync, renameSync, rmSync } from 'node:fs';
+import { createReadStream, existsSync, renameSync } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { TokenFile, TokenFileWriter, type TokenRow } from '../data/token-file.ts';
 import { sha256OfFile } from '../files/atomic.ts';
+import { temporaryName } from '../files/temporary-name.ts';
 import { type Draw, drawer } from '../plan/draws.ts';
 import { allVisits, type Visit } from '../plan/order.ts';
 import { answerRecord, type VisitRecord } from '../run/records.ts';
@@ -135,8 +136,7 @@ async function writeCurriculum(
   const [file, path] = ['curriculum.jsonl', directory.file('curriculum.jsonl')];
   const entry = directory.ledger.find('mix', 'student', 0);
   if (entry && existsSync(path) && sha256OfFile(path) === entry.sha256) return;
-  const part = `${path}.part`;
-  rmSync(part, { force: true });
+  const part = temporaryName(path);
   let lines: string[] = [];
   for (const visit of plan.student ? allVisits(plan.student.order, steps) : []) {
     lines.push(`${JSON.stringify(recordOf(visit))}\n`);

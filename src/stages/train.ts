@@ -1,10 +1,11 @@
 /** Training of one stage, in segments between the points where something else happens. */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { copyDirectoryAtomic } from '../files/atomic.ts';
 import { batches, type Visit } from '../plan/order.ts';
 import { learningRate } from '../plan/schedule.ts';
 import type { TrainingPlan } from '../plan/training-plan.ts';
 import { type MetricsLine, type ModelName, metricsLine } from '../run/records.ts';
+import type { RunDirectory } from '../run/run-directory.ts';
 import { checkpointPath, stepName } from '../store/store.ts';
 import type { StepOptions, TrainingSequence } from '../worker/worker.ts';
 import { placeWeights } from './place.ts';
@@ -107,7 +108,7 @@ async function trainSegment(run: RunContext, stage: Stage, from: number, to: num
   const batchOf = batches(stage.plan.order);
   const lines: MetricsLine[] = [];
   const unit = `train ${stage.name} ${to}`;
-  await timed(run, { unit, kind: 'train', stage: stage.name }, async () => {
+  const work = async () => {
     const inFlight: Promise<MetricsLine>[] = [];
     const settle = async () => {
       const line = await inFlight.shift();
@@ -125,7 +126,9 @@ async function trainSegment(run: RunContext, stage: Stage, from: number, to: num
     }
     while (inFlight.length > 0) await settle();
     return { value: undefined, tokens: lines.reduce((sum, line) => sum + (line.num_tokens ?? 0), 0) };
-  });
+  };
+  if (run.directory.isTimed(stage.name, to)) await work();
+  else await timed(run, { unit, kind: 'train', stage: stage.name }, work);
   run.standing = { stage: stage.name, step: to, canTrain: true };
   return lines;
 }
@@ -174,7 +177,7 @@ async function recordSegment(run: RunContext, stage: Stage, step: number): Promi
     metricsBytes: directory.metricsBytes,
     weightsDigest,
   });
-  dropOldStates(run, stage.name);
+  dropOldStates(run);
 }
 
 async function save(run: RunContext, stage: Stage, path: string, isEnd: boolean): Promise<string> {
@@ -196,15 +199,22 @@ function copyStored(
   return finishedSft?.weightsDigests[step] ?? '';
 }
 
-function dropOldStates({ directory, config }: RunContext, stage: ModelName): void {
-  const kept = config.save_total_limit;
-  const entries = directory.ledger.entries.filter(entry => entry.unit === 'train' && entry.stage === stage);
-  const isFinished =
-    entries.at(-1)?.unit === 'train' && (entries.at(-1) as { state: string | null }).state === null;
-  const states = entries.flatMap(entry =>
-    entry.unit === 'train' && entry.state !== null ? [entry.state] : [],
-  );
-  if (kept === null && !isFinished) return;
-  for (const state of states.slice(0, isFinished ? states.length : -(kept ?? 0)))
-    rmSync(directory.file(state), { recursive: true, force: true });
+/** Remove the training states that nothing will continue from: of a finished stage, older than the last few, or left by a kill. */
+export function dropOldStates({ directory, config }: RunContext): void {
+  const kept = new Set((['sft', 'student', 'control'] as const).flatMap(stage => statesOf(directory, stage)));
+  const folder = directory.file('states');
+  for (const name of existsSync(folder) ? readdirSync(folder) : [])
+    if (stateName.test(name) && !kept.has(`states/${name}`))
+      rmSync(directory.file('states', name), { recursive: true, force: true });
+
+  function statesOf({ ledger }: RunDirectory, stage: ModelName): string[] {
+    const states = ledger.entries.flatMap(entry =>
+      entry.unit === 'train' && entry.stage === stage ? [entry.state] : [],
+    );
+    if (states.at(-1) === null) return []; // finished
+    const limit = config.save_total_limit;
+    return states.filter(state => state !== null).slice(limit === null ? 0 : -limit);
+  }
 }
+
+const stateName = /^(sft|student|control)-step-\d{6,}$/;

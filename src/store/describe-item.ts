@@ -1,13 +1,16 @@
 /** What an item of the store stands for, in words; its name is only a digest. */
-import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { readRecord } from '../files/read-record.ts';
 import { readFinishedStage, type Store, type StoreItem } from './store.ts';
 
 /** One line for a person, such as `456 steps, learning rate 0.0001, 24 epochs, 10 checkpoints, base 1a2b3c4d`. */
-export async function describeItem(store: Store, { kind, name }: StoreItem): Promise<string> {
+export async function describeItem(store: Store, { kind, name, path }: StoreItem): Promise<string> {
   if (kind === 'sft') return describeStage(store, name);
-  const path = join(store.root, kind, name);
+  if (kind === 'cache')
+    return name.startsWith('tokens-') ? 'token ids of a data set' : 'a data file, unpacked';
+  if (kind === 'unfinished') return 'left by a process that was killed';
   return kind === 'answers' ? counted(await lineCount(path), 'answer') : describeEvaluation(path);
 }
 
@@ -45,16 +48,8 @@ function describeStage(store: Store, key: string): string {
 const evaluation = z.object({ model: z.string(), step: z.int() });
 
 function describeEvaluation(path: string): string {
-  const found = evaluation.safeParse(parseJson(path)).data;
-  return found === undefined ? 'unreadable' : `${found.model} at step ${found.step}`;
-}
-
-function parseJson(path: string): unknown {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8'));
-  } catch {
-    return null; // damaged: runs measure it again
-  }
+  const found = readRecord(path, evaluation).value;
+  return found === null ? 'unreadable' : `${found.model} at step ${found.step}`;
 }
 
 async function lineCount(path: string): Promise<number> {

@@ -15,7 +15,10 @@ export async function useStore(store: Store, say: (line: string) => void): Promi
   return withLock(
     lockPath(store),
     ({ pid, host }) => say(`waiting for process ${pid} on ${host}, which prunes the store`),
-    async () => holdLock(marker, `the store ${store.root}`),
+    async () => {
+      for (const name of markersIn(store)) removeDead(store, join(store.root, 'in-use', name));
+      return holdLock(marker, `the store ${store.root}`);
+    },
   );
 }
 
@@ -43,6 +46,15 @@ function lockPath({ root }: Store): string {
 function markersIn({ root }: Store): string[] {
   const folder = join(root, 'in-use');
   return existsSync(folder) ? readdirSync(folder) : [];
+}
+
+/** A killed run leaves its marker; whoever can take it over has found its owner dead. */
+function removeDead({ root }: Store, marker: string): void {
+  try {
+    holdLock(marker, `the store ${root}`)();
+  } catch {
+    // In use, or not to be removed: pruning will say so.
+  }
 }
 
 /** Whoever can take a marker over has found its owner dead; it is then removed. */

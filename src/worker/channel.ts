@@ -4,7 +4,7 @@ import type { Tensors } from './tensor.ts';
 
 export type CallOptions = {
   /** Aborting cancels the request: it then ends with CANCELLED, or with its result if that was quicker. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Deadline; the default is the verb's own in protocol.ts. */
   readonly timeoutSeconds?: number;
   /** Best effort: events may be lost, results never depend on them. */

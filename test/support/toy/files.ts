@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { isTemporaryName, temporaryName } from '../../../src/files/temporary-name.ts';
 import type { Result } from '../../../src/worker/protocol.ts';
 import { WorkerError } from '../../../src/worker/worker-error.ts';
 import type { AdamwState } from './adamw.ts';
@@ -23,13 +24,12 @@ export type TrainingState = { readonly steps: number; readonly adamw: AdamwState
 
 const weightsFile = 'toy-model.json';
 const stateFile = 'training-state.json';
-const unfinished = /\.tmp-\d+$/;
 
 /** Write a directory that did not exist. Throws BAD_PARAMS where `path` holds anything, SAVE_FAILED where the disk refuses. */
 export function saveModel(path: string, weights: Float32Array, state: TrainingState | null): Result<'save'> {
   const target = resolve(path);
   refuseOccupied(target);
-  const temporary = `${target}.tmp-${process.pid}`;
+  const temporary = temporaryName(target);
   try {
     mkdirSync(dirname(target), { recursive: true });
     mkdirSync(temporary);
@@ -53,7 +53,7 @@ export function saveModel(path: string, weights: Float32Array, state: TrainingSt
 export function loadWeights(model: string): Float32Array {
   const fresh = /^toy:(\d*)$/.exec(model);
   if (fresh) return newBigram(Number(fresh[1])).weights;
-  if (unfinished.test(model)) throw refuse('NOT_FOUND', `${model} is an unfinished save; delete it`);
+  if (isTemporaryName(model)) throw refuse('NOT_FOUND', `${model} is an unfinished save; delete it`);
   const file = join(model, weightsFile);
   if (!existsSync(file))
     throw refuse('NOT_FOUND', `model ${model} is neither toy:<seed> nor a directory with ${weightsFile}`);

@@ -1,0 +1,269 @@
+/** Disks that refuse, signals, and files that a crash damaged, met by whole runs on the toy worker: always a status, a released lock, and the first error. */
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { InterruptedError } from '../../src/errors.ts';
+import { asCall, type Channel } from '../../src/worker/channel.ts';
+import type { VerbName } from '../../src/worker/protocol.ts';
+import { WorkerError } from '../../src/worker/worker-error.ts';
+import {
+  callsOf,
+  type RecordedRun,
+  readRecord,
+  readRows,
+  recordRun,
+  type Settings,
+  stopAt,
+  workFolder,
+  writeRows,
+} from '../support/recorded-run.ts';
+import { smallRun } from '../support/small-run.ts';
+import { ToyChannel } from '../support/toy-worker.ts';
+
+const folder = workFolder();
+let names = 0;
+/** Settings of a run with an output directory of its own. */
+function newRun(settings: Settings = {}): Settings & { output_dir: string } {
+  names += 1;
+  return { ...smallRun(folder, settings), save_steps: 2, output_dir: join(folder, `out-${names}`) };
+}
+
+/** For `onCall`: what happens to the world before the n-th request of a verb. */
+function before(verb: VerbName, count: number, change: () => void): (called: VerbName) => void {
+  let left = count;
+  return called => {
+    if (called === verb && --left === 0) change();
+  };
+}
+
+/** Answers everything but one verb; that one with an error, or not before the request is cancelled. */
+function without(verb: VerbName, error: Error | null): Channel {
+  const toy = new ToyChannel();
+  return {
+    call: (called, params, tensors, options) =>
+      called !== verb
+        ? toy.call(called, params, tensors, options)
+        : asCall(0, error === null ? cancelled(options?.signal) : Promise.reject(error)),
+    close: () => toy.close(),
+  };
+}
+
+function cancelled(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => {
+    signal?.addEventListener('abort', () => reject(new WorkerError('CANCELLED', 'cancelled')), {
+      once: true,
+    });
+    if (signal?.aborted) reject(signal.reason);
+  });
+}
+
+const recordOf = (output: string) => readRecord(output, 'run.json');
+const isLocked = (output: string) => existsSync(join(output, 'lock'));
+
+describe('a disk that refuses', () => {
+  it('in the midst of a run is one error with path and reason, kept in run.json, and the run can be resumed', async () => {
+    const settings = newRun();
+    const { output_dir: output } = settings;
+    const blocked = join(output, 'answers');
+    const onCall = before('generate', 1, () => writeFileSync(blocked, 'a file is in the way'));
+    await expect(recordRun(folder, settings, { onCall })).rejects.toMatchObject({
+      name: 'EnvironmentError',
+      message: expect.stringMatching(/^cannot write \S+\/answers\S*: .* \((EEXIST|ENOTDIR)\)$/),
+      exitCode: 1,
+    });
+    expect(recordOf(output)).toMatchObject({ status: 'failed', error: expect.stringContaining(blocked) });
+    expect(isLocked(output)).toBe(false);
+    rmSync(blocked);
+    await recordRun(folder, settings, { resume: true });
+    expect(recordOf(output).status).toBe('finished');
+  });
+
+  it('the record of a run’s end too never hides what ended it', async () => {
+    const settings = newRun();
+    const { output_dir: output } = settings;
+    const onCall = before('optimStep', 2, () => {
+      rmSync(join(output, 'run.json'));
+      mkdirSync(join(output, 'run.json'));
+    });
+    const channel = without('save', new WorkerError('SAVE_FAILED', 'the disk is full'));
+    await expect(recordRun(folder, settings, { onCall, channel })).rejects.toMatchObject({
+      code: 'SAVE_FAILED',
+    });
+    expect(isLocked(output)).toBe(false);
+  });
+
+  it('an output_dir that cannot be made is refused before a model is loaded', async () => {
+    const file = writeRows(folder, 'file', []);
+    for (const output_dir of [join(file, 'out'), file]) {
+      let loads = 0;
+      const onCall = before('load', 1, () => {
+        loads += 1;
+      });
+      const refused = recordRun(folder, { ...newRun(), output_dir }, { onCall });
+      await expect(refused).rejects.toMatchObject({
+        exitCode: 3,
+        message: expect.stringContaining(output_dir),
+      });
+      expect(loads).toBe(0);
+    }
+    const tooLong = { ...newRun(), output_dir: join(folder, 'x'.repeat(256)) };
+    await expect(recordRun(folder, tooLong)).rejects.toMatchObject({
+      message: expect.stringMatching(/cannot be written: .* the name is too long/),
+      exitCode: 3,
+    });
+  });
+});
+
+describe('asked to stop while it prepares', () => {
+  const reason = new InterruptedError('interrupted by SIGTERM', { exitCode: 143 });
+
+  it.each(['load', 'encode', 'status'] as const)(
+    'it ends at once, though %s never answers, with the code of the signal and nothing written',
+    async verb => {
+      const settings = newRun();
+      const controller = new AbortController();
+      const onCall = before(verb, 1, () => controller.abort(reason));
+      const run = recordRun(folder, settings, {
+        channel: without(verb, null),
+        onCall,
+        signal: controller.signal,
+      });
+      await expect(run).rejects.toMatchObject({ exitCode: 143, fix: 'begin again with the same command' });
+      expect(existsSync(settings.output_dir)).toBe(false);
+    },
+  );
+
+  it('and with the command that resumes where there is a run', async () => {
+    const settings = newRun();
+    await recordRun(folder, settings);
+    const controller = new AbortController();
+    const onCall = before('load', 1, () => controller.abort(reason));
+    const channel = without('load', null);
+    const { signal } = controller;
+    await expect(
+      recordRun(folder, settings, { resume: true, channel, onCall, signal }),
+    ).rejects.toMatchObject({ exitCode: 143, fix: `go on with: tms resume ${settings.output_dir}` });
+  });
+
+  it('in its training it stops at a safe point with the same code, and says it was interrupted', async () => {
+    const settings = newRun();
+    const controller = new AbortController();
+    const onCall = before('optimStep', 3, () => controller.abort(reason));
+    const run = recordRun(folder, settings, { onCall, signal: controller.signal });
+    await expect(run).rejects.toMatchObject({ exitCode: 143, message: /holds everything up to here/ });
+    expect(recordOf(settings.output_dir)).toMatchObject({ status: 'interrupted', error: null });
+    expect(isLocked(settings.output_dir)).toBe(false);
+  });
+});
+
+describe('after a crash', () => {
+  let whole: RecordedRun;
+  const evaluated = {
+    eval: { sets: [{ name: 'say', path: '', columns: { answer: 'completion' }, max_new_tokens: 5 }] },
+  };
+  const measured = (): Settings & { output_dir: string } => {
+    const settings = newRun();
+    const sets = evaluated.eval.sets.map(set => ({ ...set, path: settings.dataset_name }));
+    return { ...settings, eval: { sets }, eval_points: 3 };
+  };
+  beforeAll(async () => {
+    whole = await recordRun(folder, measured());
+  });
+
+  it('a training state that nothing continues from goes at the next resume; what is not ours stays', async () => {
+    for (const name of ['sft-step-000004', 'student-step-000002', 'my-notes'])
+      mkdirSync(join(whole.output, 'states', name), { recursive: true });
+    await recordRun(folder, { ...measured(), output_dir: whole.output }, { resume: true, home: whole.home });
+    expect(readdirSync(join(whole.output, 'states'))).toEqual(['my-notes']);
+    rmSync(join(whole.output, 'states', 'my-notes'), { recursive: true });
+  });
+
+  it.each([
+    ['forwardBackward', 4],
+    ['forwardBackward', 8],
+    ['forwardBackward', 14],
+    ['generate', 3],
+    ['generate', 5],
+  ] as const)('the times of a run resumed after %s %i are those of one run', async (verb, count) => {
+    const settings = measured();
+    const controller = new AbortController();
+    const stopped = recordRun(folder, settings, {
+      onCall: stopAt(controller, verb, count),
+      signal: controller.signal,
+      home: join(settings.output_dir, '..', `home-of-${names}`),
+    });
+    await expect(stopped).rejects.toMatchObject({ exitCode: 130 });
+    await recordRun(folder, settings, {
+      resume: true,
+      home: join(settings.output_dir, '..', `home-of-${names}`),
+    });
+    const costOf = (output: string) => {
+      const rows = readRows(output, 'timing.jsonl').filter(({ kind }) => kind !== 'save');
+      return rows.map(({ unit, kind, stage, tokens }) => `${stage} ${kind} ${unit} ${tokens}`).sort();
+    };
+    expect(costOf(settings.output_dir)).toEqual(costOf(whole.output));
+  });
+
+  it('damaged times of an earlier run stop no run, and are measured again', async () => {
+    for (const content of ['', '{"a": 1', 'null', '{"a": {"train": "x"}}']) {
+      const settings = measured();
+      const home = join(folder, `home-${names}`);
+      mkdirSync(home);
+      writeFileSync(join(home, 'throughput.json'), content);
+      await recordRun(folder, settings, { home });
+      expect(recordOf(settings.output_dir).status).toBe('finished');
+      expect(Object.values(readRecord(home, 'throughput.json'))).toEqual([
+        { train: expect.any(Number), generate: expect.any(Number) },
+      ]);
+    }
+  });
+
+  it('times that cannot be noted do not fail a run that is finished', async () => {
+    const settings = newRun();
+    const home = join(folder, `home-${names}`);
+    mkdirSync(join(home, 'throughput.json'), { recursive: true });
+    await recordRun(folder, settings, { home });
+    expect(recordOf(settings.output_dir).status).toBe('finished');
+  });
+
+  it('a damaged file of the store is work done again, with the same result', async () => {
+    const first = measured();
+    const home = join(folder, `home-${names}`);
+    await recordRun(folder, first, { home });
+    const damaged = ['evaluations', 'sft', 'answers'].flatMap(kind =>
+      readdirSync(join(home, 'store', kind), { recursive: true, withFileTypes: true })
+        .filter(entry => entry.isFile() && /\.jsonl?$/.test(entry.name) && entry.name !== 'toy-model.json')
+        .map(entry => join(entry.parentPath, entry.name)),
+    );
+    expect(damaged.length).toBeGreaterThan(5);
+    for (const file of damaged) truncateSync(file, 20);
+    const second = measured();
+    await recordRun(folder, second, { home });
+    for (const file of ['metrics.jsonl', 'curriculum.jsonl', 'models/student/toy-model.json'])
+      expect(readFileSync(join(second.output_dir, file), 'utf8'), file).toBe(
+        readFileSync(join(first.output_dir, file), 'utf8'),
+      );
+  });
+
+  it('a damaged sample of the base is taken again', async () => {
+    const settings = { ...measured(), kl: { size: 2 } };
+    const home = join(folder, `home-${names}`);
+    const controller = new AbortController();
+    const onCall = stopAt(controller, 'optimStep', 4);
+    await expect(recordRun(folder, settings, { home, onCall, signal: controller.signal })).rejects.toThrow();
+    const file = join(settings.output_dir, 'base-samples.json');
+    const before = readFileSync(file, 'utf8');
+    writeFileSync(file, before.slice(0, 30));
+    const { calls } = await recordRun(folder, settings, { resume: true, home });
+    expect(readFileSync(file, 'utf8')).toBe(before);
+    expect(callsOf(calls, 'generate').length).toBeGreaterThan(0);
+  });
+});

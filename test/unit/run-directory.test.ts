@@ -1,0 +1,181 @@
+/** What a run takes for its own in a directory, what it leaves alone, and what a resume makes of what a crash left. */
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { metricsLine, type TimingLine } from '../../src/run/records.ts';
+import { inspectRun, RunDirectory } from '../../src/run/run-directory.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+
+const identity = { configDigest: 'c', baseDigest: 'b', dataDigest: 'd' };
+const facts = { id: 'r', method: 'sft', tmsVersion: 'test', parent: null, ...identity } as const;
+const deadPart = `tms-${2 ** 30}-0a1b2c3d.part`;
+let path: string;
+beforeEach(() => {
+  path = join(temporaryDirectory(), 'run');
+});
+
+const text = (name: string) => readFileSync(join(path, name), 'utf8');
+const begin = () => RunDirectory.create(path, facts);
+const resume = () => RunDirectory.resume(path, identity);
+
+describe('a directory', () => {
+  test.each(['thesis.tex.part', 'backup.part/photos', 'x.tmp-123/y', 'lock-notes', 'run.yaml'])(
+    'with a person’s %s is not free, and nothing in it is touched',
+    name => {
+      mkdirSync(join(path, name, '..'), { recursive: true });
+      writeFileSync(join(path, name), 'mine');
+      expect(inspectRun(path)).toBe('other');
+      expect(begin).toThrow('another run began');
+      expect(text(name)).toBe('mine');
+      expect(readdirSync(path)).toHaveLength(1);
+    },
+  );
+
+  test('that holds only what a killed start left is free', () => {
+    for (const name of [`lock.${deadPart}`, 'lock-12345-deadbeef'])
+      mkdirSync(join(path, name), { recursive: true });
+    writeFileSync(join(path, `run.json.${deadPart}`), '{');
+    expect(inspectRun(path)).toBe('free');
+    begin().close();
+    expect(readdirSync(path).sort()).toEqual(['lock-12345-deadbeef', 'run.json']);
+  });
+
+  test('is resumed without what a killed attempt had begun to write; a person’s files and links stay', () => {
+    begin().close();
+    mkdirSync(join(path, 'models', `sft.${deadPart}`, 'deep'), { recursive: true });
+    writeFileSync(join(path, `metrics.jsonl.${deadPart}`), '{');
+    const kept = ['models/notes.part', 'draft.tmp-123', `linked.${deadPart}`];
+    writeFileSync(join(path, 'models/notes.part'), 'mine');
+    writeFileSync(join(path, 'draft.tmp-123'), 'mine');
+    const elsewhere = temporaryDirectory();
+    writeFileSync(join(elsewhere, 'thesis'), 'mine');
+    symlinkSync(elsewhere, join(path, `linked.${deadPart}`));
+    resume().close();
+    expect(kept.filter(name => existsSync(join(path, name)))).toEqual(kept);
+    expect(readdirSync(path).sort()).toEqual(['draft.tmp-123', `linked.${deadPart}`, 'models', 'run.json']);
+    expect(readdirSync(join(path, 'models'))).toEqual(['notes.part']);
+    expect(readdirSync(elsewhere)).toEqual(['thesis']);
+  });
+
+  test.each([
+    ['', /run\.json is damaged.*it is empty/],
+    ['{"format": 1', /run\.json is damaged.*not JSON/],
+    ['{"format": 2}', /run\.json is damaged, or not of this version.*format/],
+  ])(
+    'whose run.json is %j is refused by name, with a way on, and its lock is released',
+    (content, message) => {
+      begin().close();
+      writeFileSync(join(path, 'run.json'), content);
+      expect(resume).toThrow(
+        expect.objectContaining({ message: expect.stringMatching(message), exitCode: 3 }),
+      );
+      expect(existsSync(join(path, 'lock'))).toBe(false);
+    },
+  );
+
+  test.each([
+    ['configDigest', 'the configuration'],
+    ['baseDigest', 'the base model'],
+    ['dataDigest', 'the data'],
+  ] as const)('is not resumed when %s changed', (key, name) => {
+    begin().close();
+    expect(() => RunDirectory.resume(path, { ...identity, [key]: 'other' })).toThrow(
+      `${path} cannot be resumed: ${name} changed since it began`,
+    );
+    expect(existsSync(join(path, 'lock'))).toBe(false);
+  });
+
+  test('whose record cannot be written does not stay locked', () => {
+    mkdirSync(path);
+    mkdirSync(join(path, 'run.json'));
+    expect(begin).toThrow();
+    expect(existsSync(join(path, 'lock'))).toBe(false);
+  });
+});
+
+describe('a resume', () => {
+  const timing = (unit: string, tokens: number): TimingLine => ({
+    unit,
+    kind: 'train',
+    stage: 'sft',
+    seconds: 1,
+    tokens,
+  });
+  const metrics = (step: number) => metricsLine.parse({ stage: 'sft', step, loss: 1 });
+
+  /** Two trained segments and an evaluation, of which the second segment was saved; then work that no line of the ledger covers. */
+  function killedRun() {
+    const directory = begin();
+    for (const step of [5, 10]) {
+      directory.appendMetrics([metrics(step)]);
+      directory.appendTiming(timing(`train sft ${step}`, step));
+      const { metricsBytes } = directory;
+      const state = `states/sft-step-${step}`;
+      directory.ledger.append({ unit: 'train', stage: 'sft', step, state, metricsBytes, weightsDigest: 'w' });
+    }
+    directory.appendMetrics([metrics(12)]);
+    directory.appendTiming(timing('train sft 12', 12));
+    directory.ledger.append({ unit: 'checkpoint', stage: 'sft', step: 12, weightsDigest: 'w' });
+    const covered = text('timing.jsonl');
+    directory.appendMetrics([metrics(15)]);
+    directory.appendTiming(timing('train sft 15', 15));
+    directory.close();
+    return { covered };
+  }
+
+  test('cuts times back to the work that is done: the cost is that of the run, not of all attempts', () => {
+    const { covered } = killedRun();
+    const directory = resume();
+    expect(text('timing.jsonl')).toBe(covered);
+    expect([10, 12, 15].map(step => directory.isTimed('sft', step))).toEqual([true, true, false]);
+    expect(directory.isTimed('student', 1)).toBe(false);
+    expect(text('metrics.jsonl').trimEnd().split('\n')).toHaveLength(2);
+    directory.close();
+  });
+
+  test('takes a last line without its end for none, in times, metrics and ledger', () => {
+    killedRun();
+    for (const name of ['timing.jsonl', 'metrics.jsonl'])
+      truncateSync(join(path, name), statSync(join(path, name)).size - 5);
+    truncateSync(join(path, 'ledger.jsonl'), statSync(join(path, 'ledger.jsonl')).size - 1); // the newline only
+    const directory = resume();
+    expect(directory.droppedLedgerLines).toBe(0);
+    directory.ledger.append({ unit: 'checkpoint', stage: 'sft', step: 13, weightsDigest: 'w' });
+    directory.close();
+    const again = resume();
+    expect(again.ledger.entries.map(({ step }) => step)).toEqual([5, 10, 12, 13]);
+    expect(again.droppedLedgerLines).toBe(0);
+    again.close();
+  });
+
+  test('does again what the metrics were lost of, from a place where they are whole', () => {
+    killedRun();
+    truncateSync(join(path, 'metrics.jsonl'), text('metrics.jsonl').indexOf('\n') + 10); // in the second line
+    const directory = resume();
+    expect(directory.ledger.entries.map(({ step }) => step)).toEqual([5]);
+    expect(directory.trainedTo('sft')).toBe(5);
+    directory.appendMetrics([metrics(10)]);
+    directory.close();
+    expect(text('metrics.jsonl')).toBe(
+      '{"stage":"sft","step":5,"loss":1}\n{"stage":"sft","step":10,"loss":1}\n',
+    );
+  });
+
+  test('cuts a damaged ledger before the damage', () => {
+    killedRun();
+    appendFileSync(join(path, 'ledger.jsonl'), 'half a li');
+    const directory = resume();
+    expect([directory.droppedLedgerLines, directory.ledger.entries.length]).toEqual([1, 3]);
+    directory.close();
+  });
+});
