@@ -6,4 +6,6 @@ export interface CliContext {
   readonly env: NodeJS.ProcessEnv;
   readonly version: string;
   exitCode: number;
+  /** The command that goes on with what an error ended; printed after it. */
+  goOn: string | null;
 }

@@ -173,7 +173,7 @@ async function converse(
   const input = createInterface({
     input: process.stdin,
     output: process.stderr,
-    prompt: terminal.paint('bold', '> '),
+    prompt: '> ',
   });
   let answering: AbortController | null = null;
   input.on('SIGINT', () => (answering === null ? input.close() : answering.abort()));

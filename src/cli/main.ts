@@ -3,7 +3,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { exitCodes, TmsError } from '../errors.ts';
+import { translateSystemError } from '../files/system-error.ts';
 import { projectRoot } from '../python/paths.ts';
+import { adviceFor } from './advice.ts';
 import type { CliContext } from './context.ts';
 import { addDataCommands } from './data.ts';
 import { addDoctorCommand } from './doctor.ts';
@@ -17,7 +19,7 @@ import { processTerminal } from './terminal.ts';
 const exitCodeHelp = `
 Exit codes:
   0 ok, 1 failed, 2 a quality gate failed, 3 wrong usage or configuration,
-  130 interrupted`;
+  130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP`;
 
 async function main(args: readonly string[]): Promise<number> {
   const context: CliContext = {
@@ -25,6 +27,7 @@ async function main(args: readonly string[]): Promise<number> {
     env: process.env,
     version: packageVersion(),
     exitCode: exitCodes.ok,
+    goOn: null,
   };
   const program = makeProgram(context);
   try {
@@ -42,6 +45,7 @@ function makeProgram(context: CliContext): Command {
     .option('--verbose', 'show stack traces with errors')
     .showHelpAfterError('(tms --help lists the commands, tms help <command> explains one)')
     .exitOverride()
+    .configureOutput({ writeErr: text => context.terminal.note(text.trimEnd()) })
     .addHelpText('after', exitCodeHelp);
   addRunCommands(program, context);
   addReportCommands(program, context);
@@ -54,7 +58,8 @@ function makeProgram(context: CliContext): Command {
 }
 
 /** Print an error for a person and return the exit code; anything but a `TmsError` is a bug and keeps its stack. */
-function reportError(error: unknown, { terminal }: CliContext, isVerbose: boolean): number {
+function reportError(thrown: unknown, { terminal, goOn }: CliContext, isVerbose: boolean): number {
+  const error = translateSystemError(thrown);
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
   if (!(error instanceof TmsError)) {
     terminal.note(
@@ -63,7 +68,9 @@ function reportError(error: unknown, { terminal }: CliContext, isVerbose: boolea
     return exitCodes.failed;
   }
   terminal.note(`${terminal.paint('red', 'error:')} ${error.message}`);
-  if (error.fix !== null) terminal.note(`  fix: ${error.fix}`);
+  const fix = adviceFor(error);
+  if (fix !== null) terminal.note(`  fix: ${fix}`);
+  if (goOn !== null) terminal.note(`  go on with: ${goOn}`);
   if (isVerbose) terminal.note(traces(error));
   return error.exitCode;
 }
@@ -80,12 +87,5 @@ function packageVersion(): string {
   return String((JSON.parse(text) as { version: unknown }).version);
 }
 
-/** `tms … | head` closes our stdout: no error, only the end. */
-function endWhenNobodyReads(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(exitCodes.ok);
-}
-
-process.stdout.on('error', endWhenNobodyReads);
 // Never left to end by itself: pythonia and sockets hold timers.
 process.exit(await main(process.argv.slice(2)));

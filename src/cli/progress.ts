@@ -9,7 +9,7 @@ export function terminalProgress(terminal: Terminal): Progress & { clear(): void
   let current = { stage: '', start: 0, tokens: 0, drawn: 0 };
   let isLive = false;
   const clear = () => {
-    if (isLive) process.stderr.write('\r\u001b[K');
+    if (isLive) terminal.redraw('');
     isLive = false;
   };
   return {
@@ -33,7 +33,7 @@ export function terminalProgress(terminal: Terminal): Progress & { clear(): void
 
   function draw(line: string): void {
     isLive = terminal.isInteractive;
-    if (isLive) process.stderr.write(`\r\u001b[K${line.slice(0, terminal.columns - 1)}`);
+    if (isLive) terminal.redraw(line.slice(0, terminal.columns - 1));
     else terminal.note(line);
   }
 }

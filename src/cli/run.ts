@@ -3,16 +3,19 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load.ts';
 import type { RunConfig } from '../config/schema.ts';
-import { UsageError } from '../errors.ts';
+import { exitCodes, TmsError, UsageError } from '../errors.ts';
 import { checkDisk, prepareRun } from '../methods/prepare-run.ts';
 import { executeRun, refuseOccupied } from '../methods/run.ts';
+import { untilStopped } from '../methods/until-stopped.ts';
 import { describePlan } from '../plan/describe.ts';
 import { tmsHome } from '../python/paths.ts';
 import { readResults } from '../report/results.ts';
 import { finalTable } from '../report/table.ts';
 import { writeReport } from '../report/write-report.ts';
+import { inspectRun } from '../run/run-directory.ts';
 import { startWorker } from '../worker/start.ts';
 import type { CliContext } from './context.ts';
+import { listenForStop } from './interrupt.ts';
 import { terminalProgress } from './progress.ts';
 
 interface RunFlags {
@@ -59,8 +62,9 @@ export function addRunCommands(program: Command, context: CliContext): void {
 }
 
 const runExamples = `
-Ctrl-C stops at the next safe point, a second one at once; either way
---resume goes on to the same result.
+Ctrl-C, SIGTERM and a closed terminal (SIGHUP; not under nohup) stop at
+the next safe point, a second one at once; either way --resume goes on to
+the same result.
 
 Examples:
   $ npx tms run configs/quickstart.yaml
@@ -95,24 +99,39 @@ async function execute(
   context: CliContext,
 ): Promise<void> {
   const { terminal, env, version } = context;
-  refuseOccupied(config.output_dir, flags.resume ?? false);
+  const { resume = false, forkFrom = null } = flags;
+  refuseOccupied(config.output_dir, resume);
+  terminal.goOnUnread(); // the results are files: a run whose progress nobody reads any more goes on
   const progress = terminalProgress(terminal);
-  const stop = stopOnInterrupt(line => progress.say(line));
-  const worker = await startWorker(workerOptions(config, context));
+  const stop = listenForStop(line => progress.say(line), env);
+  const worker = await untilStopped(stop.signal, startWorker(workerOptions(config, context)), late =>
+    late.close(),
+  );
   try {
-    const options = { worker, home: tmsHome(env), progress, signal: stop.signal, input, tmsVersion: version };
-    const path = await executeRun(config, {
-      ...options,
-      resume: flags.resume ?? false,
-      forkFrom: flags.forkFrom ?? null,
-    });
-    progress.clear();
-    await printResults(path, context);
+    const { signal } = stop;
+    const options = { worker, home: tmsHome(env), progress, signal, input, tmsVersion: version };
+    await executeRun(config, { ...options, resume, forkFrom });
+  } catch (error) {
+    context.goOn = commandThatGoesOn(config.output_dir, error);
+    throw error;
   } finally {
     progress.clear();
     stop.release();
     await worker.close();
   }
+  await printResults(config.output_dir, context);
+}
+
+/** Null where nothing was begun, where the error says it already, or where it must be mended first. */
+function commandThatGoesOn(path: string, error: unknown): string | null {
+  const isRefusal =
+    error instanceof TmsError && (error.exitCode === exitCodes.usage || error.fix?.includes('tms resume'));
+  return isRefusal || inspectRun(path) !== 'run' ? null : `tms resume ${quoted(path)}`;
+}
+
+/** As a shell takes it. */
+function quoted(path: string): string {
+  return /^[\w./~-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
 async function printResults(path: string, { terminal }: CliContext): Promise<void> {
@@ -159,20 +178,5 @@ function workerOptions(
     python: worker.python ?? undefined,
     report: line => terminal.note(line),
     ...(isVerbose ? { onLog: (line: string) => terminal.note(`worker: ${line}`) } : {}),
-  };
-}
-
-/** The first SIGINT or SIGTERM asks the run to stop, the second ends the process. */
-function stopOnInterrupt(say: (line: string) => void): { signal: AbortSignal; release: () => void } {
-  const controller = new AbortController();
-  const onSignal = () => {
-    if (controller.signal.aborted) process.exit(130);
-    say('stopping at the next safe point; once more to stop at once');
-    controller.abort(new Error('interrupted'));
-  };
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
-  return {
-    signal: controller.signal,
-    release: () => void process.off('SIGINT', onSignal).off('SIGTERM', onSignal),
   };
 }

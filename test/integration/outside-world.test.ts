@@ -37,7 +37,7 @@ function newRun(settings: Settings = {}): Settings & { output_dir: string } {
 }
 
 /** For `onCall`: what happens to the world before the n-th request of a verb. */
-function before(verb: VerbName, count: number, change: () => void): (called: VerbName) => void {
+function changing(verb: VerbName, count: number, change: () => void): (called: VerbName) => void {
   let left = count;
   return called => {
     if (called === verb && --left === 0) change();
@@ -73,7 +73,7 @@ describe('a disk that refuses', () => {
     const settings = newRun();
     const { output_dir: output } = settings;
     const blocked = join(output, 'answers');
-    const onCall = before('generate', 1, () => writeFileSync(blocked, 'a file is in the way'));
+    const onCall = changing('generate', 1, () => writeFileSync(blocked, 'a file is in the way'));
     await expect(recordRun(folder, settings, { onCall })).rejects.toMatchObject({
       name: 'EnvironmentError',
       message: expect.stringMatching(/^cannot write \S+\/answers\S*: .* \((EEXIST|ENOTDIR)\)$/),
@@ -89,7 +89,7 @@ describe('a disk that refuses', () => {
   it('the record of a run’s end too never hides what ended it', async () => {
     const settings = newRun();
     const { output_dir: output } = settings;
-    const onCall = before('optimStep', 2, () => {
+    const onCall = changing('optimStep', 2, () => {
       rmSync(join(output, 'run.json'));
       mkdirSync(join(output, 'run.json'));
     });
@@ -104,7 +104,7 @@ describe('a disk that refuses', () => {
     const file = writeRows(folder, 'file', []);
     for (const output_dir of [join(file, 'out'), file]) {
       let loads = 0;
-      const onCall = before('load', 1, () => {
+      const onCall = changing('load', 1, () => {
         loads += 1;
       });
       const refused = recordRun(folder, { ...newRun(), output_dir }, { onCall });
@@ -130,7 +130,7 @@ describe('asked to stop while it prepares', () => {
     async verb => {
       const settings = newRun();
       const controller = new AbortController();
-      const onCall = before(verb, 1, () => controller.abort(reason));
+      const onCall = changing(verb, 1, () => controller.abort(reason));
       const run = recordRun(folder, settings, {
         channel: without(verb, null),
         onCall,
@@ -145,7 +145,7 @@ describe('asked to stop while it prepares', () => {
     const settings = newRun();
     await recordRun(folder, settings);
     const controller = new AbortController();
-    const onCall = before('load', 1, () => controller.abort(reason));
+    const onCall = changing('load', 1, () => controller.abort(reason));
     const channel = without('load', null);
     const { signal } = controller;
     await expect(
@@ -156,7 +156,7 @@ describe('asked to stop while it prepares', () => {
   it('in its training it stops at a safe point with the same code, and says it was interrupted', async () => {
     const settings = newRun();
     const controller = new AbortController();
-    const onCall = before('optimStep', 3, () => controller.abort(reason));
+    const onCall = changing('optimStep', 3, () => controller.abort(reason));
     const run = recordRun(folder, settings, { onCall, signal: controller.signal });
     await expect(run).rejects.toMatchObject({ exitCode: 143, message: /holds everything up to here/ });
     expect(recordOf(settings.output_dir)).toMatchObject({ status: 'interrupted', error: null });

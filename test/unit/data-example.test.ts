@@ -5,6 +5,8 @@ import type { Terminal } from '../../src/cli/terminal.ts';
 const plain: Terminal = {
   print: () => undefined,
   note: () => undefined,
+  redraw: () => undefined,
+  goOnUnread: () => undefined,
   isInteractive: false,
   columns: 80,
   paint: (_, text) => text,
