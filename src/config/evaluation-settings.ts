@@ -45,7 +45,7 @@ const evaluationSet = z.strictObject({
   path: ours(text, 'File of the items: .jsonl, .jsonl.gz, .jsonl.zst or .parquet.'),
   scorer: ours(
     z.enum(scorers).default('exact_match'),
-    'exact_match: the whole answer, trimmed. gsm8k: the last number, after #### where there is one. multiple_choice: the option with ' +
+    'exact_match: the whole answer, trimmed. gsm8k: the final number, behind ####, in \\boxed{}, behind “answer is” or the last. multiple_choice: the option with ' +
       'the highest log-likelihood. command, module: your own.',
   ),
   command: ours(

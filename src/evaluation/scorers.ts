@@ -2,7 +2,7 @@
 import type { EvaluationSet } from '../config/evaluation-settings.ts';
 import type { DeepReadonly } from '../config/schema.ts';
 import { commandScorer } from './command-scorer.ts';
-import { finalNumber, gsm8kVersion } from './gsm8k.ts';
+import { finalNumber, gsm8kVersion, sameFinalNumber } from './gsm8k.ts';
 import { moduleScorer } from './module-scorer.ts';
 import type { AnswerText, Question, Scorer } from './scorer.ts';
 
@@ -36,10 +36,7 @@ const gsm8k = builtIn({
   version: gsm8kVersion,
   problemOf: ({ reference }) =>
     reference === null || finalNumber(reference) === null ? 'no number in the reference' : null,
-  isRight: ({ reference }, { text }) => {
-    const found = finalNumber(text);
-    return found !== null && found === finalNumber(reference ?? '');
-  },
+  isRight: ({ reference }, { text }) => sameFinalNumber(text, reference ?? ''),
 });
 
 type BuiltIn = Pick<Scorer, 'name' | 'version' | 'problemOf'> & {
