@@ -56,6 +56,10 @@ const evaluationSet = z.strictObject({
     text.nullable().default(null),
     'scorer module: a JavaScript file that exports `score(item, answer)`.',
   ),
+  scorer_inputs: ours(
+    z.array(text).default([]),
+    'scorer command or module: files and folders that it reads besides what it imports; a change of them counts as another scorer.',
+  ),
   columns: ours(setColumns, 'Which columns of the file are the prompt, the answer and the options.'),
   answer_is: ours(
     z.enum(answerReadings).nullable().default(null),

@@ -3,11 +3,11 @@
  * `{"id", "prompt", "reference", "record", "answer", "is_finished"}` and writes a line with a number from 0 to 1, in the same order.
  */
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, statSync } from 'node:fs';
 import { toJson } from '../data/json.ts';
 import { TmsError, UsageError } from '../errors.ts';
+import { sha256OfRecord } from '../files/digest.ts';
 import type { AnsweredQuestion, Scorer } from './scorer.ts';
+import { digestOfScorer, filesOfCommand } from './scorer-files.ts';
 
 /** Of what the program is given and must write; raise it when that changes. */
 const version = 1;
@@ -17,15 +17,22 @@ const defaultTimeoutSeconds = 600;
 
 const shownStderrLines = 20;
 
-/** Program and arguments. Files among them are part of the fingerprint. */
+export type CommandOptions = {
+  /** Files and folders that the program reads besides. */
+  readonly inputs?: readonly string[];
+  readonly timeoutSeconds?: number;
+};
+
+/** Program and arguments; files among them, what those lead to and `inputs` are part of the fingerprint. */
 export function commandScorer(
   command: readonly string[],
-  timeoutSeconds: number = defaultTimeoutSeconds,
+  { inputs = [], timeoutSeconds = defaultTimeoutSeconds }: CommandOptions = {},
 ): Scorer {
+  const digest = sha256OfRecord([command, digestOfScorer(filesOfCommand(command), inputs)]);
   return {
     name: 'command',
     version,
-    fingerprint: `command ${version} ${digestOf(command)}`,
+    fingerprint: `command ${version} ${digest}`,
     problemOf: () => null,
     score: async (answered, signal) => {
       const input = answered.map(lineOf).join('');
@@ -33,13 +40,6 @@ export function commandScorer(
       return scoresIn(output, answered, command);
     },
   };
-}
-
-function digestOf(command: readonly string[]): string {
-  const hash = createHash('sha256').update(JSON.stringify(command));
-  for (const part of command)
-    if (existsSync(part) && statSync(part).isFile()) hash.update(readFileSync(part));
-  return hash.digest('hex');
 }
 
 function lineOf({ question, answer }: AnsweredQuestion): string {

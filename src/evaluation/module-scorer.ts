@@ -5,19 +5,18 @@
  *
  * with `question` = { id, prompt, reference, record } and `answer` the text; `record` has plain JavaScript values, `reference` the digits of the file. It may export `version`, a whole number.
  */
-import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { withDoubles } from '../data/json.ts';
 import type { DataRecord } from '../data/template.ts';
 import { TmsError, UsageError } from '../errors.ts';
 import type { AnsweredQuestion, Question, Scorer } from './scorer.ts';
+import { digestOfScorer } from './scorer-files.ts';
 
 type Score = (question: Question, answer: string, details: { readonly isFinished: boolean }) => unknown;
 
-/** Load the file. Throws `UsageError` when it cannot be read or exports no `score`. */
-export async function moduleScorer(path: string): Promise<Scorer> {
+/** Load the file; `inputs`: what it reads besides. Throws `UsageError` when it cannot be read or exports no `score`. */
+export async function moduleScorer(path: string, inputs: readonly string[] = []): Promise<Scorer> {
   const file = resolve(path);
   const { score, version = 1 } = await load(path, file);
   if (typeof score !== 'function') {
@@ -27,11 +26,10 @@ export async function moduleScorer(path: string): Promise<Scorer> {
   }
   if (!Number.isSafeInteger(version) || (version as number) < 0)
     throw new UsageError(`the scorer ${path} exports version ${JSON.stringify(version)}, not a whole number`);
-  const digest = createHash('sha256').update(readFileSync(file)).digest('hex');
   return {
     name: `module:${basename(path)}`,
     version: version as number,
-    fingerprint: `module ${version} ${digest}`,
+    fingerprint: `module ${version} ${digestOfScorer([file], inputs)}`,
     problemOf: () => null,
     score: async (answered, signal) => {
       const scores: number[] = [];

@@ -14,9 +14,9 @@ export async function makeScorer(set: DeepReadonly<EvaluationSet>): Promise<Scor
     case 'gsm8k':
       return gsm8k;
     case 'command':
-      return commandScorer(set.command ?? []);
+      return commandScorer(set.command ?? [], { inputs: set.scorer_inputs });
     case 'module':
-      return moduleScorer(set.module ?? '');
+      return moduleScorer(set.module ?? '', set.scorer_inputs);
     case 'multiple_choice':
       throw new Error('multiple choice has no answers to score');
   }

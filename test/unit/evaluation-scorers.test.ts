@@ -25,7 +25,15 @@ function answered(
 
 function builtIn(scorer: EvaluationSet['scorer']) {
   const columns = { prompt: null, answer: null, choices: null, labels: null };
-  const settings = { name: 's', path: 's.jsonl', scorer, command: null, module: null, columns };
+  const settings = {
+    name: 's',
+    path: 's.jsonl',
+    scorer,
+    command: null,
+    module: null,
+    scorer_inputs: [],
+    columns,
+  };
   return makeScorer({
     ...settings,
     answer_is: null,
@@ -121,7 +129,7 @@ describe('a command', () => {
 
   test('that takes too long is ended', async () => {
     const command = program(`setInterval(() => {}, 1000);`);
-    await expect(commandScorer(command, 0.3).score(answers)).rejects.toThrow(
+    await expect(commandScorer(command, { timeoutSeconds: 0.3 }).score(answers)).rejects.toThrow(
       'was ended by SIGKILL (its time limit is 0.3 s)',
     );
   });

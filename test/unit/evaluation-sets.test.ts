@@ -20,6 +20,7 @@ function setOf(records: readonly unknown[], changes: Partial<SetSettings> = {}):
     scorer: 'exact_match',
     command: null,
     module: null,
+    scorer_inputs: [],
     columns: noColumns,
     answer_is: null,
     as_chat: null,

@@ -118,6 +118,7 @@ const base: SetSettings = {
   scorer: 'multiple_choice',
   command: null,
   module: null,
+  scorer_inputs: [],
   columns: { prompt: null, answer: null, choices: null, labels: null },
   answer_is: null,
   as_chat: null,
