@@ -9,13 +9,8 @@ export function checkTogether(config: RunConfig): Finding[] {
   return [...checkTraining(config), ...checkData(config), ...checkSets(config)];
 }
 
-function checkTraining({ warmup_steps, warmup_ratio, max_steps, method, tms }: RunConfig): Finding[] {
+function checkTraining({ warmup_steps, max_steps, method, tms }: RunConfig): Finding[] {
   const findings: Finding[] = [];
-  if (warmup_steps > 0 && warmup_ratio !== null) {
-    findings.push(
-      finding(['warmup_ratio'], show(warmup_ratio), 'nothing beside warmup_steps', 'keep one of the two'),
-    );
-  }
   if (warmup_steps > 1 && !Number.isInteger(warmup_steps)) {
     findings.push(
       finding(['warmup_steps'], show(warmup_steps), 'a whole number of steps, or a share below 1'),
@@ -37,20 +32,10 @@ function checkTraining({ warmup_steps, warmup_ratio, max_steps, method, tms }: R
   return findings;
 }
 
-function checkData({ test_size, as_chat, columns }: RunConfig): Finding[] {
-  const findings: Finding[] = [];
-  if (test_size > 1 && !Number.isInteger(test_size)) {
-    findings.push(finding(['test_size'], show(test_size), 'a share below 1, or a whole number of examples'));
-  }
-  if (columns.messages !== null && (columns.prompt !== null || columns.completion !== null)) {
-    findings.push(
-      finding(['columns', 'messages'], show(columns.messages), 'either messages, or prompt and completion'),
-    );
-  }
-  if (columns.messages !== null && as_chat) {
-    findings.push(finding(['as_chat'], 'true', 'false', 'messages are in chat form already'));
-  }
-  return findings;
+function checkData({ test_size }: RunConfig): Finding[] {
+  const isShareOrCount = test_size <= 1 || Number.isInteger(test_size);
+  if (isShareOrCount) return [];
+  return [finding(['test_size'], show(test_size), 'a share below 1, or a whole number of examples')];
 }
 
 function checkSets(config: RunConfig): Finding[] {
@@ -64,24 +49,23 @@ function checkSets(config: RunConfig): Finding[] {
   });
 }
 
-/** How options and answers are read stands only where they are. */
-function checkChoice(set: RunConfig['eval']['sets'][number], path: Path): Finding[] {
-  if (set.answer_is === null) return [];
-  if (set.scorer !== 'multiple_choice')
-    return [finding([...path, 'answer_is'], show(set.answer_is), `null, because scorer is ${set.scorer}`)];
-  const isUnnamed = set.answer_is === 'label' && set.columns.labels === null;
+/** Labels must be named where the answer is said to be one. */
+function checkChoice(
+  { answer_is, scorer, columns }: RunConfig['eval']['sets'][number],
+  path: Path,
+): Finding[] {
+  if (answer_is !== 'label' || scorer !== 'multiple_choice' || columns.labels !== null) return [];
   const expected = 'a column or a list of labels, because answer_is is label';
-  return isUnnamed ? [finding([...path, 'columns', 'labels'], 'null', expected)] : [];
+  return [finding([...path, 'columns', 'labels'], 'null', expected)];
 }
 
-/** `command` and `module` stand exactly where the scorer of that name reads them. */
+/** The scorers `command` and `module` need the key of that name. */
 function checkScorer(set: RunConfig['eval']['sets'][number], path: Path): Finding[] {
-  return (['command', 'module'] as const).flatMap(key => {
-    const isGiven = set[key] !== null;
-    if (isGiven === (set.scorer === key)) return [];
-    const expected = isGiven ? `null, because scorer is ${set.scorer}` : `a value, because scorer is ${key}`;
-    return [finding([...path, key], show(set[key]), expected)];
-  });
+  return (['command', 'module'] as const).flatMap(key =>
+    set.scorer === key && set[key] === null
+      ? [finding([...path, key], 'null', `a value, because scorer is ${key}`)]
+      : [],
+  );
 }
 
 function finding(path: Path, found: string, expected: string, hint: string | null = null): Finding {

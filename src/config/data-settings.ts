@@ -1,17 +1,35 @@
 import { z } from 'zod';
+import { above, includes, isGiven, isNotGiven, isTrue, readWhen } from './condition.ts';
 import { count, fraction, guessed, ours, positive, text, trl } from './setting.ts';
 
 const column = text.nullable().default(null);
+const withoutMessages = { 'columns.messages': isNotGiven };
+const someChat = {
+  'facts.isChat': isTrue(
+    'data in chat form',
+    'neither the training data nor an evaluation set is in chat form',
+  ),
+};
+const textData = {
+  'columns.messages': isNotGiven,
+  'facts.isText': isTrue('data as text', 'the training data are messages already'),
+};
 
 /** How columns of a file become a prompt and a completion. */
 export const columnSettings = z
   .strictObject({
-    prompt: ours(
-      column,
-      'Column with the prompt, or a template such as "Question: {question}\\nAnswer:", filled with what the file says, digit by digit; ' +
-        'a null is refused, but left out at {question?}. null: `prompt`.',
+    prompt: readWhen(
+      ours(
+        column,
+        'Column with the prompt, or a template such as "Question: {question}\\nAnswer:", filled with what the file says, digit by digit; ' +
+          'a null is refused, but left out at {question?}. null: `prompt`.',
+      ),
+      withoutMessages,
     ),
-    completion: ours(column, 'Column with the reference answer, or a template; null: `completion`.'),
+    completion: readWhen(
+      ours(column, 'Column with the reference answer, or a template; null: `completion`.'),
+      withoutMessages,
+    ),
     messages: ours(
       column,
       'Column with a list of chat messages whose last one is the answer; null: `messages`.',
@@ -26,27 +44,38 @@ export const dataSettings = {
     text.nullable().default(null),
     'File of held-out examples of the same task; null: hold out test_size of the training file.',
   ),
-  test_size: ours(
-    z.number().min(0).default(0.1),
-    'Examples held out when there is no dataset_test_name: a share below 1, else a number; chosen by a hash of the prompt, so rows ' +
-      'added later do not move others (name from datasets’ train_test_split).',
+  test_size: readWhen(
+    ours(
+      z.number().min(0).default(0.1),
+      'Examples held out when there is no dataset_test_name: a share below 1, else a number; chosen by a hash of the prompt, so rows ' +
+        'added later do not move others (name from datasets’ train_test_split).',
+    ),
+    { dataset_test_name: isNotGiven },
   ),
   max_train_samples: ours(
     positive.nullable().default(null),
     'Use only the first so many training examples; null: all.',
   ),
-  max_test_samples: ours(
-    positive.nullable().default(null),
-    'Use only the first so many held-out examples; null: all.',
+  max_test_samples: readWhen(
+    readWhen(
+      ours(positive.nullable().default(null), 'Use only the first so many held-out examples; null: all.'),
+      { dataset_test_name: isGiven },
+      { test_size: above(0) },
+    ),
+    { 'pld.size': above(0), 'pld.splits': includes('test') },
+    { 'kl.size': above(0) },
   ),
   columns: ours(columnSettings, 'Which columns of the file are the prompt and the completion.'),
-  as_chat: ours(
-    z.boolean().default(false),
-    'Make a text prompt one user message and its completion one assistant message, so that the chat template applies.',
+  as_chat: readWhen(
+    ours(
+      z.boolean().default(false),
+      'Make a text prompt one user message and its completion one assistant message, so that the chat template applies.',
+    ),
+    textData,
   ),
-  system_prompt: ours(
-    text.nullable().default(null),
-    'System message put before every chat prompt; null: none.',
+  system_prompt: readWhen(
+    ours(text.nullable().default(null), 'System message put before every chat prompt; null: none.'),
+    someChat,
   ),
   duplicates: ours(
     z.enum(['keep', 'drop']).default('keep'),
@@ -56,21 +85,27 @@ export const dataSettings = {
     trl(positive.default(1024), 'Longest sequence (prompt and completion) in tokens.'),
     '4096 in Retaining by Doing (arXiv 2510.18874)',
   ),
-  too_long: ours(
-    z.enum(['truncate', 'drop']).default('truncate'),
-    'Examples longer than max_length: cut at the end (TRL’s keep_start; the end-of-text token is then not learnt) or left out.',
+  too_long: readWhen(
+    ours(
+      z.enum(['truncate', 'drop']).default('truncate'),
+      'Examples longer than max_length: cut at the end (TRL’s keep_start; the end-of-text token is then not learnt) or left out.',
+    ),
+    { max_too_long_fraction: above(0) },
   ),
   max_too_long_fraction: ours(
     fraction.default(0.01),
     'Refuse to start when more than this share of the examples is longer than max_length; 1 allows any.',
   ),
-  chat_template_path: trl(
-    text.nullable().default(null),
-    'Jinja file used in place of the chat template of the tokenizer.',
+  chat_template_path: readWhen(
+    trl(text.nullable().default(null), 'Jinja file used in place of the chat template of the tokenizer.'),
+    someChat,
   ),
-  chat_template_kwargs: trl(
-    z.record(z.string(), z.union([z.string(), z.boolean(), z.null()])).default({}),
-    'Variables handed to the chat template, such as enable_thinking.',
+  chat_template_kwargs: readWhen(
+    trl(
+      z.record(z.string(), z.union([z.string(), z.boolean(), z.null()])).default({}),
+      'Variables handed to the chat template, such as enable_thinking.',
+    ),
+    someChat,
   ),
 };
 

@@ -1,4 +1,15 @@
 import { z } from 'zod';
+import {
+  above,
+  type Condition,
+  hasSome,
+  includes,
+  is,
+  isGiven,
+  isNot,
+  isTrue,
+  readWhen,
+} from './condition.ts';
 import { count, guessed, ours, positive, text } from './setting.ts';
 
 /** Scorers that come with `tms`. */
@@ -8,6 +19,21 @@ export const scorers = ['exact_match', 'gsm8k', 'multiple_choice', 'command', 'm
 export const answerReadings = ['index', 'index_from_1', 'label', 'option'] as const;
 
 const column = text.nullable().default(null);
+const columnOfChoices = { '..scorer': is('multiple_choice') };
+const ofAnswers = { '.scorer': isNot('multiple_choice') };
+const answeredSets = hasSome('evaluation sets that are answered in words', set => {
+  const { scorer } = set as { scorer: string };
+  return scorer !== 'multiple_choice';
+});
+const heldOut: readonly Condition[] = [{ dataset_test_name: isGiven }, { test_size: above(0) }];
+const someSets = hasSome('evaluation sets');
+
+/** Something that is answered in words, by whatever is measured. */
+export const answeredSomewhere: readonly Condition[] = [
+  { 'kl.size': above(0) },
+  { 'eval.sets': answeredSets },
+  { 'retention.sets': answeredSets },
+];
 
 const setColumns = z
   .strictObject({
@@ -19,20 +45,26 @@ const setColumns = z
       column,
       'Column with the right answer, or a template; null: `answer`, else `completion`. Of multiple_choice see answer_is.',
     ),
-    choices: ours(
-      z
-        .union([text, z.array(text).min(2)])
-        .nullable()
-        .default(null),
-      'multiple_choice: column with the list of options, nested as in `choices.text`; or one column or template an option, as in ' +
-        '[option1, option2]; null: `choices`.',
+    choices: readWhen(
+      ours(
+        z
+          .union([text, z.array(text).min(2)])
+          .nullable()
+          .default(null),
+        'Column with the list of options, nested as in `choices.text`; or one column or template an option, as in ' +
+          '[option1, option2]; null: `choices`.',
+      ),
+      columnOfChoices,
     ),
-    labels: ours(
-      z
-        .union([text, z.array(text).min(2)])
-        .nullable()
-        .default(null),
-      'multiple_choice: column with the labels of the options, or the labels themselves, as in [A, B, C, D]; null: there are none.',
+    labels: readWhen(
+      ours(
+        z
+          .union([text, z.array(text).min(2)])
+          .nullable()
+          .default(null),
+        'Column with the labels of the options, or the labels themselves, as in [A, B, C, D]; null: there are none.',
+      ),
+      columnOfChoices,
     ),
   })
   .prefault({});
@@ -48,37 +80,60 @@ const evaluationSet = z.strictObject({
     'exact_match: the whole answer, trimmed. gsm8k: the final number, behind ####, in \\boxed{}, behind “answer is” or the last. multiple_choice: the option with ' +
       'the highest log-likelihood. command, module: your own.',
   ),
-  command: ours(
-    z.array(text).min(1).nullable().default(null),
-    'scorer command: program and arguments; it reads one JSON line an answer and writes one score (0 to 1) a line.',
+  command: readWhen(
+    ours(
+      z.array(text).min(1).nullable().default(null),
+      'scorer command: program and arguments; it reads one JSON line an answer and writes one score (0 to 1) a line.',
+    ),
+    { '.scorer': is('command') },
   ),
-  module: ours(
-    text.nullable().default(null),
-    'scorer module: a JavaScript file that exports `score(item, answer)`.',
+  module: readWhen(
+    ours(
+      text.nullable().default(null),
+      'scorer module: a JavaScript file that exports `score(item, answer)`.',
+    ),
+    { '.scorer': is('module') },
   ),
-  scorer_inputs: ours(
-    z.array(text).default([]),
-    'scorer command or module: files and folders that it reads besides what it imports; a change of them counts as another scorer.',
+  scorer_inputs: readWhen(
+    ours(
+      z.array(text).default([]),
+      'Files and folders that the scorer reads besides what it imports; a change of them counts as another scorer.',
+    ),
+    { '.scorer': is('command', 'module') },
   ),
   columns: ours(setColumns, 'Which columns of the file are the prompt, the answer and the options.'),
-  answer_is: ours(
-    z.enum(answerReadings).nullable().default(null),
-    'multiple_choice: what the answer is: index (from 0), index_from_1, label or option. null: by its type, an integer is an index from ' +
-      '0, a text is a label where there are labels, else an option; what could be two of them is refused.',
+  answer_is: readWhen(
+    ours(
+      z.enum(answerReadings).nullable().default(null),
+      'What the answer is: index (from 0), index_from_1, label or option. null: by its type, an integer is an index from ' +
+        '0, a text is a label where there are labels, else an option; what could be two of them is refused.',
+    ),
+    { '.scorer': is('multiple_choice') },
   ),
-  as_chat: ours(
-    z.boolean().nullable().default(null),
-    'Ask in the chat template; null: as the training data.',
+  as_chat: readWhen(
+    ours(z.boolean().nullable().default(null), 'Ask in the chat template; null: as the training data.'),
+    { '.facts.isText': isTrue('items as text', 'the items of this set are messages already') },
   ),
-  system_prompt: ours(text.nullable().default(null), 'System message before the prompt in chat form.'),
+  system_prompt: readWhen(
+    ours(
+      text.nullable().default(null),
+      'System message before the prompt in chat form; null: system_prompt.',
+    ),
+    {
+      '.facts.isChat': isTrue('as_chat: true or items that are messages', 'this set is asked as plain text'),
+    },
+  ),
   limit: ours(positive.nullable().default(null), 'Items used, chosen by a hash of their content; null: all.'),
-  max_new_tokens: ours(positive.default(256), 'Longest generated answer in tokens.'),
+  max_new_tokens: readWhen(ours(positive.default(256), 'Longest generated answer in tokens.'), ofAnswers),
 });
 export type EvaluationSet = z.infer<typeof evaluationSet>;
 
-const temperatures = ours(
-  z.array(z.number().min(0)).min(1).default([0]),
-  'Temperatures at which generated sets are answered; 0: greedy.',
+const temperatures = readWhen(
+  ours(
+    z.array(z.number().min(0)).min(1).default([0]),
+    'Temperatures at which generated sets are answered; 0: greedy.',
+  ),
+  { '.sets': answeredSets },
 );
 const sets = z.array(evaluationSet).default([]);
 
@@ -95,10 +150,13 @@ export const evaluationSettings = {
           ours(sets, 'Sets that measure what should be kept.'),
           'ARC-C, HotpotQA and SafetyBench are named; prompts, shots and decoding are not',
         ),
-        margin: ours(
-          z.number().min(0).lt(1).default(0.02),
-          'Largest loss of accuracy, as a share, that still counts as kept: the verdict of the report is "kept" where the 95 % interval of ' +
-            'the change lies above −margin, "lost" where it lies below 0 and reaches the margin, else "inconclusive". Changes no number.',
+        margin: readWhen(
+          ours(
+            z.number().min(0).lt(1).default(0.02),
+            'Largest loss of accuracy, as a share, that still counts as kept: the verdict of the report is "kept" where the 95 % interval of ' +
+              'the change lies above −margin, "lost" where it lies below 0 and reaches the margin, else "inconclusive". Changes no number.',
+          ),
+          { '.sets': someSets },
         ),
         temperatures,
       })
@@ -108,19 +166,26 @@ export const evaluationSettings = {
   pld: ours(
     z
       .strictObject({
-        size: guessed(
-          ours(count.default(500), 'Examples of each split that PLD is measured on; 0: not measured.'),
-          '500–1,000 items make it stable',
-        ),
-        splits: guessed(
-          ours(
-            z
-              .array(z.enum(['train', 'test']))
-              .min(1)
-              .default(['train', 'test']),
-            'Splits that PLD is measured on, always named apart.',
+        size: readWhen(
+          guessed(
+            ours(count.default(500), 'Examples of each split that PLD is measured on; 0: not measured.'),
+            '500–1,000 items make it stable',
           ),
-          'a held-out split is stated, which one is not',
+          { '.splits': includes('train') },
+          ...heldOut,
+        ),
+        splits: readWhen(
+          guessed(
+            ours(
+              z
+                .array(z.enum(['train', 'test']))
+                .min(1)
+                .default(['train', 'test']),
+              'Splits that PLD is measured on, always named apart.',
+            ),
+            'a held-out split is stated, which one is not',
+          ),
+          { '.size': above(0) },
         ),
       })
       .prefault({}),
@@ -129,9 +194,14 @@ export const evaluationSettings = {
   kl: ours(
     z
       .strictObject({
-        size: ours(
-          count.default(64),
-          'Prompts of the target and of each retention set that KL(base‖policy) is measured on; 0: not measured.',
+        size: readWhen(
+          ours(
+            count.default(64),
+            'Prompts of the target and of each retention set that KL(base‖policy) is measured on; 0: not measured.',
+          ),
+          { '.size': is(0) },
+          ...heldOut,
+          { 'retention.sets': someSets },
         ),
       })
       .prefault({}),

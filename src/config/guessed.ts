@@ -1,3 +1,4 @@
+import { isRead } from './effects.ts';
 import type { RunConfig } from './schema.ts';
 import { listSettings } from './settings-list.ts';
 
@@ -10,10 +11,10 @@ export type GuessedSetting = {
   readonly description: string;
 };
 
-/** Every setting of this run that the paper leaves open, with its value. Those of `tms` count only where the method reads them. */
+/** Every setting that this run reads and that the paper leaves open, with its value. */
 export function guessedSettings(config: RunConfig): GuessedSetting[] {
   return listSettings().flatMap(({ path, description, 'x-guessed': basis }) => {
-    if (basis === undefined || (config.method !== 'tms' && path.startsWith('tms.'))) return [];
+    if (basis === undefined || !isRead(config, path)) return [];
     return [{ path, value: valueAt(config, path.split('.')), basis, description }];
   });
 }

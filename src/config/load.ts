@@ -3,9 +3,11 @@ import { readFileSync } from 'node:fs';
 import { stringify } from 'yaml';
 import { UsageError } from '../errors.ts';
 import { checkTogether } from './check.ts';
-import { applyOverrides, parseOverride } from './overrides.ts';
-import { ConfigError, type Path, type Problem, problemsOf } from './problems.ts';
+import { checkEffects, type DataForm, onlyRead } from './effects.ts';
+import { applyOverrides, type Override, parseOverride, removeAt } from './overrides.ts';
+import { ConfigError, type Path, type Problem, problemsOf, unknownKey } from './problems.ts';
 import { type RunConfig, runConfigSchema } from './schema.ts';
+import { keysAt, settingsIn } from './settings-list.ts';
 import { parseYaml } from './yaml-file.ts';
 
 /** Read and check a configuration file. Throws `UsageError` when it cannot be read, `ConfigError` when it is wrong. */
@@ -23,29 +25,40 @@ export function loadConfig(file: string, sets: readonly string[] = []): RunConfi
 export function parseConfig(text: string, source: string, sets: readonly string[] = []): RunConfig {
   const { value, lineOf } = parseYaml(text, source);
   const overrides = sets.map(parseOverride);
-  const input = applyOverrides(value, overrides);
+  const input = withoutEmptyBlocks(applyOverrides(value, overrides));
   const place = (path: Path) =>
     overrides.some(override => startsWith(path, override.path)) ? null : lineOf(path);
   const parsed = runConfigSchema.safeParse(input);
   const checked = parsed.success ? parsed.data : parseRest(input, parsed.error.issues);
   const problems: Problem[] = parsed.success ? [] : problemsOf(parsed.error.issues, input, place);
-  const together =
-    checked === null ? [] : checkTogether(checked).map(found => ({ ...found, line: place(found.path) }));
-  problems.push(
-    ...together.filter(({ path }) => !problems.some(known => known.path.join('.') === path.join('.'))),
-  );
+  problems.push(...overrides.flatMap(unknownRemoval));
+  const together = checked === null ? [] : [...checkTogether(checked), ...checkEffects(input, checked)];
+  for (const found of together) {
+    const isKnown = problems.some(({ path }) => path.join('.') === found.path.join('.'));
+    if (!isKnown) problems.push({ ...found, line: place(found.path) });
+  }
   if (problems.length > 0) throw new ConfigError(source, problems.toSorted(byLine));
   return deepFreeze(parsed.data as RunConfig);
 }
 
-/** The configuration as YAML, every key present; `parseConfig` gives the same configuration back. */
-export function configToYaml(config: RunConfig): string {
-  return stringify(config, { lineWidth: 0 });
+/** The configuration as YAML, with every key that is read; `parseConfig` gives the same configuration back. */
+export function configToYaml(config: RunConfig, facts: DataForm | null = null): string {
+  return stringify(onlyRead(config, facts), { lineWidth: 0 });
 }
 
-/** A frozen configuration from values already in the form of the file, such as a saved record. Throws `ConfigError`. */
-export function configFromRecord(record: unknown, source: string): RunConfig {
-  return parseConfig(stringify(record), source);
+/** `--set key=` of a key that does not exist. */
+function unknownRemoval({ path, value }: Override): Problem[] {
+  const key = path.at(-1);
+  const isKnown = typeof key === 'number' || keysAt(path.slice(0, -1)).includes(String(key));
+  return value === undefined && !isKnown ? [unknownKey(path, () => null)] : [];
+}
+
+/** `tms:` with nothing behind it is a block without keys. */
+function withoutEmptyBlocks(input: unknown): unknown {
+  return settingsIn(input).reduce(
+    (rest, { path, value, isBlock }) => (isBlock && value === null ? removeAt(rest, path) : rest),
+    input,
+  );
 }
 
 /** What is left when wrong keys are taken out and missing ones filled in, so that rules between keys can still be checked. */
@@ -53,10 +66,11 @@ function parseRest(
   input: unknown,
   issues: readonly { code?: string; path: PropertyKey[]; keys?: string[] }[],
 ): RunConfig | null {
-  const rest = structuredClone(input);
+  if (issues.some(({ path }) => typeof path.at(-1) === 'number')) return null; // an entry less would move the others
+  let rest = input;
   for (const { path, keys } of issues) {
     for (const wrong of keys === undefined ? [path] : keys.map(key => [...path, key]))
-      remove(rest, wrong as Path);
+      rest = removeAt(rest, wrong as Path);
   }
   const missing = runConfigSchema.safeParse(rest);
   if (missing.success) return missing.data;
@@ -65,15 +79,6 @@ function parseRest(
     missing.error.issues.map(({ path }) => ({ path: path as Path, value: 'x' })),
   );
   return runConfigSchema.safeParse(filled).data ?? null;
-}
-
-function remove(input: unknown, path: Path): void {
-  const parent = path
-    .slice(0, -1)
-    .reduce<unknown>((value, key) => (value as Record<string | number, unknown> | undefined)?.[key], input);
-  const key = path.at(-1);
-  if (typeof parent === 'object' && parent !== null && key !== undefined)
-    delete (parent as Record<string | number, unknown>)[key];
 }
 
 function byLine(a: Problem, b: Problem): number {

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { is, readWhen } from './condition.ts';
+import { answeredSomewhere } from './evaluation-settings.ts';
 import { ours, positive, text } from './setting.ts';
 
 /** What generates the answers. */
@@ -8,9 +10,11 @@ export const samplerSettings = z
       z.enum(['torch']).default('torch'),
       'Engine that generates: torch, inside the training process.',
     ),
-    max_rows: ours(
-      positive.nullable().default(null),
-      'Answers generated side by side; null: as many as fit.',
+    max_rows: readWhen(
+      ours(positive.nullable().default(null), 'Answers generated side by side; null: as many as fit.'),
+      { method: is('tms') },
+      { 'controls.base_samples': is(true) },
+      ...answeredSomewhere,
     ),
   })
   .prefault({});

@@ -1,10 +1,21 @@
+import { statSync } from 'node:fs';
 import { z } from 'zod';
+import { is, readWhen, type ValueTest } from './condition.ts';
 import { guessed, positive, text, trl } from './setting.ts';
+
+const isHubId: ValueTest = {
+  holds: value => !isDirectory(String(value)),
+  wanted: key => `a hub id as ${key}`,
+  because: (key, value) => `${key} is a directory (${value})`,
+};
+const withPeft = { use_peft: is(true) };
 
 /** Which model is fine-tuned, in what precision, and whether all weights or a LoRA adapter learn. */
 export const modelSettings = {
   model_name_or_path: trl(text, 'Model to fine-tune: a local directory in Hugging Face layout, or a hub id.'),
-  model_revision: trl(text.default('main'), 'Branch, tag or commit of a hub id; ignored for a directory.'),
+  model_revision: readWhen(trl(text.default('main'), 'Branch, tag or commit of a hub id.'), {
+    model_name_or_path: isHubId,
+  }),
   dtype: trl(
     z.enum(['float32', 'bfloat16']).default('float32'),
     'Precision that the weights are held and updated in.',
@@ -21,22 +32,35 @@ export const modelSettings = {
     trl(z.boolean().default(false), 'Train a LoRA adapter (true) or all weights (false).'),
     'full fine-tuning, as in Retaining by Doing (arXiv 2510.18874)',
   ),
-  lora_r: trl(positive.default(16), 'Rank of the LoRA matrices.'),
-  lora_alpha: trl(
-    z.number().positive().default(32),
-    'LoRA scale: the update is multiplied by lora_alpha / lora_r.',
+  lora_r: readWhen(trl(positive.default(16), 'Rank of the LoRA matrices.'), withPeft),
+  lora_alpha: readWhen(
+    trl(z.number().positive().default(32), 'LoRA scale: the update is multiplied by lora_alpha / lora_r.'),
+    withPeft,
   ),
-  lora_dropout: trl(
-    z.number().min(0).lt(1).default(0.05),
-    'Dropout probability on the input of each LoRA layer.',
+  lora_dropout: readWhen(
+    trl(z.number().min(0).lt(1).default(0.05), 'Dropout probability on the input of each LoRA layer.'),
+    withPeft,
   ),
-  lora_target_modules: trl(
-    z.array(text).min(1).nullable().default(null),
-    'Names of the layers that get LoRA; null: every linear layer but the head (TRL: peft’s choice for the architecture).',
+  lora_target_modules: readWhen(
+    trl(
+      z.array(text).min(1).nullable().default(null),
+      'Names of the layers that get LoRA; null: every linear layer but the head (TRL: peft’s choice for the architecture).',
+    ),
+    withPeft,
   ),
-  lora_modules_to_save: trl(
-    z.array(text).min(1).nullable().default(null),
-    'Layers trained in full beside the adapter and saved with it, such as lm_head.',
+  lora_modules_to_save: readWhen(
+    trl(
+      z.array(text).min(1).nullable().default(null),
+      'Layers trained in full beside the adapter and saved with it, such as lm_head.',
+    ),
+    withPeft,
   ),
-  use_rslora: trl(z.boolean().default(false), 'Scale LoRA by lora_alpha / √lora_r (arXiv 2312.03732).'),
+  use_rslora: readWhen(
+    trl(z.boolean().default(false), 'Scale LoRA by lora_alpha / √lora_r (arXiv 2312.03732).'),
+    withPeft,
+  ),
 };
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}

@@ -65,7 +65,8 @@ export function valueAt(input: unknown, path: Path): unknown {
   );
 }
 
-function unknownKey(path: Path, lineOf: (path: Path) => number | null): Problem {
+/** A key that the schema does not have, with what was probably meant. */
+export function unknownKey(path: Path, lineOf: (path: Path) => number | null): Problem {
   const siblings = keysAt(path.slice(0, -1));
   const paths = listSettings().map(setting => setting.path);
   const suggestion = suggestKey(String(path.at(-1)), siblings, paths);

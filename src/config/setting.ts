@@ -1,14 +1,16 @@
 /** One setting: its zod schema, its one explanation, and where its default comes from. Readable by people and by programs. */
 import { z } from 'zod';
+import type { ReadRules } from './condition.ts';
 
 /** `trl`: the key, meaning and default of TRL 1.16 or transformers 5; `ours`: this project's choice; `paper`: arXiv 2602.03073. */
 export type SettingSource = 'trl' | 'ours' | 'paper';
 
-/** What a schema says beside its type. `x-guessed` gives the reason where the paper does not state the setting. */
+/** What a schema says beside its type. `x-guessed`: why, where the paper does not state the setting; `x-read-when`: see `readWhen`. */
 export type SettingMeta = {
   readonly description: string;
   readonly 'x-source': SettingSource;
   readonly 'x-guessed'?: string;
+  readonly 'x-read-when'?: ReadRules;
 };
 
 /** A setting of our own. */

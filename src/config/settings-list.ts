@@ -1,4 +1,5 @@
 /** All settings as a flat list: for suggestions, the guessed list and documentation. */
+import { isDeepStrictEqual } from 'node:util';
 import type { z } from 'zod';
 import { runConfigSchema } from './schema.ts';
 import type { SettingMeta } from './setting.ts';
@@ -13,6 +14,36 @@ export function listSettings(schema: z.ZodType = runConfigSchema, prefix = ''): 
     const isList = unwrap(child).def.type === 'array';
     const below = listSettings(isList ? elementOf(child) : child, isList ? `${path}.*` : path);
     return [{ ...(child.meta() as SettingMeta), path }, ...below];
+  });
+}
+
+/** A key that stands in a configuration, with its value there. */
+export type PlacedSetting = {
+  readonly path: readonly (string | number)[];
+  readonly meta: SettingMeta;
+  readonly value: unknown;
+  /** Whether the value is what leaving the key out would give. */
+  readonly isDefault: () => boolean;
+  readonly isBlock: boolean;
+};
+
+/** Every key of `input` that the schema knows, blocks and entries of lists included, each before what is inside it. */
+export function settingsIn(
+  input: unknown,
+  schema: z.ZodType = runConfigSchema,
+  path: PlacedSetting['path'] = [],
+): PlacedSetting[] {
+  if (Array.isArray(input))
+    return input.flatMap((entry, i) => settingsIn(entry, elementOf(schema), [...path, i]));
+  if (typeof input !== 'object' || input === null) return [];
+  return Object.entries(shapeOf(schema)).flatMap(([key, child]) => {
+    if (!Object.hasOwn(input, key)) return [];
+    const value: unknown = (input as Record<string, unknown>)[key];
+    const placed = { path: [...path, key], meta: child.meta() as SettingMeta, value };
+    const isBlock = definition(unwrap(child)).shape !== undefined;
+    const below = settingsIn(value, child, placed.path);
+    const isDefault = () => isDeepStrictEqual(value, child.safeParse(undefined).data);
+    return [{ ...placed, isDefault, isBlock }, ...below];
   });
 }
 

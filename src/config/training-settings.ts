@@ -1,7 +1,16 @@
 import { z } from 'zod';
+import { above, atMost, is, isGiven, isNot, isNotGiven, readWhen } from './condition.ts';
 import { count, fraction, guessed, positive, text, trl } from './setting.ts';
 
 const retaining = 'Retaining by Doing (arXiv 2510.18874)';
+
+const withWarmup = { lr_scheduler_type: isNot('constant') };
+/** Muon takes the matrices; with LoRA nothing else is left, unless whole layers are trained beside the adapter. */
+const withAdamw = [
+  { optim: is('adamw_torch') },
+  { use_peft: is(false) },
+  { lora_modules_to_save: isGiven },
+] as const;
 
 /** The optimiser, its schedule and the size of a step; the student has the same unless `tms.student` says otherwise. */
 export const trainingSettings = {
@@ -16,20 +25,26 @@ export const trainingSettings = {
     ),
     `cosine in ${retaining}`,
   ),
-  warmup_steps: guessed(
-    trl(
-      z.number().min(0).default(0),
-      'Steps over which the learning rate rises from 0: a number, or a share of all when below 1.',
+  warmup_steps: readWhen(
+    guessed(
+      trl(
+        z.number().min(0).default(0),
+        'Steps over which the learning rate rises from 0: a number, or a share of all when below 1.',
+      ),
+      `3 % of the steps in ${retaining}`,
     ),
-    `3 % of the steps in ${retaining}`,
+    { ...withWarmup, warmup_ratio: isNotGiven },
   ),
-  warmup_ratio: trl(
-    fraction.nullable().default(null),
-    'Warm-up as a share of all steps, in place of warmup_steps (deprecated in transformers 5).',
+  warmup_ratio: readWhen(
+    trl(
+      fraction.nullable().default(null),
+      'Warm-up as a share of all steps, in place of warmup_steps (deprecated in transformers 5).',
+    ),
+    withWarmup,
   ),
-  num_train_epochs: guessed(
-    trl(z.number().positive().default(3), 'Passes over the training examples.'),
-    `2 in ${retaining}`,
+  num_train_epochs: readWhen(
+    guessed(trl(z.number().positive().default(3), 'Passes over the training examples.'), `2 in ${retaining}`),
+    { max_steps: atMost(0) },
   ),
   max_steps: trl(
     z.int().min(-1).default(-1),
@@ -44,15 +59,21 @@ export const trainingSettings = {
   ),
   gradient_accumulation_steps: trl(positive.default(1), 'Batches of one optimiser step.'),
   weight_decay: guessed(trl(z.number().min(0).default(0), 'Decoupled weight decay.'), `0 in ${retaining}`),
-  adam_beta1: guessed(
-    trl(z.number().min(0).lt(1).default(0.9), 'Decay of the first moment.'),
-    `0.9 in ${retaining}`,
+  adam_beta1: readWhen(
+    guessed(trl(z.number().min(0).lt(1).default(0.9), 'Decay of the first moment.'), `0.9 in ${retaining}`),
+    ...withAdamw,
   ),
-  adam_beta2: guessed(
-    trl(z.number().min(0).lt(1).default(0.999), 'Decay of the second moment.'),
-    `0.95 in ${retaining}`,
+  adam_beta2: readWhen(
+    guessed(
+      trl(z.number().min(0).lt(1).default(0.999), 'Decay of the second moment.'),
+      `0.95 in ${retaining}`,
+    ),
+    ...withAdamw,
   ),
-  adam_epsilon: trl(z.number().positive().default(1e-8), 'Added to the root of the second moment.'),
+  adam_epsilon: readWhen(
+    trl(z.number().positive().default(1e-8), 'Added to the root of the second moment.'),
+    ...withAdamw,
+  ),
   max_grad_norm: guessed(
     trl(z.number().min(0).default(1), 'Gradients are scaled down to this norm; 0: never.'),
     `1.0 in ${retaining}`,
@@ -68,9 +89,12 @@ export const trainingSettings = {
     z.boolean().default(true),
     'Recompute activations in the backward pass: less memory, about a fifth slower.',
   ),
-  bf16: trl(
-    z.boolean().nullable().default(null),
-    'Compute in bfloat16 whatever dtype the weights have; null: on a GPU that has it, and not on a CPU.',
+  bf16: readWhen(
+    trl(
+      z.boolean().nullable().default(null),
+      'Compute in bfloat16 over float32 weights; null: on a GPU that has it, and not on a CPU.',
+    ),
+    { dtype: is('float32') },
   ),
 };
 
@@ -85,8 +109,11 @@ export const outputSettings = {
     count.default(500),
     'Optimiser steps between two saved training states, from which a run resumes; 0: only at stage ends.',
   ),
-  save_total_limit: trl(
-    positive.nullable().default(1),
-    'Training states kept; null: all. 1 by default (TRL: all), because the weights of checkpoints are kept apart from them.',
+  save_total_limit: readWhen(
+    trl(
+      positive.nullable().default(1),
+      'Training states kept; null: all. 1 by default (TRL: all), because the weights of checkpoints are kept apart from them.',
+    ),
+    { save_steps: above(0) },
   ),
 };

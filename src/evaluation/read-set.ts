@@ -92,9 +92,17 @@ function questionOf(record: DataRecord, { columns }: SetSettings, asked: AskedAs
   };
 }
 
+/** Whether a record asks with messages, not with text; `column` is that of the prompt. */
+export function asksInMessages(record: DataRecord, column: string | null): boolean {
+  return isConversation(record, column) || Array.isArray(record[column ?? 'prompt']);
+}
+
+function isConversation(record: DataRecord, column: string | null): boolean {
+  return column === null && record.prompt === undefined && record.messages !== undefined;
+}
+
 function exampleOf(record: DataRecord, column: string | null, { isChat, systemPrompt }: AskedAs): Example {
-  const hasMessages = column === null && record.prompt === undefined && record.messages !== undefined;
-  const asked = hasMessages
+  const asked = isConversation(record, column)
     ? { messages: record.messages }
     : { prompt: readColumn(record, column ?? 'prompt') };
   const columns = { prompt: null, completion: null, messages: null };

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import type { DataForm } from '../config/effects.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { type Dataset, describeDataset, openDataset, type Selection } from '../data/dataset.ts';
 import { encodeToFile } from '../data/encode-file.ts';
@@ -14,12 +15,15 @@ import type { Progress, TrainingData } from '../stages/run-context.ts';
 import { touch } from '../store/in-use.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
+import { readDataForm, refuseWithoutEffect } from './data-form.ts';
 
 export type PreparedData = {
   readonly dataset: Dataset;
   readonly train: TrainingData;
   readonly testTokens: TokenFile;
   readonly facts: DataFacts;
+  /** What decides over keys that only some data give an effect. */
+  readonly form: DataForm;
   readonly chatTemplate: string | null;
   /** Ids at which every sampling of a run stops, ascending: those of the model, and those that end an answer under the template. */
   readonly stopIds: readonly number[];
@@ -47,6 +51,8 @@ export async function prepareData(
 ): Promise<PreparedData> {
   checkPositions(config.max_length, model.maxPositions);
   const dataset = await openDataset(config, cache);
+  const form = await readDataForm(config, dataset, cache);
+  refuseWithoutEffect(config, form);
   for (const line of describeDataset(dataset)) progress.say(line);
   const template =
     config.chat_template_path === null ? null : readFileSync(config.chat_template_path, 'utf8');
@@ -64,6 +70,7 @@ export async function prepareData(
     train: trainingData(dataset.train, train.tokens, lengths),
     testTokens: test.tokens,
     facts: factsOf(lengths, dataset),
+    form,
     chatTemplate: template,
     stopIds,
     trainDigest: sha256OfRecord([

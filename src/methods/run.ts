@@ -181,7 +181,7 @@ function writeFacts(
 ): void {
   const files = {
     'config.input.yaml': prepared.input,
-    'config.resolved.yaml': configToYaml(config),
+    'config.resolved.yaml': configToYaml(config, prepared.prepared.form),
     'plan.json': `${JSON.stringify({ ...prepared.plan, guessed: guessedSettings(config) }, null, 2)}\n`,
     'environment.json': `${JSON.stringify(environmentOf(prepared), null, 2)}\n`,
   };

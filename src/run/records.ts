@@ -2,7 +2,7 @@
  * What the files of a run directory hold: the interface between stages, `resume` and `report`.
  *
  *     run.json               the run itself                       RunRecord
- *     config.input.yaml      as given; config.resolved.yaml: every key
+ *     config.input.yaml      as given; config.resolved.yaml: every key that is read
  *     plan.json              everything random or scheduled, decided before the run
  *     environment.json       what it ran on                       EnvironmentRecord
  *     ledger.jsonl           one line a finished unit, written last

@@ -48,6 +48,32 @@ describe('tms data show', () => {
     expect(existsSync(join(directory, 'run'))).toBe(false);
   });
 
+  test.each(['data show', 'plan'])('%s refuses keys that these data give no effect', async command => {
+    const directory = temporaryDirectory();
+    writeRecords(join(directory, 'train.jsonl'), [{ prompt: '1+1=', completion: '2' }]);
+    writeRecords(join(directory, 'set.jsonl'), [{ prompt: 'x', answer: 'y' }]);
+    const lines = [
+      `model_name_or_path: ${await tinyModel()}`,
+      'output_dir: run',
+      'dataset_name: train.jsonl',
+      'test_size: 0',
+      'max_length: 64',
+      'system_prompt: You are a pirate.',
+      'chat_template_kwargs: {enable_thinking: false}',
+      'retention: {sets: [{name: a, path: set.jsonl, system_prompt: Be brief.}]}',
+    ];
+    writeFileSync(join(directory, 'my.yaml'), lines.join('\n'));
+    const { status, stderr } = tms([...command.split(' '), 'my.yaml'], {
+      cwd: directory,
+      env: { TMS_PYTHON: await pythonPath() },
+    });
+    expect(status).toBe(3);
+    expect(stderr).toContain('error: the configuration does not fit the data: 3 problems\n');
+    for (const key of ['system_prompt', 'chat_template_kwargs', 'retention.sets.0.system_prompt'])
+      expect(stderr).toContain(`  ${key}: found `);
+    expect(existsSync(join(directory, 'run'))).toBe(false);
+  });
+
   test('of a data file prints shape, counts and text without any Python', () => {
     const file = join(temporaryDirectory(), 'chat.jsonl');
     const messages = [

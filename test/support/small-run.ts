@@ -36,21 +36,22 @@ export const heldOut: readonly Example[] = Array.from({ length: 4 }, (_, i) => (
 
 /** 10 examples in batches of 4: 3 steps an epoch, 9 steps in all. A batch of the toy's learns enough for some answers to end. */
 export function smallRun(folder: string, settings: Settings = {}): Settings {
-  const { tms, ...rest } = settings as { tms?: Settings };
+  const { tms, ...rest } = settings as { tms?: Settings; method?: string; max_steps?: number };
+  const harvest = rest.method === 'sft' ? {} : { num_checkpoints: 3, max_new_tokens: 9 };
   return {
     model_name_or_path: 'toy:1',
     dataset_name: writeRows(folder, 'train.jsonl', examples),
     dataset_test_name: writeRows(folder, 'test.jsonl', heldOut),
     learning_rate: 1,
     lr_scheduler_type: 'constant',
-    num_train_epochs: 3,
+    ...(rest.max_steps === undefined ? { num_train_epochs: 3 } : {}),
     per_device_train_batch_size: 4,
     max_length: 40,
     seed: 7,
     pld: { size: 0 },
     kl: { size: 0 },
     eval_points: 2,
-    tms: { num_checkpoints: 3, max_new_tokens: 9, ...tms },
+    tms: { ...harvest, ...tms },
     ...rest,
   };
 }

@@ -350,12 +350,7 @@ describe('an evaluation', () => {
 
   test('that is switched off measures nothing', async () => {
     const { worker, model } = await toy(3);
-    const context = await prepare(worker, model, [
-      'pld.size=0',
-      'kl.size=0',
-      'eval.sets=[]',
-      'retention.sets=[]',
-    ]);
+    const context = await prepare(worker, model, ['pld.size=0', 'kl.size=0', 'eval=', 'retention=']);
     const { samples } = await sampleBase(worker, context);
     const { record, tokens } = await evaluateModel(worker, context, { ...base, baseSamples: samples });
     expect(record).toMatchObject({

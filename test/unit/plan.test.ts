@@ -63,11 +63,12 @@ describe('makePlan', () => {
   it('the student may have its own learning rate and epochs, also beside max_steps', () => {
     const { plan } = planOf([
       'max_steps=50',
+      'num_train_epochs=',
       'tms.student.learning_rate=3e-4',
       'tms.student.num_train_epochs=2',
     ]);
     expect([plan.sft.steps, plan.student?.steps, plan.student?.schedule.peak]).toEqual([50, 38, 3e-4]);
-    expect(planOf(['max_steps=50']).plan.student?.steps).toBe(50);
+    expect(planOf(['max_steps=50', 'num_train_epochs=']).plan.student?.steps).toBe(50);
   });
 
   it('the base is one more policy, and a full harvest has all answers', () => {

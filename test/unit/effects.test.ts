@@ -1,0 +1,223 @@
+/** A key without an effect is refused: what a person wrote is never ignored. */
+import { describe, expect, it } from 'vitest';
+import { checkDataEffects, type DataForm } from '../../src/config/effects.ts';
+import { guessedSettings } from '../../src/config/guessed.ts';
+import { parseConfig } from '../../src/config/load.ts';
+import { ConfigError } from '../../src/config/problems.ts';
+import { listSettings } from '../../src/config/settings-list.ts';
+import { openDataset } from '../../src/data/dataset.ts';
+import { readDataForm } from '../../src/methods/data-form.ts';
+import { temporaryDirectory, temporaryFile } from '../support/temporary-directory.ts';
+
+const required = 'model_name_or_path: model\ndataset_name: data.jsonl\noutput_dir: out\n';
+
+/** Paths of the keys that are refused. */
+function refused(sets: readonly string[], text = ''): string[] {
+  try {
+    parseConfig(required + text, 'run.yaml', sets);
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems.map(({ path }) => path.join('.'));
+    throw error;
+  }
+}
+
+/** Keys that every run reads: where the code asks for them depends on no other key. */
+const alwaysRead =
+  `method output_dir run_name save_steps model_name_or_path dtype attn_implementation trust_remote_code use_peft
+  dataset_name dataset_test_name max_train_samples columns columns.messages duplicates max_length max_too_long_fraction
+  learning_rate lr_scheduler_type max_steps per_device_train_batch_size gradient_accumulation_steps weight_decay max_grad_norm
+  optim gradient_checkpointing seed data_seed determinism tms tms.keep_checkpoints tms.student sampler sampler.backend
+  eval eval.sets eval.sets.*.name eval.sets.*.path eval.sets.*.scorer eval.sets.*.columns eval.sets.*.columns.prompt
+  eval.sets.*.columns.answer eval.sets.*.limit retention retention.sets retention.sets.*.name retention.sets.*.path
+  retention.sets.*.scorer retention.sets.*.columns retention.sets.*.columns.prompt retention.sets.*.columns.answer
+  retention.sets.*.limit pld kl controls controls.base_samples worker worker.python worker.device worker.token_budget
+  worker.threads eval_points`.split(/\s+/);
+
+const set = (more: string) => `eval.sets=[{name: a, path: a.jsonl, ${more}}]`;
+const nothingMeasured = ['pld.size=0', 'kl.size=0'];
+
+/** `[key with a value, settings under which it has no effect, settings under which it has one]`, read off the code that uses it. */
+const cases: [string, string[], string[]][] = [
+  ['save_total_limit=3', ['save_steps=0'], ['save_steps=10']],
+  ['lora_r=16', [], ['use_peft=true']],
+  ['lora_alpha=16', ['use_peft=false'], ['use_peft=true']],
+  ['lora_dropout=0.1', [], ['use_peft=true']],
+  ['lora_target_modules=[q_proj]', [], ['use_peft=true']],
+  ['lora_modules_to_save=[lm_head]', [], ['use_peft=true']],
+  ['use_rslora=true', [], ['use_peft=true']],
+  ['columns.prompt=question', ['columns.messages=chat'], []],
+  ['columns.completion=answer', ['columns.messages=chat'], []],
+  ['as_chat=true', ['columns.messages=chat'], []],
+  ['test_size=0.2', ['dataset_test_name=test.jsonl'], []],
+  ['max_test_samples=5', ['test_size=0'], ['dataset_test_name=test.jsonl']],
+  ['max_test_samples=5', nothingMeasured, ['pld.size=0']],
+  ['max_test_samples=5', ['pld.splits=[train]', 'kl.size=0'], ['pld.splits=[test]', 'kl.size=0']],
+  ['too_long=drop', ['max_too_long_fraction=0'], []],
+  ['warmup_steps=10', ['lr_scheduler_type=constant'], ['lr_scheduler_type=constant_with_warmup']],
+  ['warmup_steps=10', ['warmup_ratio=0.1'], []],
+  ['warmup_ratio=0.1', ['lr_scheduler_type=constant'], ['lr_scheduler_type=cosine']],
+  ['num_train_epochs=3', ['max_steps=10'], ['max_steps=-1']],
+  ['adam_beta1=0.9', ['use_peft=true', 'optim=muon'], ['use_peft=true']],
+  ['adam_beta2=0.9', ['use_peft=true', 'optim=muon'], ['optim=muon']],
+  [
+    'adam_epsilon=1e-6',
+    ['use_peft=true', 'optim=muon'],
+    ['use_peft=true', 'optim=muon', 'lora_modules_to_save=[lm_head]'],
+  ],
+  ['bf16=false', ['dtype=bfloat16'], ['dtype=float32']],
+  ['tms.num_checkpoints=2', ['method=sft'], ['method=tms']],
+  ['tms.spacing=geometric', ['tms.num_checkpoints=1'], ['tms.num_checkpoints=2']],
+  ['tms.include_base=true', ['method=sft'], []],
+  ['tms.alpha=0.25', ['method=sft'], []],
+  ['tms.samples_per_prompt=4', ['tms.temperature=0'], ['tms.temperature=0.5']],
+  ['tms.samples_per_prompt=1', ['method=sft'], ['tms.temperature=0']],
+  ['tms.temperature=1', ['method=sft'], ['method=sft', 'controls.base_samples=true']],
+  ['tms.top_p=0.9', ['tms.temperature=0'], []],
+  ['tms.max_new_tokens=9', ['method=sft'], ['method=sft', 'controls.base_samples=true']],
+  ['tms.order=early_to_late', ['tms.num_checkpoints=1'], ['tms.num_checkpoints=1', 'tms.include_base=true']],
+  ['tms.filters=none', ['method=sft'], []],
+  ['tms.student_init=sft', ['method=sft'], []],
+  ['tms.lazy_harvest=false', ['method=sft'], []],
+  ['tms.unfinished=redraw', ['tms.temperature=0'], ['tms.temperature=0.5']],
+  ['tms.unfinished=gold', ['tms.filters=none'], []],
+  ['tms.max_redraws=2', ['tms.unfinished=gold'], ['tms.unfinished=redraw']],
+  ['tms.student.learning_rate=1e-4', ['method=sft'], []],
+  ['tms.student.num_train_epochs=1', ['method=sft'], []],
+  [
+    'sampler.max_rows=8',
+    ['method=sft', 'kl.size=0', set('scorer: multiple_choice')],
+    ['method=sft', 'kl.size=0', set('scorer: gsm8k')],
+  ],
+  ['eval.temperatures=[0, 1]', ['eval.sets=[]'], [set('scorer: gsm8k')]],
+  [
+    'retention.temperatures=[0]',
+    ['retention.sets=[{name: a, path: a.jsonl, scorer: multiple_choice}]'],
+    ['retention.sets=[{name: a, path: a.jsonl}]'],
+  ],
+  ['eval.sets.0.command=[wc]', [set('scorer: exact_match')], [set('scorer: command')]],
+  ['eval.sets.0.module=a.mjs', [set('scorer: gsm8k')], [set('scorer: module')]],
+  ['eval.sets.0.scorer_inputs=[lib]', [set('scorer: gsm8k')], [set('scorer: command')]],
+  ['eval.sets.0.answer_is=index', [set('')], [set('scorer: multiple_choice')]],
+  ['eval.sets.0.columns.choices=c', [set('scorer: gsm8k')], [set('scorer: multiple_choice')]],
+  ['eval.sets.0.columns.labels=c', [set('')], [set('scorer: multiple_choice')]],
+  ['eval.sets.0.max_new_tokens=9', [set('scorer: multiple_choice')], [set('')]],
+  ['retention.margin=0.05', [], ['retention.sets=[{name: a, path: a.jsonl}]']],
+  ['pld.size=10', ['test_size=0', 'pld.splits=[test]'], ['test_size=0']],
+  ['pld.splits=[train]', ['pld.size=0'], ['pld.size=9']],
+  ['kl.size=9', ['test_size=0'], ['test_size=0', 'retention.sets=[{name: a, path: a.jsonl}]']],
+];
+
+/** Keys whose effect depends on the shape of the data; the file decides. */
+const text: DataForm = { isMessages: false, setIsMessages: { a: false } };
+const messages: DataForm = { isMessages: true, setIsMessages: { a: true } };
+const dataCases: [string, string[], DataForm, DataForm][] = [
+  ['as_chat=true', [], messages, text],
+  ['system_prompt=Be brief.', [], text, messages],
+  ['chat_template_kwargs={enable_thinking: false}', [], text, messages],
+  ['chat_template_path=t.jinja', [], text, messages],
+  ['eval.sets.0.as_chat=true', [set('')], messages, text],
+  ['eval.sets.0.system_prompt=Be brief.', [set('as_chat: false')], text, messages],
+];
+
+describe('every key of the schema', () => {
+  const keyOf = (override: string) => override.slice(0, override.indexOf('=')).replace('.0.', '.*.');
+  const conditional = listSettings().filter(setting => setting['x-read-when'] !== undefined);
+
+  it('is read by every run, or says when it is read', () => {
+    const silent = listSettings().filter(setting => setting['x-read-when'] === undefined);
+    expect(silent.map(({ path }) => path)).toEqual(expect.arrayContaining(alwaysRead));
+    expect(silent.map(({ path }) => path).filter(path => !alwaysRead.includes(path))).toEqual([]);
+  });
+
+  it('that says when it is read has a case below', () => {
+    const tried = new Set([...cases, ...dataCases].map(([key]) => keyOf(key)));
+    const places = conditional.map(({ path }) => path.replace('retention.sets.*', 'eval.sets.*'));
+    expect(places.filter(path => !tried.has(path) && path !== 'model_revision')).toEqual([]);
+  });
+});
+
+describe('a key without an effect', () => {
+  it.each(cases)('%s beside %j is refused, and with %j it is not', (key, without, within) => {
+    const path = key.slice(0, key.indexOf('='));
+    expect(refused([...without, key])).toContain(path);
+    expect(refused([...within, key])).not.toContain(path);
+  });
+
+  it.each(dataCases)('%s %j is refused when the data say so', (key, others, refusing, accepting) => {
+    const config = parseConfig(required, 'run.yaml', [...others, key]);
+    const path = key.slice(0, key.indexOf('='));
+    const refusedBy = (form: DataForm) => checkDataEffects(config, form).map(found => found.path.join('.'));
+    expect(refusedBy(refusing)).toEqual([path]);
+    expect(refusedBy(accepting)).not.toContain(path);
+  });
+
+  it('is judged by the shape of the training data, and of a set where a key hangs on it', async () => {
+    const chat = [
+      { role: 'user', content: 'q' },
+      { role: 'assistant', content: 'a' },
+    ];
+    const [texts, chats] = [{ prompt: 'q', completion: 'a', answer: 'a' }, { messages: chat }].map(record =>
+      temporaryFile('data.jsonl', `${JSON.stringify(record)}\n`),
+    );
+    const formOf = async (file: string | undefined, sets: string[]) => {
+      const config = parseConfig(required, 'run.yaml', [`dataset_name=${file}`, 'test_size=0', ...sets]);
+      return readDataForm(config, await openDataset(config, temporaryDirectory()), temporaryDirectory());
+    };
+    const setAt = (file: string | undefined, more: string) => `eval.sets=[{name: a, path: ${file}${more}}]`;
+    expect(await formOf(texts, [setAt(chats, '')])).toEqual({ isMessages: false, setIsMessages: {} });
+    expect(await formOf(chats, [setAt(texts, ', as_chat: true')])).toEqual({
+      isMessages: true,
+      setIsMessages: { a: false },
+    });
+    expect(await formOf(texts, [setAt(chats, ''), 'system_prompt=x'])).toEqual({
+      isMessages: false,
+      setIsMessages: { a: true },
+    });
+  });
+
+  it('a revision of a directory', () => {
+    const directory = temporaryFile('config.json', '{}').replace('/config.json', '');
+    expect(refused([`model_name_or_path=${directory}`, 'model_revision=v2'])).toEqual(['model_revision']);
+    expect(refused(['model_name_or_path=some/model', 'model_revision=v2'])).toEqual([]);
+  });
+
+  it('is named with its line, the reason, and what would make it count; all at once', () => {
+    const yaml = 'lora_r: 16\nmethod: sft\ntms: {temperature: 1, student: {learning_rate: 1}}\n';
+    expect(() => parseConfig(required + yaml, 'run.yaml')).toThrow(
+      [
+        'run.yaml: 3 problems',
+        '  line 4, lora_r: found 16, expected nothing, because use_peft is false — it is read with use_peft: true; take it out (or --set lora_r=)',
+        '  line 6, tms.temperature: found 1, expected nothing, because method is sft — it is read with method: tms, or controls.base_samples: true; take it out (or --set tms.temperature=)',
+        '  line 6, tms.student.learning_rate: found 1, expected nothing, because method is sft — it is read with method: tms; take it out (or --set tms.student.learning_rate=)',
+      ].join('\n'),
+    );
+  });
+
+  it('counts as given only when something is asked: not null, not an empty block', () => {
+    expect(
+      refused([], 'method: sft\ntms:\nlora_target_modules: null\neval: {sets: []}\ncolumns: {}\n'),
+    ).toEqual([]);
+  });
+
+  it('can be taken out on the command line, a whole block too', () => {
+    const yaml = 'num_train_epochs: 24\ntms: {num_checkpoints: 2, alpha: 0.5}\n';
+    expect(refused(['max_steps=5', 'method=sft'], yaml)).toEqual([
+      'num_train_epochs',
+      'tms.num_checkpoints',
+      'tms.alpha',
+    ]);
+    expect(refused(['max_steps=5', 'method=sft', 'num_train_epochs=', 'tms='], yaml)).toEqual([]);
+    expect(refused(['num_train_epoch='], yaml)).toEqual(['num_train_epoch']);
+  });
+
+  it('is in no list of guessed settings', () => {
+    const guessed = guessedSettings(parseConfig(required, 'run.yaml', ['max_steps=20', 'pld.size=0']));
+    const paths = guessed.map(({ path }) => path);
+    expect(paths).toContain('warmup_steps');
+    expect(paths).toContain('pld.size');
+    expect(paths).not.toContain('num_train_epochs');
+    expect(paths).not.toContain('pld.splits');
+    expect(paths).not.toContain('tms.max_redraws');
+  });
+});
