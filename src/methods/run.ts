@@ -8,7 +8,7 @@ import type { RunConfig } from '../config/schema.ts';
 import { InterruptedError, UsageError } from '../errors.ts';
 import { translateSystemError } from '../files/system-error.ts';
 import type { EnvironmentRecord } from '../run/records.ts';
-import { inspectRun, RunDirectory, readRunRecord } from '../run/run-directory.ts';
+import { inspectRun, RunDirectory, readRunRecord, refuseInUse } from '../run/run-directory.ts';
 import type { Progress, RunContext } from '../stages/run-context.ts';
 import { dropOldStates } from '../stages/train.ts';
 import { useStore } from '../store/in-use.ts';
@@ -42,7 +42,9 @@ export async function executeRun(config: RunConfig, options: RunOptions): Promis
     untilStopped(options.signal, work, discard).catch(error => {
       throw options.signal.aborted ? stoppedWhilePreparing(config, options) : error;
     });
-  const using = useStore(openStore(options.home), line => options.progress.say(line));
+  const say = (line: string) => options.progress.say(line);
+  await preparing(refuseInUse(config.output_dir, say));
+  const using = useStore(openStore(options.home), say);
   const release = await preparing(using, late => late());
   try {
     const prepared = await preparing(prepareRun(config, options), late => late.prepared.close());

@@ -73,7 +73,7 @@ export async function setUpPython(options: SetupOptions = {}): Promise<SetupResu
   const report = options.report ?? (() => {});
   const home = tmsHome(options.env ?? process.env);
   if (own.folder.startsWith(`${home}/`)) makePrivate(home);
-  const onWait = (owner: { pid: number }) => report(`waiting for another tms setup (process ${owner.pid})`);
+  const onWait = (holder: string) => report(`waiting for another tms setup (${holder})`);
   return withLock(`${own.folder}-setup.lock`, onWait, async () => {
     if (isDone(own, options)) return { python: fromStamp(own), changed: false };
     await build(own, options, report);

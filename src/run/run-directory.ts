@@ -2,7 +2,7 @@ import { existsSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs
 import { join, resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
 import { appendDurably, wholeLineBytes, writeFileAtomic } from '../files/atomic.ts';
-import { holdLock } from '../files/lock.ts';
+import { holdLock, refuseHeld } from '../files/lock.ts';
 import { readRecord } from '../files/read-record.ts';
 import { isTemporaryName } from '../files/temporary-name.ts';
 import { type Ledger, openLedger } from './ledger.ts';
@@ -47,7 +47,7 @@ export class RunDirectory {
     path: string,
     record: Omit<RunRecord, 'format' | 'status' | 'startedAt' | 'finishedAt' | 'error'>,
   ): RunDirectory {
-    const release = holdLock(`${resolve(path)}/lock`, `the run directory ${path}`);
+    const release = holdLock(lockOf(path), `the run directory ${path}`);
     const now = new Date().toISOString();
     const whole: RunRecord = {
       format: 1,
@@ -81,7 +81,7 @@ export class RunDirectory {
 
   /** Go on with an interrupted run. Throws `UsageError` when model, data or configuration are no longer what they were. */
   static resume(path: string, identity: RunIdentity): RunDirectory {
-    const release = holdLock(`${resolve(path)}/lock`, `the run directory ${path}`);
+    const release = holdLock(lockOf(path), `the run directory ${path}`);
     return RunDirectory.#open(path, release, () => {
       const record = readRunRecord(path);
       refuseChanges(path, record, identity);
@@ -146,6 +146,15 @@ export class RunDirectory {
 
 function cutTo(file: string, bytes: number): void {
   if (existsSync(file) && statSync(file).size > bytes) truncateSync(file, bytes);
+}
+
+/** Refuse a run directory that another process writes to, before anything is loaded; waits where that takes time to find out. */
+export function refuseInUse(path: string, say: (line: string) => void): Promise<void> {
+  return refuseHeld(lockOf(path), `the run directory ${path}`, say);
+}
+
+function lockOf(path: string): string {
+  return join(resolve(path), 'lock');
 }
 
 /** What is at `path`: decides whether a run may begin, must be resumed, or is refused. */

@@ -14,7 +14,7 @@ export async function useStore(store: Store, say: (line: string) => void): Promi
   const marker = join(store.root, 'in-use', `${process.pid}-${randomBytes(4).toString('hex')}`);
   return withLock(
     lockPath(store),
-    ({ pid, host }) => say(`waiting for process ${pid} on ${host}, which prunes the store`),
+    holder => say(`waiting for ${holder}, which prunes the store`),
     async () => {
       for (const name of markersIn(store)) removeDead(store, join(store.root, 'in-use', name));
       return holdLock(marker, `the store ${store.root}`);

@@ -5,9 +5,10 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { hostname, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { holdLock } from '../../src/files/lock.ts';
 import { projectRoot } from '../../src/python/paths.ts';
 import { pythonPath, tinyModel } from '../support/tiny-model.ts';
 
@@ -142,14 +143,9 @@ describe('a run that is killed and resumed', () => {
       /cannot be resumed: the configuration and the base model.* changed since it began/,
     );
     writeFileSync(run.config, text);
-    const lock = join(run.output, 'lock');
-    mkdirSync(lock);
-    writeFileSync(
-      join(lock, 'owner.json'),
-      JSON.stringify({ pid: process.pid, host: hostname(), since: 'now' }),
-    );
+    const release = holdLock(join(run.output, 'lock'), 'the run');
     expect(drive(run).stderr).toMatch(/is in use by process \d+/);
-    rmSync(lock, { recursive: true });
+    release();
     expect(drive(run).stderr).toBe('');
     expect(digests(run.output)).toEqual(expected);
   });

@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { exitCodes } from '../../src/errors.ts';
+import { ownIdentity } from '../../src/files/process-identity.ts';
 import { installCommand } from '../../src/python/base-python.ts';
 import { environmentState, ownEnvironment, readStamp } from '../../src/python/own-environment.ts';
 import { minimumVersions } from '../../src/python/requirements.ts';
@@ -91,7 +91,7 @@ describe('a setup that was cut off', () => {
     const dead = spawnSync('true').pid;
     const lock = join(root, '.venv-setup.lock');
     mkdirSync(lock);
-    const owner = { pid: dead, host: hostname(), since: '2026-01-01T00:00:00.000Z' };
+    const owner = { ...ownIdentity(), pid: dead, since: '2026-01-01T00:00:00.000Z' };
     writeFileSync(join(lock, 'owner.json'), JSON.stringify(owner));
     expect((await setUpPython({ root, env: machine() })).changed).toBe(true);
     expect(existsSync(lock)).toBe(false);

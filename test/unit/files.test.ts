@@ -9,7 +9,6 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
@@ -66,8 +65,6 @@ describe('a write that fails leaves nothing', () => {
 });
 
 describe('a lock', () => {
-  const held = { pid: process.pid, host: hostname(), since: 'now' };
-
   test('is gone after its work, also where that fails', async () => {
     const lock = join(temporaryDirectory(), 'lock');
     await expect(
@@ -78,21 +75,6 @@ describe('a lock', () => {
       ),
     ).rejects.toThrow('work');
     expect(existsSync(lock)).toBe(false);
-  });
-
-  test('of a process that is gone is taken over; of one that lives, or of another machine, it is refused by name', () => {
-    const lock = join(temporaryDirectory(), 'lock');
-    const owned = (owner: object) => {
-      mkdirSync(lock, { recursive: true });
-      writeFileSync(join(lock, 'owner.json'), JSON.stringify(owner));
-    };
-    owned({ ...held, pid: 2 ** 30 });
-    holdLock(lock, 'the run')();
-    expect(existsSync(lock)).toBe(false);
-    owned({ ...held, pid: process.ppid });
-    expect(() => holdLock(lock, 'the run')).toThrow(`the run is in use by process ${process.ppid}`);
-    owned({ ...held, pid: 2 ** 30, host: 'node-17' });
-    expect(() => holdLock(lock, 'the run')).toThrow('on node-17');
   });
 
   test('that cannot be removed hides nothing', async () => {
