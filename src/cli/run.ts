@@ -4,11 +4,12 @@ import type { Command } from 'commander';
 import { loadConfig } from '../config/load.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { exitCodes, TmsError, UsageError } from '../errors.ts';
-import { checkDisk, prepareRun } from '../methods/prepare-run.ts';
+import { checkDisk, prepareMeasures, prepareRun } from '../methods/prepare-run.ts';
 import { executeRun, refuseOccupied } from '../methods/run.ts';
 import { untilStopped } from '../methods/until-stopped.ts';
 import { describePlan } from '../plan/describe.ts';
 import { tmsHome } from '../python/paths.ts';
+import { describeResolution, resolutionOf } from '../report/resolution.ts';
 import { readResults } from '../report/results.ts';
 import { finalTable } from '../report/table.ts';
 import { writeReport } from '../report/write-report.ts';
@@ -53,7 +54,7 @@ export function addRunCommands(program: Command, context: CliContext): void {
     .command('plan')
     .summary('what a run would do, and what it would take')
     .description(
-      'Print what a run would do, step by step, and what it would take: tokens, disk, time. Trains nothing.',
+      'Print what a run would do, step by step, what it would take (tokens, disk, time) and how small a loss its retention sets can show. Trains nothing.',
     )
     .argument('<file>', 'configuration (YAML)')
     .option('--set <key=value>', 'override a key (can be repeated)', collect, [])
@@ -157,9 +158,16 @@ async function plan(file: string, flags: RunFlags, context: CliContext): Promise
   try {
     const surroundings = { worker, home: tmsHome(env), progress, signal: new AbortController().signal };
     const prepared = await prepareRun(config, surroundings);
+    const { evaluation } = await prepareMeasures(prepared, surroundings.home);
+    for (const note of evaluation.notes) progress.say(`note: ${note}`);
     progress.clear();
-    if (flags.json) terminal.print(JSON.stringify(prepared.plan, null, 2));
-    else for (const line of describePlan(prepared.plan)) terminal.print(line);
+    const sets = evaluation.sets.filter(({ role }) => role === 'retention');
+    const sizes = sets.map(({ name, questions }) => ({ name, items: questions.length }));
+    const retention = resolutionOf(sizes, config.retention.margin);
+    if (flags.json) terminal.print(JSON.stringify({ ...prepared.plan, retention }, null, 2));
+    else
+      for (const line of [...describePlan(prepared.plan), ...describeResolution(retention)])
+        terminal.print(line);
     if (prepared.finishedSft !== null)
       terminal.note('the SFT stage is in the store: it would not be trained again');
     checkDisk(prepared.plan, config.output_dir);

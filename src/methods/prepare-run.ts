@@ -94,7 +94,7 @@ async function planRun(
   };
 }
 
-/** What is measured needs the worker and the data; it is made when a run begins, not for a plan. */
+/** What is measured: needs the worker and the data, and finds what is wrong with the sets. */
 export async function prepareMeasures(run: PreparedRun, home: string) {
   const { config, prepared, model, worker, signal } = run;
   const needed = examplesNeeded(config);

@@ -92,7 +92,8 @@ function resampledMean({ size, values }: Distribution, random: Random): number {
 /** Trials inverted at once: (1 − p)^trials stays far from underflow for p ≤ 1/2. */
 const trialsAtOnce = 500;
 
-function drawBinomial(trials: number, probability: number, random: Random): number {
+/** How many of `trials` succeed. */
+export function drawBinomial(trials: number, probability: number, random: Random): number {
   if (probability > 0.5) return trials - drawBinomial(trials, 1 - probability, random);
   let successes = 0;
   for (let left = trials; left > 0; left -= trialsAtOnce) {

@@ -161,6 +161,42 @@ describe('tms generate', () => {
   });
 });
 
+describe('tms plan', () => {
+  test('says how small a loss the retention sets can show', async () => {
+    const directory = temporaryDirectory();
+    const items = Array.from({ length: 64 }, (_, i) => ({ prompt: `${i}=`, answer: String(i) }));
+    writeRecords(join(directory, 'train.jsonl'), [
+      { prompt: '1+1=', completion: '2' },
+      { prompt: '1+2=', completion: '3' },
+    ]);
+    writeRecords(join(directory, 'numbers.jsonl'), items);
+    writeRecords(join(directory, 'few.jsonl'), items.slice(0, 3));
+    const file = join(directory, 'my.yaml');
+    const lines = [
+      `model_name_or_path: ${await tinyModel()}`,
+      `output_dir: ${join(directory, 'run')}`,
+      'dataset_name: train.jsonl',
+      'test_size: 1',
+      'max_length: 12',
+      'num_train_epochs: 30',
+      'tms: { num_checkpoints: 2 }',
+      'retention: { margin: 0.05, sets: [',
+      '  { name: numbers, path: numbers.jsonl, max_new_tokens: 4 },',
+      '  { name: few, path: few.jsonl, max_new_tokens: 4 } ] }',
+    ];
+    writeFileSync(file, lines.join('\n'));
+    const { status, stdout } = tms(['plan', file], {
+      cwd: directory,
+      env: { TMS_PYTHON: await pythonPath() },
+    });
+    expect(status).toBe(0);
+    expect(stdout).toContain(
+      'retention numbers: 64 items can show a loss of 8.4 points or more\n          few: 3 items can show no loss\n',
+    );
+    expect(stdout).toContain('note: a margin of 5 points (retention.margin) needs about ');
+  }, 600_000);
+});
+
 describe('tms report and tms compare', () => {
   test('report writes the files again and prints the table and their paths', () => {
     const run = temporaryDirectory();
