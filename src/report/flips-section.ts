@@ -21,13 +21,12 @@ ${flips.map(one => html`${flipsTable(one, analysis)}${flippedItems(one)}`)}`,
 }
 
 function flipsTable(flips: ModelFlips, { margin }: Analysis): Html {
-  const head = ['set', 'items', 'right→wrong', 'wrong→right', 'Δ [95 % CI]', 'verdict'];
+  const head = ['set', 'Δ [95 % CI]', 'verdict', 'items', 'right→wrong', 'wrong→right'];
   const rows = setRows(flips).map(({ name, change, verdict }) => [
     name,
-    ...(change === null
-      ? ['', '', '', '']
-      : [String(change.items), String(change.lost), String(change.gained), numberText(changeText(change))]),
+    numberText(changeText(change)),
     verdictText({ change, verdict, margin }),
+    ...[change?.items, change?.lost, change?.gained].map(count => (count === undefined ? '' : String(count))),
   ]);
   return html`<h3>${modelName(flips.model)} at step ${flips.step}</h3>${plainTable(head, rows)}`;
 }

@@ -37,7 +37,7 @@ ul.findings li { margin-bottom: 0.25rem; }
 .caution { color: var(--soft); font-style: italic; }
 .scroll { overflow-x: auto; margin: 0.4rem 0 0; }
 table { border-collapse: collapse; font: 0.82rem/1.35 var(--sans); font-variant-numeric: tabular-nums lining-nums; border-top: 1.6px solid var(--ink); border-bottom: 1.6px solid var(--ink); }
-th, td { padding: 0.34rem 0.7rem; text-align: right; white-space: nowrap; vertical-align: baseline; }
+th, td { padding: 0.34rem 0.55rem; text-align: right; white-space: nowrap; vertical-align: baseline; }
 th { font-weight: 500; color: var(--soft); }
 thead tr:last-child th { border-bottom: 0.8px solid var(--ink); padding-bottom: 0.4rem; }
 thead th.group { text-align: center; padding-bottom: 0.1rem; }

@@ -46,14 +46,18 @@ export function flipsOf({ results, base, curves, margin }: Analysis): ModelFlips
   });
 }
 
-/** One line a set, and before them one over all retention sets where there are several. */
-export function setRows({
-  change,
-  verdict,
-  sets,
-}: ModelFlips): Pick<SetFlips, 'name' | 'change' | 'verdict'>[] {
-  const overall = { name: `all ${change?.sets ?? 0} retention sets`, change, verdict };
-  return change !== null && change.sets > 1 ? [overall, ...sets] : [...sets];
+type SetRow = Pick<SetFlips, 'name' | 'change' | 'verdict'>;
+
+/** One line a set, the target first, and before several retention sets one over all of them. */
+export function setRows({ change, verdict, sets }: ModelFlips): SetRow[] {
+  const target = sets.filter(set => set.verdict === null);
+  const retention = sets.filter(set => set.verdict !== null);
+  const overall = { name: `all ${retention.length} retention sets`, change, verdict };
+  return [
+    ...target.map(set => ({ ...set, name: `${set.name} (target)` })),
+    ...(retention.length > 1 ? [overall] : []),
+    ...retention,
+  ];
 }
 
 type Answers = ReadonlyMap<string, string | null>;
