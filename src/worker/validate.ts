@@ -9,7 +9,7 @@ import { WorkerError } from './worker-error.ts';
 export function checkParams(verb: VerbName, params: unknown, tensors: Tensors): void {
   const parsed = verbs[verb].params.safeParse(params);
   if (!parsed.success) throw new WorkerError('BAD_PARAMS', describeIssues(parsed.error), { verb });
-  const problem = tensorProblem(tensors, verbs[verb].tensors);
+  const problem = tensorProblem(tensors, verbs[verb].tensors) ?? halfCharacterIn(params, '');
   if (problem) throw new WorkerError('BAD_PARAMS', problem, { verb });
 }
 
@@ -22,6 +22,18 @@ export function checkReply<V extends VerbName>(verb: V, result: unknown, tensors
   if (problem !== undefined)
     throw new WorkerError('UNSERIALIZABLE', `the worker's result: ${problem}`, { verb });
   return { result: parsed.data as Reply<V>['result'], tensors };
+}
+
+/** Half a character has no bytes in UTF-8: the other side could not read the message. */
+function halfCharacterIn(value: unknown, path: string): string | undefined {
+  if (typeof value === 'string')
+    return /\p{Surrogate}/u.test(value) ? `half a character (a lone surrogate) → at ${path}` : undefined;
+  if (typeof value !== 'object' || value === null) return undefined;
+  for (const [key, entry] of Object.entries(value)) {
+    const problem = halfCharacterIn(entry, path === '' ? key : `${path}.${key}`);
+    if (problem) return problem;
+  }
+  return undefined;
 }
 
 function describeIssues(error: z.ZodError): string {

@@ -23,6 +23,11 @@ export function encodeMessage(header: ClientHeader, tensors: Tensors = {}): Buff
   return [packed, ...frames];
 }
 
+/** Bytes of a value in a header. */
+export function packedBytes(value: unknown): number {
+  return packr.pack(value).length;
+}
+
 function tooLarge(what: string, found: number, most: number): WorkerError {
   return new WorkerError(
     'BAD_PARAMS',

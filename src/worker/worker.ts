@@ -11,10 +11,18 @@ import {
   required,
   rows,
 } from './flat.ts';
-import type { Example, ModelInfo, Params, Result } from './protocol.ts';
+import {
+  decodeParts,
+  encodeParts,
+  type MessageLimits,
+  promptParts,
+  protocolLimits,
+  rowParts,
+  shiftIndex,
+} from './parts.ts';
+import type { Example, ModelInfo, Params, Progress, Result } from './protocol.ts';
 import type { Row } from './ragged.ts';
 import { tensorOf } from './tensor.ts';
-import { WorkerError } from './worker-error.ts';
 import {
   type Answer,
   adamwDefaults,
@@ -37,11 +45,13 @@ export type * from './worker-options.ts';
 /** A model under training in some backend. Calls run in order and may be sent back to back without awaiting. */
 export class Worker {
   readonly #channel: Channel;
+  readonly #most: MessageLimits;
   #sinceStep: number[] = [];
   #stopIds: readonly number[] = [];
 
-  constructor(channel: Channel) {
+  constructor(channel: Channel, most: MessageLimits = protocolLimits) {
     this.#channel = channel;
+    this.#most = most;
   }
 
   /** Errors: NOT_FOUND, BAD_MODEL, BAD_PARAMS, OOM. Replaces the model loaded before, and drops that even when it fails. */
@@ -56,7 +66,7 @@ export class Worker {
     return result;
   }
 
-  /** Ids of text or chat messages, and the ids that end an answer under the template. Sends a few hundred examples at a time. */
+  /** Ids of text or chat messages, and the ids that end an answer under the template. */
   async encode(
     examples: readonly Example[],
     options: Partial<Omit<Params<'encode'>, 'examples'>> & CallOptions = {},
@@ -65,9 +75,9 @@ export class Worker {
     const sequences: Encoded[] = [];
     const warnings = new Map<string, EncodeWarning>();
     const stopIds = new Set<number>();
-    for (let start = 0; start < examples.length; start += encodeChunk) {
-      const chunk = examples.slice(start, start + encodeChunk);
-      const params = { examples: chunk, maxLength, chatTemplate, templateOptions };
+    const asked = { examples: [...examples], maxLength, chatTemplate, templateOptions };
+    for (const { start, end } of encodeParts(asked, this.#most)) {
+      const params = { ...asked, examples: asked.examples.slice(start, end) };
       const { result, tensors } = await this.#channel.call('encode', params, {}, call).catch(error => {
         throw shiftIndex(error, start);
       });
@@ -87,8 +97,13 @@ export class Worker {
     options: { skipSpecialTokens?: boolean } & CallOptions = {},
   ): Promise<string[]> {
     const { skipSpecialTokens = true, ...call } = options;
-    const { result } = await this.#channel.call('decode', { skipSpecialTokens }, pack(sequences), call);
-    return result.texts;
+    const texts: string[] = [];
+    for (const { start, end } of decodeParts(sequences, this.#most)) {
+      const packed = pack(sequences.slice(start, end));
+      const { result } = await this.#channel.call('decode', { skipSpecialTokens }, packed, call);
+      for (const text of result.texts) texts.push(text);
+    }
+    return texts;
   }
 
   /** Log-probability (nats) of each token given those before it; 0 at the first token of a sequence. */
@@ -97,12 +112,15 @@ export class Worker {
     options: { returnEntropy?: boolean } & CallOptions = {},
   ): Promise<{ logprobs: Float32Array[]; entropy: Float32Array[] | null }> {
     const { returnEntropy = false, ...call } = options;
-    const packed = pack(sequences);
-    const { tensors } = await this.#channel.call('forward', { returnEntropy }, packed, call);
-    return {
-      logprobs: perToken(tensors, 'logprobs', packed),
-      entropy: optionalPerToken(tensors, 'entropy', packed),
-    };
+    const logprobs: Float32Array[] = [];
+    const entropy: Float32Array[] = [];
+    for (const { start, end } of rowParts(sequences, this.#most)) {
+      const packed = pack(sequences.slice(start, end));
+      const { tensors } = await this.#channel.call('forward', { returnEntropy }, packed, call);
+      for (const row of perToken(tensors, 'logprobs', packed)) logprobs.push(row);
+      for (const row of optionalPerToken(tensors, 'entropy', packed) ?? []) entropy.push(row);
+    }
+    return { logprobs, entropy: returnEntropy ? entropy : null };
   }
 
   /**
@@ -162,9 +180,25 @@ export class Worker {
       stopTexts: [...(options.stopTexts ?? [])],
       maxRows: options.maxRows ?? null,
     };
-    const request = { ...pack(prompts), seeds: tensorOf('u32', seeds) };
-    const { tensors } = await this.#channel.call('generate', params, request, options);
-    return answersOf(tensors);
+    const answers: Answer[] = [];
+    let tokens = 0;
+    for (const { start, end } of promptParts(prompts, options.maxNewTokens, this.#most)) {
+      const own = seeds.slice(start, end === prompts.length ? undefined : end); // a seed too many is refused
+      const packed = { ...pack(prompts.slice(start, end)), seeds: tensorOf('u32', own) };
+      const before = tokens;
+      const onProgress = (part: Progress) =>
+        options.onProgress?.({
+          done: start + part.done,
+          total: prompts.length,
+          tokens: before + part.tokens,
+        });
+      const { tensors } = await this.#channel.call('generate', params, packed, { ...options, onProgress });
+      for (const answer of answersOf(tensors)) {
+        answers.push(answer);
+        tokens += answer.ids.length;
+      }
+    }
+    return answers;
   }
 
   /** Write a directory that did not exist; atomic. Errors: BAD_PARAMS (it exists), SAVE_FAILED. */
@@ -192,22 +226,6 @@ export class Worker {
 
 /** Never the id of a request: a step that depends on it fails. */
 const failedCall = 0;
-
-const encodeChunk = 256;
-
-/** The worker counts from the start of its chunk. */
-function shiftIndex(error: unknown, start: number): unknown {
-  if (!(error instanceof WorkerError) || start === 0) return error;
-  const { code, verb, type, trace, data, reason } = error;
-  const index = typeof data?.index === 'number' ? { index: data.index + start } : {};
-  return new WorkerError(code, `counting from example ${start}: ${reason}`, {
-    verb,
-    type,
-    trace,
-    data: { ...data, ...index },
-    cause: error,
-  });
-}
 
 function mergeWarning(warnings: Map<string, EncodeWarning>, warning: EncodeWarning, start: number): void {
   const earlier = warnings.get(warning.code);

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import { limits } from '../../../src/worker/protocol.ts';
 import { expectRefusal, type Subject } from './subject.ts';
 
 export function text(subject: Subject): void {
@@ -62,6 +63,39 @@ export function text(subject: Subject): void {
       expect(warnings).toMatchObject([{ code: 'too_long', count: 2, firstIndex: 298 }]);
       const [last] = await subject.worker.decode([sequences[299]?.ids ?? []]);
       expect(last).toBe('abcdefgh');
+    });
+
+    it('take more text than one message carries, and refuse a single text that none does', async () => {
+      // What no template reads fills the messages, so that little is left to be tokenized.
+      const templateOptions = { unused: 'x'.repeat(limits.headerBytes - 2 ** 17) };
+      const examples = Array.from({ length: 12 }, (_, i) => ({
+        prompt: `${i % 10}${'ab'.repeat(2 ** 13)}`,
+        completion: null,
+      }));
+      const { sequences } = await subject.worker.encode(examples, { templateOptions });
+      const alone = await subject.worker.encode(examples);
+      expect(sequences).toEqual(alone.sequences);
+      const starts = await subject.worker.decode(sequences.map(({ ids }) => ids.slice(0, 4)));
+      expect(starts.map(([first]) => first).join('')).toBe('012345678901');
+
+      const tooLong = { prompt: 'ab'.repeat(2 ** 23), completion: null };
+      const small = { prompt: 'ab', completion: null };
+      await expectRefusal(
+        subject.worker.encode([small, small, tooLong]),
+        'BAD_PARAMS',
+        /examples\[2\] has 16777\d+ bytes of text; a message to the worker takes 1677\d+/,
+        { data: expect.objectContaining({ index: 2, reason: 'too_large' }) },
+      );
+      expect((await subject.worker.encode([small])).sequences).toHaveLength(1);
+    });
+
+    it('refuse half a character, which no message can carry', async () => {
+      const half = { prompt: 'a\ud83d', completion: null };
+      await expectRefusal(
+        subject.worker.encode([half]),
+        'BAD_PARAMS',
+        /half a character .* examples.0.prompt/,
+      );
     });
 
     it('refuse an example without a prompt or without an answer, and name it', async () => {
