@@ -80,6 +80,7 @@ describe('a run of TMS', () => {
         topP: 1,
         topK: 0,
         stopIds: [endId],
+        stopTexts: [],
         maxRows: null,
       });
     // One of them by hand: example 0 at step 3 under seed 7.

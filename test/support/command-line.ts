@@ -1,5 +1,5 @@
 /** The program as a person starts it, without a terminal. */
-import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { temporaryDirectory } from './temporary-directory.ts';
 
@@ -14,13 +14,40 @@ export function tms(
   args: readonly string[],
   { cwd, env, input = '' }: Surroundings = {},
 ): SpawnSyncReturns<string> {
+  const [program, all] = commandOf(args);
+  return spawnSync(program, all, { cwd, env: environmentOf(env), encoding: 'utf8', input });
+}
+
+export type Ended = { readonly status: number | null; readonly stdout: string; readonly stderr: string };
+
+export type Started = {
+  readonly kill: (signal: NodeJS.Signals) => void;
+  /** What it wrote to stderr so far. */
+  readonly said: () => string;
+  readonly ended: Promise<Ended>;
+};
+
+/** Start `tms` and go on while it works; `kill` is what a terminal or a scheduler does to it. */
+export function startTms(args: readonly string[], { cwd, env }: Surroundings = {}): Started {
+  const [program, all] = commandOf(args);
+  const child = spawn(program, all, { cwd, env: environmentOf(env), stdio: ['ignore', 'pipe', 'pipe'] });
+  const texts = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      texts[name] += text;
+    });
+  const ended = new Promise<Ended>(resolve => child.once('close', status => resolve({ status, ...texts })));
+  return { kill: signal => void child.kill(signal), said: () => texts.stderr, ended };
+}
+
+function commandOf(args: readonly string[]): [program: string, args: string[]] {
   const root = join(import.meta.dirname, '..', '..');
-  const program = ['--import', import.meta.resolve('tsx'), join(root, 'src', 'cli', 'main.ts'), ...args];
-  const home = { TMS_HOME: temporaryDirectory(), NO_COLOR: '1' };
-  return spawnSync(process.execPath, program, {
-    cwd,
-    env: { ...process.env, ...home, ...env },
-    encoding: 'utf8',
-    input,
-  });
+  return [
+    process.execPath,
+    ['--import', import.meta.resolve('tsx'), join(root, 'src', 'cli', 'main.ts'), ...args],
+  ];
+}
+
+function environmentOf(env: NodeJS.ProcessEnv | undefined): NodeJS.ProcessEnv {
+  return { ...process.env, TMS_HOME: temporaryDirectory(), NO_COLOR: '1', ...env };
 }
