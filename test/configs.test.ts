@@ -139,9 +139,10 @@ function shortened(settings: Settings): Settings {
     const { sets = [], ...rest } = (block ?? {}) as { sets?: Settings[] };
     return { ...rest, sets: sets.map(set => ({ ...set, limit: 2 })) };
   };
+  const { num_train_epochs: _, ...rest } = settings;
   const output_dir = join(folder, `run-${Math.random().toString(36).slice(2)}`);
   return {
-    ...settings,
+    ...rest,
     output_dir,
     max_steps: num_checkpoints,
     eval: few(settings.eval),

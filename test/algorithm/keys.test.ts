@@ -189,12 +189,22 @@ describe('what changes no result repeats nothing', () => {
     ['the split of a batch', { per_device_train_batch_size: 2, gradient_accumulation_steps: 2 }],
     ['rows side by side, under strict sampling', { sampler: { max_rows: 1 } }],
     ['a higher tms.alpha', { tms: { alpha: 0.8 } }],
-    ['fewer checkpoints at steps that were kept', { tms: { num_checkpoints: 1, alpha: 1 } }],
     ['tms.filters', { tms: { filters: 'none' } }],
     ['tms.student_init', { tms: { student_init: 'sft' } }],
     ['tms.student', { tms: { student: { learning_rate: 0.5 } } }],
   ])('%s', async (_, changed) => {
     expect(await workOf(changed)).toEqual({ sft: 'kept', answers: 'kept', measures: 'kept' });
+  });
+
+  it('fewer checkpoints at steps that all had answered', async () => {
+    const shared = join(folder, 'home-many');
+    const of = (num_checkpoints: number, lazy_harvest: boolean) =>
+      recordRun(folder, smallRun(folder, { ...base, tms: { num_checkpoints, lazy_harvest, alpha: 0 } }), {
+        home: shared,
+      });
+    expect(answersIn(await of(9, false))).toBe(90);
+    const fewer = await of(3, true); // steps 3, 6, 9: an answer is known by its checkpoint's step
+    expect([stepsOf(fewer.calls).length, answersIn(fewer)]).toEqual([9, 0]);
   });
 
   // house.md F2: the first evaluation samples the base over the student, and the student is trained again.

@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import msgspec
@@ -145,7 +144,7 @@ def test_bye_ends_the_worker_with_exit_code_0(tmp_path):
     peer = Peer(f"ipc://{tmp_path}/s")
     peer.greet()
     peer.send({"v": 1, "t": "bye", "id": 0})
-    assert process.wait(timeout=120) == 0
+    assert process.wait(timeout=600) == 0
 
 
 def test_interrupt_is_left_to_the_client_and_a_missing_parent_ends_the_worker(tmp_path):
@@ -154,10 +153,10 @@ def test_interrupt_is_left_to_the_client_and_a_missing_parent_ends_the_worker(tm
     peer = Peer(endpoint)
     peer.greet()
     process.send_signal(signal.SIGINT)
-    time.sleep(0.1)
     assert peer.ask({"v": 1, "t": "ping", "id": 1})["t"] == "pong"
-    process.kill()
-    assert start(endpoint, TMS_WORKER_PARENT="1").wait(timeout=120) == 1
+    peer.send({"v": 1, "t": "bye", "id": 0})
+    assert process.wait(timeout=600) == 0  # an interrupt that counted would be the exit code
+    assert start(endpoint, TMS_WORKER_PARENT="1").wait(timeout=600) == 1
 
 
 def test_started_by_hand_it_says_what_it_is():

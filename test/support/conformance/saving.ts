@@ -70,8 +70,17 @@ export function saving(subject: Subject): void {
 
     it('keep accumulated gradients: a save between gradients and step changes nothing', async () => {
       void subject.worker.forwardBackward(batch);
+      const step = { adamw: { learningRate: 0.01 } };
+      const expected = await subject.worker.optimStep(step);
+      const weights = await fingerprint(subject.worker);
+      await subject.fresh();
+      await trainTwoSteps(subject.worker);
+      const before = await fingerprint(subject.worker);
+      void subject.worker.forwardBackward(batch);
       await subject.worker.save(path);
-      expect((await subject.worker.optimStep({ adamw: { learningRate: 0 } })).step).toBe(3);
+      expect(await subject.worker.optimStep(step)).toEqual(expected);
+      expect(await fingerprint(subject.worker)).toEqual(weights);
+      expect(weights).not.toEqual(before);
     });
 
     it('find no training state where only weights were saved', async () => {
