@@ -22,7 +22,6 @@ import { terminalProgress } from './progress.ts';
 interface RunFlags {
   set: string[];
   resume?: boolean;
-  forkFrom?: string;
   dryRun?: boolean;
   json?: boolean;
 }
@@ -38,7 +37,6 @@ export function addRunCommands(program: Command, context: CliContext): void {
     .argument('<file>', 'configuration (YAML); configs/README.md lists those that come with tms')
     .option('--set <key=value>', 'override a key, e.g. tms.alpha=0.5 (can be repeated)', collect, [])
     .option('--resume', 'go on with the interrupted run in output_dir')
-    .option('--fork-from <dir>', 'begin a new run that takes over what another one has finished')
     .option('--dry-run', 'print the plan and stop, as tms plan does')
     .addHelpText('after', runExamples)
     .action((file: string, flags: RunFlags) =>
@@ -78,10 +76,6 @@ function collect(value: string, values: string[]): string[] {
 
 async function run(file: string, flags: RunFlags, context: CliContext): Promise<void> {
   const config = loadConfig(file, flags.set);
-  if (flags.forkFrom !== undefined && !existsSync(join(flags.forkFrom, 'run.json')))
-    throw new UsageError(`--fork-from ${flags.forkFrom} holds no run`, {
-      fix: 'name the output_dir of a run',
-    });
   await execute(config, readFileSync(file, 'utf8'), flags, context);
 }
 
@@ -100,7 +94,7 @@ async function execute(
   context: CliContext,
 ): Promise<void> {
   const { terminal, env, version } = context;
-  const { resume = false, forkFrom = null } = flags;
+  const { resume = false } = flags;
   refuseOccupied(config.output_dir, resume);
   terminal.goOnUnread(); // the results are files: a run whose progress nobody reads any more goes on
   const progress = terminalProgress(terminal);
@@ -111,7 +105,7 @@ async function execute(
   try {
     const { signal } = stop;
     const options = { worker, home: tmsHome(env), progress, signal, input, tmsVersion: version };
-    await executeRun(config, { ...options, resume, forkFrom });
+    await executeRun(config, { ...options, resume });
   } catch (error) {
     context.goOn = commandThatGoesOn(config.output_dir, error);
     throw error;

@@ -31,12 +31,11 @@ export type RunOptions = Surroundings & {
   readonly input: string;
   readonly tmsVersion: string;
   readonly resume: boolean;
-  /** A run whose finished stages are taken over; they are found in the store. */
-  readonly forkFrom: string | null;
 };
 
 /** Run the method that the configuration names; returns the run directory's path. Throws whatever ends the run; it can then be resumed. */
 export async function executeRun(config: RunConfig, options: RunOptions): Promise<string> {
+  methodOf(config.method);
   refuseOccupied(config.output_dir, options.resume);
   const preparing = <T>(work: Promise<T>, discard?: (late: T) => unknown) =>
     untilStopped(options.signal, work, discard).catch(error => {
@@ -122,7 +121,15 @@ async function runMethod(run: RunContext): Promise<void> {
   if (finishedSft !== null && reached.get('sft') !== plan.sft.steps)
     progress.say('the SFT stage is in the store: it is not trained again');
   dropOldStates(run);
-  await (plan.method === 'tms' ? runTms(run) : runSft(run));
+  await methodOf(plan.method)(run);
+}
+
+const methods = { sft: runSft, tms: runTms } satisfies Record<RunConfig['method'], unknown>;
+
+/** Throws for a name that no method has, which a configuration that was checked cannot have. */
+function methodOf(name: RunConfig['method']): (run: RunContext) => Promise<void> {
+  if (!Object.hasOwn(methods, name)) throw new Error(`there is no method ${name}`);
+  return methods[name];
 }
 
 /** Refuse early, before a model is loaded, and say what can be done instead. */
@@ -142,7 +149,7 @@ export function refuseOccupied(path: string, isResume: boolean): void {
     fix:
       status === 'finished'
         ? 'choose another: --set output_dir=NEW (SFT stages and answers that fit are taken from the store), or delete it'
-        : 'go on with --resume, take its finished stages over with --fork-from, or choose another: --set output_dir=NEW',
+        : 'go on with --resume, or choose another: --set output_dir=NEW (what fits is taken from the store)',
   });
 }
 
@@ -163,7 +170,7 @@ function refuseUnwritable(path: string): void {
 }
 
 function openDirectory(config: RunConfig, prepared: PreparedRun, options: RunOptions): RunDirectory {
-  const { tmsVersion, forkFrom: parent, resume } = options;
+  const { tmsVersion, resume } = options;
   const id = randomBytes(6).toString('hex');
   return resume
     ? RunDirectory.resume(config.output_dir, prepared.identity)
@@ -171,7 +178,6 @@ function openDirectory(config: RunConfig, prepared: PreparedRun, options: RunOpt
         id,
         method: config.method,
         tmsVersion,
-        parent,
         ...prepared.identity,
       });
 }

@@ -61,7 +61,6 @@ export function environmentSection({ environment, run, directory, config }: Resu
   const facts: readonly (readonly [string, string])[] = [
     ['directory', directory],
     ['run', run.id],
-    ...(run.parent === null ? [] : [['continues', run.parent] as const]),
     ['configuration digest', run.configDigest],
     ['base model digest', run.baseDigest],
     ['data digest', run.dataDigest],

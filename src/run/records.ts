@@ -31,8 +31,6 @@ export const runRecord = z.strictObject({
   status: z.enum(['running', 'finished', 'interrupted', 'failed']),
   startedAt: z.string(),
   finishedAt: z.string().nullable(),
-  /** The run that this one continues from another directory. */
-  parent: z.string().nullable(),
   /** Digest of the resolved configuration without `output_dir`, and of the base model's weights and the data. */
   configDigest: z.string(),
   baseDigest: z.string(),

@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
+import type { RunConfig } from '../../src/config/schema.ts';
 import { checkDisk } from '../../src/methods/prepare-run.ts';
 import { executeRun } from '../../src/methods/run.ts';
 import type { Plan } from '../../src/plan/plan.ts';
@@ -34,6 +35,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 type Options = {
   name: string;
+  method?: string;
   channel?: Channel;
   resume?: boolean;
   checkpoints?: number;
@@ -42,6 +44,7 @@ type Options = {
 
 async function run({
   name,
+  method,
   channel = new ToyChannel(),
   resume = false,
   checkpoints = 2,
@@ -63,7 +66,8 @@ pld: {size: 4}
 kl: {size: 2}
 eval_points: 2
 `;
-  await executeRun(parseConfig(text, 'test.yaml'), {
+  const config = parseConfig(text, 'test.yaml');
+  await executeRun(method === undefined ? config : ({ ...config, method } as unknown as RunConfig), {
     worker: new Worker(channel),
     home: join(folder, `${name}-home`),
     progress: { update: () => {}, say: () => {} },
@@ -71,7 +75,6 @@ eval_points: 2
     input: text,
     tmsVersion: 'test',
     resume,
-    forkFrom: null,
   });
   return output;
 }
@@ -86,6 +89,11 @@ describe('refused before anything is written', () => {
       exitCode: 3,
     });
     expect(existsSync(join(folder, 'many'))).toBe(false);
+  });
+
+  it('a method that does not exist, whatever else is right: nothing is trained in its place', async () => {
+    await expect(run({ name: 'dpo', method: 'dpo' })).rejects.toThrow('there is no method dpo');
+    expect(existsSync(join(folder, 'dpo'))).toBe(false);
   });
 
   it('an output directory with something else in it', async () => {

@@ -145,7 +145,6 @@ export async function recordRun(
     input: text,
     tmsVersion: 'test',
     resume,
-    forkFrom: null,
   });
   return { output, home: usedHome, said, calls: await recorder.calls() };
 }

@@ -44,7 +44,6 @@ await executeRun(config, {
   input: readFileSync(configFile, 'utf8'),
   tmsVersion: 'test',
   resume: existsSync(join(config.output_dir, 'run.json')),
-  forkFrom: null,
 });
 await worker.close();
 process.stdout.write(`${operations}\n`);

@@ -122,7 +122,6 @@ const runFacts = {
   method: 'tms',
   tmsVersion: '0.1.0',
   startedAt: '2026-11-24T20:14:03.000Z',
-  parent: null,
   configDigest: 'c0ffee00',
   baseDigest: 'ba5e0000',
   dataDigest: 'da7a0000',

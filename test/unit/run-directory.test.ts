@@ -17,7 +17,7 @@ import { inspectRun, RunDirectory } from '../../src/run/run-directory.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const identity = { configDigest: 'c', baseDigest: 'b', dataDigest: 'd' };
-const facts = { id: 'r', method: 'sft', tmsVersion: 'test', parent: null, ...identity } as const;
+const facts = { id: 'r', method: 'sft', tmsVersion: 'test', ...identity } as const;
 const deadPart = `tms-${2 ** 30}-0a1b2c3d.part`;
 let path: string;
 beforeEach(() => {

@@ -75,7 +75,6 @@ kl: {size: 2}
     input: yaml,
     tmsVersion: 'test',
     resume: false,
-    forkFrom: null,
   });
   return { stopIds: channel.stopIds, said };
 }
