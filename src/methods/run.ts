@@ -121,6 +121,7 @@ async function runMethod(run: RunContext): Promise<void> {
   if (finishedSft !== null && reached.get('sft') !== plan.sft.steps)
     progress.say('the SFT stage is in the store: it is not trained again');
   dropOldStates(run);
+  for (const caution of plan.cautions) progress.say(`caution: ${caution}`);
   await methodOf(plan.method)(run);
 }
 

@@ -1,5 +1,6 @@
 /** A plan as lines for a person: what happens, and what it takes. */
 import type { AnswerPlan, Plan } from './plan.ts';
+import { reachOf } from './schedule.ts';
 import type { TrainingPlan } from './training-plan.ts';
 import { formatBytes, formatCount, formatDuration } from './units.ts';
 
@@ -20,13 +21,16 @@ export function describePlan(plan: Plan): string[] {
     ...(plan.student === null ? [] : [`student   ${describeTraining(plan.student)}`]),
     `evaluate  at steps ${plan.sft.evaluationSteps.join(', ')} of each training`,
     ...describeCost(plan),
+    ...plan.cautions.map(caution => `caution   ${caution}`),
   ];
 }
 
 function describeTraining({ steps, stepsPerEpoch, order, schedule }: TrainingPlan): string {
   const epochs = Number((steps / stepsPerEpoch).toFixed(2));
   const warmup = schedule.warmupSteps === 0 ? '' : ` after ${schedule.warmupSteps} warm-up steps`;
-  return `${formatCount(steps)} steps of ${order.batchSize} (${epochs} epochs), learning rate ${schedule.peak} ${schedule.type}${warmup}`;
+  const { highest, stepsAboveZero } = reachOf(schedule);
+  const rates = `reaches ${Number(highest.toPrecision(3))}, above 0 at ${formatCount(stepsAboveZero)} of ${formatCount(steps)} steps`;
+  return `${formatCount(steps)} steps of ${order.batchSize} (${epochs} epochs), learning rate ${schedule.peak} ${schedule.type}${warmup} (${rates})`;
 }
 
 function describeAnswers({

@@ -2,6 +2,7 @@
 import type { RunConfig } from '../config/schema.ts';
 import type { IdWords } from '../data/keyed-random.ts';
 import { type AnswerSet, fullAnswers, lazyAnswers } from './answer-set.ts';
+import { cautionsOf, refuseIdleTrainings } from './cautions.ts';
 import { checkpointSteps } from './checkpoints.ts';
 import {
   type DiskCost,
@@ -53,6 +54,8 @@ export type Plan = {
   readonly disk: DiskCost | null;
   /** Training and generating, without evaluation. */
   readonly seconds: number | null;
+  /** What will happen as asked and is hardly what was meant. */
+  readonly cautions: readonly string[];
 };
 
 /** The plan with the set of answers that goes with it. Throws `PlanError` when configuration and data do not fit. */
@@ -72,6 +75,11 @@ export function makePlan(
   const isTms = config.method === 'tms';
   const checkpoints = isTms ? checkpointsOf(config, sft.steps) : [sft.steps];
   const student = isTms ? studentPlan(config, data.trainExamples) : null;
+  const trainings = [
+    { name: 'the SFT run', plan: sft },
+    ...(student === null ? [] : [{ name: 'the student', plan: student }]),
+  ];
+  refuseIdleTrainings(trainings);
   const answers = student === null ? null : planAnswers(config, student, checkpoints.length, promptIdOf);
   const tokens = tokenCost(config, data, { sft, student, control, answers: answers?.plan ?? null });
   const disk =
@@ -91,6 +99,7 @@ export function makePlan(
     tokens,
     disk,
     seconds,
+    cautions: cautionsOf(config, trainings),
   };
   return { plan, answers: answers?.set ?? null };
 }

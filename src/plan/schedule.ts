@@ -50,3 +50,13 @@ function factor({ type, warmupSteps: warmup, steps }: Schedule, step: number): n
   if (type === 'linear') return Math.max(0, (steps - step) / decaySteps);
   return Math.max(0, 0.5 * (1 + Math.cos(Math.PI * ((step - warmup) / decaySteps))));
 }
+
+/** What becomes of the peak: `highest`, the largest rate of any step, and how many steps have a rate above 0. */
+export type Reach = { readonly highest: number; readonly stepsAboveZero: number };
+
+/** A warm-up of W steps begins at 0 and has its peak at step W, counted from 0: a training that is not longer never gets there. */
+export function reachOf({ type, peak, warmupSteps, steps }: Schedule): Reach {
+  if (type === 'constant' || warmupSteps === 0) return { highest: peak, stepsAboveZero: steps };
+  const reached = Math.min(1, (steps - 1) / warmupSteps);
+  return { highest: peak * reached, stepsAboveZero: steps - 1 };
+}

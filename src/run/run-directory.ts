@@ -130,6 +130,12 @@ export class RunDirectory {
     return step <= (this.#timedTo.get(stage) ?? 0);
   }
 
+  /** Digest of the weights at the last step that a stage has durably reached; null before the first. */
+  trainedDigest(stage: ModelName): string | null {
+    const entry = this.ledger.entries.findLast(found => found.unit === 'train' && found.stage === stage);
+    return entry?.unit === 'train' ? entry.weightsDigest : null;
+  }
+
   finish(status: RunRecord['status'], error: string | null = null): void {
     this.#record = { ...this.#record, status, error, finishedAt: new Date().toISOString() };
     this.#writeRecord();

@@ -1,5 +1,6 @@
 /** Training of one stage, in segments between the points where something else happens. */
 import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { TmsError } from '../errors.ts';
 import { copyDirectoryAtomic } from '../files/atomic.ts';
 import { batches, type Visit } from '../plan/order.ts';
 import { learningRate } from '../plan/schedule.ts';
@@ -168,6 +169,7 @@ async function recordSegment(run: RunContext, stage: Stage, step: number): Promi
   const path = isEnd ? `models/${stage.name}` : `states/${stage.name}-${stepName(step)}`;
   rmSync(directory.file(path), { recursive: true, force: true }); // a crash came between its rename and the ledger's line
   const weightsDigest = isStored ? copyStored(run, step, path) : await save(run, stage, path, isEnd);
+  if (isEnd) refuseUnmoved(run, stage, weightsDigest);
   const state = isEnd ? null : path;
   directory.ledger.append({
     unit: 'train',
@@ -178,6 +180,23 @@ async function recordSegment(run: RunContext, stage: Stage, step: number): Promi
     weightsDigest,
   });
   dropOldStates(run);
+}
+
+/** A training that changed nothing is no result: what is measured of it would be measured of what it began with. */
+function refuseUnmoved({ config, directory, model }: RunContext, stage: Stage, weightsDigest: string): void {
+  const startsFromSft = stage.name === 'student' && config.tms.student_init === 'sft';
+  const before = startsFromSft ? directory.trainedDigest('sft') : model.weightsDigest;
+  if (weightsDigest !== before) return;
+  const { steps, schedule } = stage.plan;
+  throw new TmsError(
+    `the training of ${stage.name} changed no weight: after ${steps} steps at up to ${schedule.peak} they are bit for bit those that it began with`,
+    {
+      fix:
+        config.dtype === 'bfloat16'
+          ? 'set dtype: float32 and bf16: true, so that small updates are not rounded away, or raise learning_rate'
+          : 'raise learning_rate',
+    },
+  );
 }
 
 async function save(run: RunContext, stage: Stage, path: string, isEnd: boolean): Promise<string> {

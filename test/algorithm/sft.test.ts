@@ -94,6 +94,20 @@ describe('a run of method sft', () => {
     expectGradients(await stepsWith({ num_train_epochs: 1.5 }), goldBatches(smallFacts, 5)); // ⌈1.5 · 3⌉
   });
 
+  it('that changed no weight ends as a failure, also the student of such a run', async () => {
+    const still = { learning_rate: 1e-40 };
+    await expect(sft(still)).rejects.toMatchObject({
+      message:
+        'the training of sft changed no weight: after 9 steps at up to 1e-40 they are bit for bit those that it began with',
+      fix: 'raise learning_rate',
+      exitCode: 1,
+    });
+    const student = { tms: { student: still, student_init: 'sft' } };
+    await expect(recordRun(folder, smallRun(folder, student))).rejects.toThrow(
+      'the training of student changed no weight',
+    );
+  });
+
   it('cuts what is longer than max_length at its end, and then learns no end', async () => {
     const steps = await stepsWith({ max_length: 9, max_too_long_fraction: 1, num_train_epochs: 1 });
     expectGradients(steps, goldBatches(smallFacts, 3, 9));

@@ -124,11 +124,11 @@ describe('describePlan', () => {
     expect(describePlan(planOf([], machine).plan)).toMatchInlineSnapshot(`
       [
         "data      600 training examples (12,000 tokens), 300 held out",
-        "sft       456 steps of 32 (24 epochs), learning rate 0.0001 linear after 10 warm-up steps",
+        "sft       456 steps of 32 (24 epochs), learning rate 0.0001 linear after 10 warm-up steps (reaches 0.0001, above 0 at 455 of 456 steps)",
         "harvest   checkpoints at steps 46, 91, 137, 182, 228, 274, 319, 365, 410, 456",
         "          generate the 5,079 answers that are read, of 6,000; at most 64 tokens each; per checkpoint 512, 498, 516, 508, 520, 511, 510, 514, 500, 490",
         "mixture   α = 0.25: 3,617 of 14,400 visits (25.1 %) train on the reference",
-        "student   456 steps of 32 (24 epochs), learning rate 0.0001 linear after 10 warm-up steps",
+        "student   456 steps of 32 (24 epochs), learning rate 0.0001 linear after 10 warm-up steps (reaches 0.0001, above 0 at 455 of 456 steps)",
         "evaluate  at steps 0, 152, 304, 456 of each training",
         "tokens    576,000 trained, 50,790 generated if answers are as long as references (at most 325,056)",
         "disk      at most 68 GB: weights 44 GB, training states 24 GB, answers 2.6 MB",
@@ -136,4 +136,52 @@ describe('describePlan', () => {
       ]
     `);
   });
+});
+
+describe('a schedule', () => {
+  const tiny = { ...data, trainExamples: 8 };
+
+  it('whose rate is 0 at every step is refused, of the student too', () => {
+    const once = ['num_train_epochs=1', 'tms.num_checkpoints=1', 'warmup_steps=0.03'];
+    expect(() => planOf(once, unknown, tiny)).toThrow(
+      'the learning rate is 0 at every step of the SFT run: 1 step in all, and a warm-up of 1, whose first step has rate 0',
+    );
+    const student = ['tms.num_checkpoints=1', 'warmup_steps=1', 'tms.student.num_train_epochs=1'];
+    expect(() => planOf(student, unknown, tiny)).toThrow(/at every step of the student: 1 step in all/);
+    expect(planOf([...once.slice(0, 2), 'warmup_steps=0'], unknown, tiny).plan.cautions).toEqual([
+      expect.stringContaining('a step takes up to 32 examples'),
+    ]);
+  });
+
+  it('that never reaches its peak is planned with a caution; the plan names the highest rate', () => {
+    const { plan } = planOf(['warmup_steps=500', 'tms.student.num_train_epochs=48']);
+    // Step 456, the last, has (456 − 1)/500 of 1e-4; the student has 912 steps and gets there.
+    expect(plan.cautions).toEqual([
+      'the SFT run ends in its warm-up (456 of 500 steps): the learning rate reaches 0.000091, never 0.0001, and is above 0 at 455 of 456 steps',
+    ]);
+    const lines = describePlan(plan);
+    expect(lines).toContainEqual(
+      expect.stringMatching(
+        /^sft .*after 500 warm-up steps \(reaches 0\.000091, above 0 at 455 of 456 steps\)$/,
+      ),
+    );
+    expect(lines).toContainEqual(
+      expect.stringMatching(/^student .*\(reaches 0\.0001, above 0 at 911 of 912 steps\)$/),
+    );
+    expect(lines.at(-1)).toBe(`caution   ${plan.cautions[0]}`);
+  });
+
+  it('without faults has no caution', () => {
+    expect(planOf([]).plan.cautions).toEqual([]);
+  });
+});
+
+it('weights held in bfloat16 are a caution that says which of them cannot move, but not under an adapter', () => {
+  // 512 × 1e-4 = 0.0512.
+  expect(planOf(['dtype=bfloat16']).plan.cautions).toEqual([
+    expect.stringMatching(
+      /at 0\.0001: every weight above 0\.0512\)\. What is most likely wanted is bf16: true/,
+    ),
+  ]);
+  expect(planOf(['dtype=bfloat16', 'use_peft=true']).plan.cautions).toEqual([]);
 });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   learningRate,
+  reachOf,
   type Schedule,
   stepsPerEpoch,
   trainingSteps,
@@ -34,6 +35,29 @@ describe('learningRate', () => {
 
   it('a warm-up as long as the run', () => {
     expect(rates('linear', 5, 5)).toEqual([0, 0.2, 0.4, 0.6, 0.8]);
+  });
+});
+
+describe('reachOf', () => {
+  it.each<[Schedule['type'], number, number]>([
+    ['constant', 9, 3],
+    ['constant_with_warmup', 0, 3],
+    ['constant_with_warmup', 2, 3],
+    ['constant_with_warmup', 3, 3],
+    ['linear', 0, 1],
+    ['linear', 1, 1],
+    ['linear', 2, 6],
+    ['linear', 5, 5],
+    ['linear', 40, 5],
+    ['cosine', 4, 5],
+    ['cosine', 2, 6],
+    ['cosine', 0, 7],
+  ])('of %s after %i warm-up steps in %i steps is what the rates of the steps say', (type, warmup, steps) => {
+    const all = rates(type, warmup, steps, 2);
+    expect(reachOf({ type, peak: 2, warmupSteps: warmup, steps })).toEqual({
+      highest: Math.max(...all),
+      stepsAboveZero: all.filter(rate => rate > 0).length,
+    });
   });
 });
 
