@@ -30,6 +30,7 @@ def describe(model: Model) -> dict[str, Any]:
         "layout": model.layout,
         "split_head": model.split_head,
         "strict_sampling": model.strict,
+        "files_digest": model.files_digest,
         "notes": list(model.notes),
     }
 

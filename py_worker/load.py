@@ -20,7 +20,7 @@ from py_worker.generate_probe import probe_row_cache, probe_strict
 from py_worker.model import Model, probe_split_head
 from py_worker.pretrained import Placement, load_causal_lm, load_config, load_tokenizer
 from py_worker.soundness import require_sound
-from py_worker.source import Source, base_of_adapter, find_source
+from py_worker.source import Source, base_of_adapter, files_digest, find_source
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -87,6 +87,7 @@ def load_model(options: LoadOptions) -> Model:
         max_positions=getattr(text_config, "max_position_embeddings", None),
         token_budget=options.token_budget,
         base_tensors=None if network is causal_lm else plain_tensors,
+        files_digest=files_digest([base.directory, source.directory]),
         notes=notes,
     )
     require_sound(model, str(source.directory))

@@ -46,6 +46,8 @@ class Model:
     """With an adapter: the frozen weights under it, by the names they have without it."""
     base_digest: str | None = None
     """Digest of ``base_tensors``, kept because hashing them costs a second per gigabyte."""
+    files_digest: str = ""
+    """Digest of the files that it was loaded from, weights aside: configuration, tokenizer, template, code."""
     notes: list[str] = field(default_factory=list)
     """A sentence for every fallback taken while loading."""
 

@@ -70,7 +70,7 @@ class LoadParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """What was loaded; `notes` has a sentence for every fallback taken."""
+    """What was loaded; `filesDigest` is of all its files but the weights, `notes` has a sentence for every fallback taken."""
 
     architecture: str
     parameter_count: Annotated[int, msgspec.Meta(ge=0)]
@@ -90,6 +90,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     strict_sampling: bool
     optimizer_steps: Annotated[int, msgspec.Meta(ge=0)]
     weights_digest: str | None
+    files_digest: str
     notes: list[str]
 
 

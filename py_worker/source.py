@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,11 @@ VOCABULARY_FILES = (
 )
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.py"]
 _HUB_IGNORED = ["*/*", "consolidated*"]
+_WEIGHT_SUFFIXES = frozenset(
+    (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf", ".ckpt")
+)
+_SAID_BESIDE = frozenset(("README.md", "LICENSE", ".gitattributes", "model.safetensors.index.json"))
+"""Files that say something about a model and change nothing of it."""
 _REMEDY = "Copy or download it again."
 
 
@@ -74,6 +80,19 @@ def base_of_adapter(adapter: Source) -> Source:
             "BAD_MODEL", f"The base of adapter {adapter.directory} is itself an adapter: {base.directory}."
         )
     return base
+
+
+def files_digest(directories: list[Path]) -> str:
+    """Return the SHA-256 of all files of a model but its weights: whatever loading may read, code in folders below included."""
+    digest = hashlib.sha256()
+    for directory in dict.fromkeys(directories):
+        files = [*directory.glob("*"), *directory.glob("*/**/*.py")]
+        for file in sorted(file for file in files if file.is_file()):
+            if file.suffix in _WEIGHT_SUFFIXES or file.name in _SAID_BESIDE or UNFINISHED.search(file.name):
+                continue
+            name = file.relative_to(directory).as_posix()
+            digest.update(json.dumps([name, hashlib.sha256(file.read_bytes()).hexdigest()]).encode())
+    return digest.hexdigest()
 
 
 def has_tokenizer_files(directory: Path) -> bool:

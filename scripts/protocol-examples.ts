@@ -20,6 +20,7 @@ const modelInfo = {
   strictSampling: true,
   optimizerSteps: 0,
   weightsDigest: null,
+  filesDigest: 'c0ffee',
   notes: ['packing is off on cpu'],
 } satisfies Result<'load'>;
 

@@ -93,16 +93,22 @@ export async function prepareEvaluation(
 }
 
 /** A digest of all that results depend on besides the weights and the engine: questions, ids, scorers, settings, seeds. */
-export function evaluationKey({ seed, stopIds, sets, pld, kl }: EvaluationContext): string {
+export function evaluationKey(context: EvaluationContext): string {
+  return sha256OfRecord([context.seed, context.stopIds, Object.values(evaluationDigests(context))]);
+}
+
+/** The same by what is measured: a digest of each set, of the examples for PLD and of the prompts for KL. */
+export function evaluationDigests({ sets, pld, kl }: EvaluationContext): Record<string, string> {
   const measured = (examples: readonly DivergenceExample[]) =>
     examples.map(({ ids, promptLength, completionBytes }) => [promptLength, completionBytes, ...ids]);
-  return sha256OfRecord({
-    seed,
-    stopIds,
-    sets: sets.map(keyOfSet),
-    pld: { heldOut: measured(pld.heldOut), train: measured(pld.train) },
-    kl: kl.map(({ prompt, ...rest }) => ({ ...rest, prompt: [...prompt] })),
-  });
+  const digests = sets.map(
+    set => [`evaluation set ${set.name} (${set.path})`, sha256OfRecord(keyOfSet(set))] as const,
+  );
+  return {
+    ...Object.fromEntries(digests),
+    'the examples for PLD': sha256OfRecord([measured(pld.heldOut), measured(pld.train)]),
+    'the prompts for KL': sha256OfRecord(kl.map(({ prompt, ...rest }) => ({ ...rest, prompt: [...prompt] }))),
+  };
 }
 
 function keyOfSet({ name, role, temperatures, maxNewTokens, ...set }: PreparedSet): unknown {

@@ -12,6 +12,8 @@ export type SetRole = 'target' | 'retention';
 
 type AnySet = {
   readonly name: string;
+  /** The file that it was read from. */
+  readonly path: string;
   readonly role: SetRole;
   /** Temperatures at which it is answered, ascending. */
   readonly temperatures: readonly number[];
@@ -101,7 +103,7 @@ async function prepareChoices(worker: Worker, request: SetRequest, encoding: Enc
 }
 
 function common({ set, role, temperatures }: SetRequest): AnySet {
-  return { name: set.name, role, temperatures, maxNewTokens: set.max_new_tokens };
+  return { name: set.name, path: set.path, role, temperatures, maxNewTokens: set.max_new_tokens };
 }
 
 /** Behind a text prompt an option stands after its last white space, or after a space (as in lm-eval); in a chat it is the answer. */

@@ -137,7 +137,7 @@ async function encodeSelection(
 ) {
   const key = tokensKey({
     dataDigest: index.digest,
-    tokenizer: tokenizerKey(config),
+    tokenizer: model.filesDigest,
     chatTemplate: template,
     templateOptions: config.chat_template_kwargs,
     eosTokenIds: model.eosTokenIds,
@@ -162,23 +162,4 @@ async function encodeSelection(
     );
   }
   return { key, tokens };
-}
-
-const tokenizerFiles = [
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'chat_template.jinja',
-  'vocab.json',
-  'merges.txt',
-  'tokenizer.model',
-];
-
-/** A directory's tokenizer by its files, a hub id by its name and revision. */
-function tokenizerKey({ model_name_or_path, model_revision }: RunConfig): string {
-  const files = tokenizerFiles.map(name => join(model_name_or_path, name)).filter(path => existsSync(path));
-  if (files.length === 0) return `${model_name_or_path}@${model_revision}`;
-  const hash = createHash('sha256');
-  for (const file of files) hash.update(file.slice(model_name_or_path.length)).update(readFileSync(file));
-  return hash.digest('hex');
 }

@@ -35,7 +35,7 @@ export type Surroundings = {
 
 /** Everything about a run but its directory. */
 export type PreparedRun = Omit<RunContext, 'directory' | 'evaluation' | 'evaluationKey' | 'reached'> & {
-  readonly identity: RunIdentity;
+  readonly identity: Omit<RunIdentity, 'evaluationDigests'>;
   readonly prepared: PreparedData;
   readonly status: Result<'status'>;
 };
@@ -88,7 +88,7 @@ async function planRun(
     status,
     identity: {
       configDigest: configDigest(config),
-      baseDigest: model.weightsDigest ?? '',
+      baseDigest: sha256OfRecord([model.weightsDigest, model.filesDigest]),
       dataDigest: prepared.dataDigest,
     },
   };
@@ -169,6 +169,8 @@ function numericsOf(
     threads: model.device === 'cpu' ? threads : 0,
     MKL_CBWR: determinism.MKL_CBWR ?? '',
     tokenBudget: config.worker.token_budget,
+    determinism: config.determinism,
+    modelFiles: model.filesDigest,
     parameters: model.parameterCount,
   };
 }
@@ -223,7 +225,7 @@ function usableStage(store: Store, key: string, { checkpointSteps, sft }: Plan):
 }
 
 /** Keys that change where a run writes or what it prints, but no result. */
-const unessential = ['output_dir', 'run_name', 'save_steps', 'save_total_limit'];
+export const unessential: readonly string[] = ['output_dir', 'run_name', 'save_steps', 'save_total_limit'];
 
 export function configDigest(config: RunConfig): string {
   return sha256OfRecord(

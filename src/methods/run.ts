@@ -1,11 +1,13 @@
 /** A run from beginning to end: prepare, take the directory, run the method, report. */
 import { randomBytes } from 'node:crypto';
 import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
+import { changedKeys } from '../config/changed-keys.ts';
 import { guessedSettings } from '../config/guessed.ts';
-import { configToYaml } from '../config/load.ts';
+import { configToYaml, loadConfig } from '../config/load.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { InterruptedError, UsageError } from '../errors.ts';
+import { evaluationDigests } from '../evaluation/context.ts';
 import { translateSystemError } from '../files/system-error.ts';
 import type { EnvironmentRecord } from '../run/records.ts';
 import { inspectRun, RunDirectory, readRunRecord, refuseInUse } from '../run/run-directory.ts';
@@ -20,6 +22,7 @@ import {
   prepareMeasures,
   prepareRun,
   type Surroundings,
+  unessential,
 } from './prepare-run.ts';
 import { runSft } from './sft.ts';
 import { noteThroughput } from './throughput.ts';
@@ -170,17 +173,26 @@ function refuseUnwritable(path: string): void {
   }
 }
 
-function openDirectory(config: RunConfig, prepared: PreparedRun, options: RunOptions): RunDirectory {
-  const { tmsVersion, resume } = options;
+function openDirectory(config: RunConfig, prepared: MeasuredRun, options: RunOptions): RunDirectory {
+  const { tmsVersion, forkFrom: parent, resume } = options;
+  const identity = { ...prepared.identity, evaluationDigests: evaluationDigests(prepared.evaluation) };
   const id = randomBytes(6).toString('hex');
   return resume
-    ? RunDirectory.resume(config.output_dir, prepared.identity)
+    ? RunDirectory.resume(config.output_dir, identity, keysChangedSince(config))
     : RunDirectory.create(config.output_dir, {
         id,
         method: config.method,
         tmsVersion,
-        ...prepared.identity,
+        parent,
+        ...identity,
       });
+}
+
+/** Keys whose value is another one than the run began with, but for those that may be. */
+function keysChangedSince(config: RunConfig): string[] {
+  const saved = join(config.output_dir, 'config.resolved.yaml');
+  if (!existsSync(saved)) return [];
+  return changedKeys(loadConfig(saved), config).filter(key => !unessential.includes(key));
 }
 
 function writeFacts(

@@ -35,6 +35,8 @@ export const runRecord = z.strictObject({
   configDigest: z.string(),
   baseDigest: z.string(),
   dataDigest: z.string(),
+  /** Of each evaluation set with its scorer, and of what else is measured. */
+  evaluationDigests: z.record(z.string(), z.string()),
   error: z.string().nullable(),
 });
 export type RunRecord = z.infer<typeof runRecord>;

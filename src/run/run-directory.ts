@@ -8,8 +8,8 @@ import { isTemporaryName } from '../files/temporary-name.ts';
 import { type Ledger, openLedger } from './ledger.ts';
 import { type MetricsLine, type ModelName, type RunRecord, runRecord, type TimingLine } from './records.ts';
 
-/** What makes two runs the same: a resume must find all three as they were. */
-export type RunIdentity = Pick<RunRecord, 'configDigest' | 'baseDigest' | 'dataDigest'>;
+/** What makes two runs the same: a resume must find all of it as it was. */
+export type RunIdentity = Pick<RunRecord, 'configDigest' | 'baseDigest' | 'dataDigest' | 'evaluationDigests'>;
 
 /** A run on disk, held by this process: one process writes to it at a time. Close it. */
 export class RunDirectory {
@@ -79,12 +79,12 @@ export class RunDirectory {
     }
   }
 
-  /** Go on with an interrupted run. Throws `UsageError` when model, data or configuration are no longer what they were. */
-  static resume(path: string, identity: RunIdentity): RunDirectory {
+  /** Go on with an interrupted run; `changedKeys` of the configuration are for the message. Throws `UsageError` when model, data or configuration are no longer what they were. */
+  static resume(path: string, identity: RunIdentity, changedKeys: readonly string[]): RunDirectory {
     const release = holdLock(lockOf(path), `the run directory ${path}`);
     return RunDirectory.#open(path, release, () => {
       const record = readRunRecord(path);
-      refuseChanges(path, record, identity);
+      refuseChanges(path, record, identity, changedKeys);
       return { ...record, status: 'running', error: null };
     });
   }
@@ -195,18 +195,26 @@ function removeUnfinished(path: string): void {
       rmSync(join(entry.parentPath, entry.name), { recursive: true, force: true });
 }
 
-function refuseChanges(path: string, record: RunRecord, identity: RunIdentity): void {
+function refuseChanges(
+  path: string,
+  record: RunRecord,
+  identity: RunIdentity,
+  changedKeys: readonly string[],
+): void {
   const names = {
-    configDigest: 'the configuration',
+    configDigest: [
+      'the configuration',
+      ...(changedKeys.length > 0 ? [`(${changedKeys.join(', ')})`] : []),
+    ].join(' '),
     baseDigest: 'the base model',
     dataDigest: 'the data',
   } as const;
-  const changed = (Object.keys(names) as (keyof typeof names)[]).filter(key => record[key] !== identity[key]);
+  const [before, now] = [record.evaluationDigests, identity.evaluationDigests];
+  const measured = Object.keys({ ...before, ...now }).filter(name => before[name] !== now[name]);
+  const inputs = (Object.keys(names) as (keyof typeof names)[]).filter(key => record[key] !== identity[key]);
+  const changed = [...inputs.map(key => names[key]), ...measured];
   if (changed.length === 0) return;
-  throw new UsageError(
-    `${path} cannot be resumed: ${changed.map(key => names[key]).join(' and ')} changed since it began`,
-    {
-      fix: 'undo the change, or start a new run: --set output_dir=NEW (answers and SFT stages that still fit are taken from the store)',
-    },
-  );
+  throw new UsageError(`${path} cannot be resumed: ${changed.join(' and ')} changed since it began`, {
+    fix: 'undo the change, or start a new run: --set output_dir=NEW (answers and SFT stages that still fit are taken from the store)',
+  });
 }

@@ -101,11 +101,13 @@ export const modelInfo = z
     strictSampling: z.boolean(),
     optimizerSteps: count,
     weightsDigest: z.string().nullable(),
+    filesDigest: z.string(),
     notes: z.array(z.string()),
   })
   .meta({
     id: 'ModelInfo',
-    description: 'What was loaded; `notes` has a sentence for every fallback taken.',
+    description:
+      'What was loaded; `filesDigest` is of all its files but the weights, `notes` has a sentence for every fallback taken.',
   });
 export type ModelInfo = z.infer<typeof modelInfo>;
 

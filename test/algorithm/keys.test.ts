@@ -85,8 +85,7 @@ describe('what makes other weights trains SFT again, and asks its checkpoints ag
     expect(answers).not.toBe('kept');
   });
 
-  // house.md F3: a strict run is built on weights of a run that was not strict.
-  it.fails('determinism', async () => {
+  it('determinism', async () => {
     expect(await workOf({ determinism: 'strict' })).toMatchObject({ sft: 'trained' });
   });
 });

@@ -19,6 +19,7 @@ from py_worker.load import LoadOptions, load_model
 from py_worker.model import Model
 from py_worker.save import save_weights
 from py_worker.server import Job
+from py_worker.source import files_digest
 from py_worker.verbs import Session
 from py_worker.wire import Request
 
@@ -382,3 +383,26 @@ def perturb(model: Model) -> None:
 
 def edit_json(file: Path, **changes: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_the_digest_of_files_changes_with_every_file_that_loading_reads(tmp_path) -> None:
+    (tmp_path / "code").mkdir()
+    texts = {
+        "config.json": "{}",
+        "tokenizer.json": "{}",
+        "chat_template.jinja": "{{ 1 }}",
+        "code/model.py": "a = 1",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    before = files_digest([tmp_path])
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text + " ")
+        assert files_digest([tmp_path]) != before, name
+        (tmp_path / name).write_text(text)
+    (tmp_path / "model.safetensors").write_bytes(b"others")
+    (tmp_path / "README.md").write_text("a card")
+    assert files_digest([tmp_path]) == before
+    (tmp_path / "generation_config.json").write_text("{}")
+    assert files_digest([tmp_path]) != before

@@ -125,6 +125,7 @@ const runFacts = {
   configDigest: 'c0ffee00',
   baseDigest: 'ba5e0000',
   dataDigest: 'da7a0000',
+  evaluationDigests: {},
 } as const;
 
 function writeFacts(directory: string, name: string, status: 'finished' | 'interrupted'): void {

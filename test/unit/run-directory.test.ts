@@ -16,8 +16,13 @@ import { metricsLine, type TimingLine } from '../../src/run/records.ts';
 import { inspectRun, RunDirectory } from '../../src/run/run-directory.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-const identity = { configDigest: 'c', baseDigest: 'b', dataDigest: 'd' };
-const facts = { id: 'r', method: 'sft', tmsVersion: 'test', ...identity } as const;
+const identity = {
+  configDigest: 'c',
+  baseDigest: 'b',
+  dataDigest: 'd',
+  evaluationDigests: { 'evaluation set kept': 'e' },
+};
+const facts = { id: 'r', method: 'sft', tmsVersion: 'test', parent: null, ...identity } as const;
 const deadPart = `tms-${2 ** 30}-0a1b2c3d.part`;
 let path: string;
 beforeEach(() => {
@@ -26,7 +31,7 @@ beforeEach(() => {
 
 const text = (name: string) => readFileSync(join(path, name), 'utf8');
 const begin = () => RunDirectory.create(path, facts);
-const resume = () => RunDirectory.resume(path, identity);
+const resume = () => RunDirectory.resume(path, identity, []);
 
 describe('a directory', () => {
   test.each(['thesis.tex.part', 'backup.part/photos', 'x.tmp-123/y', 'lock-notes', 'run.yaml'])(
@@ -84,12 +89,15 @@ describe('a directory', () => {
   );
 
   test.each([
-    ['configDigest', 'the configuration'],
-    ['baseDigest', 'the base model'],
-    ['dataDigest', 'the data'],
-  ] as const)('is not resumed when %s changed', (key, name) => {
+    ['configDigest', 'other', 'the configuration (seed, tms.alpha)'],
+    ['baseDigest', 'other', 'the base model'],
+    ['dataDigest', 'other', 'the data'],
+    ['evaluationDigests', { 'evaluation set kept': 'other' }, 'evaluation set kept'],
+    ['evaluationDigests', { ...identity.evaluationDigests, 'evaluation set new': 'n' }, 'evaluation set new'],
+    ['evaluationDigests', {}, 'evaluation set kept'],
+  ] as const)('is not resumed when %s is %j', (key, value, name) => {
     begin().close();
-    expect(() => RunDirectory.resume(path, { ...identity, [key]: 'other' })).toThrow(
+    expect(() => RunDirectory.resume(path, { ...identity, [key]: value }, ['seed', 'tms.alpha'])).toThrow(
       `${path} cannot be resumed: ${name} changed since it began`,
     );
     expect(existsSync(join(path, 'lock'))).toBe(false);

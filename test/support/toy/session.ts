@@ -227,6 +227,7 @@ export class Session {
       strictSampling: true,
       optimizerSteps: steps,
       weightsDigest: this.#digest,
+      filesDigest: 'toy',
       notes: [],
     };
   }
