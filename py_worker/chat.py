@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from py_worker.errors import WorkerError
+from py_worker.errors import WorkerError, from_library, one_line
+from py_worker.template import apply_template
 
 Message = Mapping[str, Any]
 
@@ -86,16 +86,12 @@ def _join(prompt: Sequence[Message], completion: Sequence[Message], is_begun: bo
 
 
 def _apply(template: Template, messages: Sequence[Message], index: int, **flags: bool) -> str:
-    try:
-        text = template.tokenizer.apply_chat_template(
-            [dict(message) for message in messages],
-            chat_template=template.text,
-            tokenize=False,
-            **{**template.options, **flags},
-        )
-    except (TemplateError, ValueError, TypeError, KeyError) as error:
-        raise _bad(index, "template_failed", f"the chat template refuses the messages: {error}") from error
-    return str(text)
+    def explain(error: BaseException) -> WorkerError:
+        why = f"the chat template refuses the messages: {one_line(error)}"
+        return _bad(index, "template_failed", why)
+
+    with from_library(explain):
+        return apply_template(template.tokenizer, messages, template.text, {**template.options, **flags})
 
 
 def _require_messages(messages: Sequence[Message], index: int) -> None:
