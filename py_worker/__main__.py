@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
-from py_worker.errors import WorkerError
+from py_worker import lifeline
+from py_worker.errors import WorkerError, is_out_of_memory
 from py_worker.mkl import set_branch
 
 if TYPE_CHECKING:
-    from py_worker.server import Run
-
-PR_SET_PDEATHSIG = 1
+    from py_worker.job import Run
 
 
 def main() -> None:
-    """Tie this process to its parent, settle what must be set before torch is imported, then serve."""
+    """Tie this process to its client, settle what must be set before torch is imported, then serve."""
     try:
         endpoint, token = os.environ.pop("TMS_WORKER_ENDPOINT"), os.environ.pop("TMS_WORKER_TOKEN")
-        parent = int(os.environ.pop("TMS_WORKER_PARENT"))
     except KeyError as missing:
         sys.exit(
             f"py_worker is started by tms, not by hand: {missing} is not in the environment (see docs/protocol.md)"
         )
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the client decides what it means
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before prctl
-        sys.exit(1)
+    if not lifeline.is_tied():
+        sys.exit(
+            "py_worker must have the stdin that tms gives it, a pipe: it ends when that closes. A wrapper around Python must "
+            "pass stdin on (no `< /dev/null`, no `&`)."
+        )
+    lifeline.tie()
+    # Ctrl-C reaches the whole group; the client decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_branch()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -41,24 +40,26 @@ def main() -> None:
 
     from py_worker.server import Server
 
-    Server(endpoint, token, parent).serve(import_verbs)
+    Server(endpoint, token).serve(import_verbs)
 
 
 def import_verbs() -> Run:
     """Import torch and the verbs; where a package is missing every request is told so."""
     try:
         from py_worker.verbs import Session
-    except ImportError as missing:
+    except (ImportError, MemoryError, OSError) as missing:
+        if is_out_of_memory(missing):
+            why = f"no memory to import the packages of the worker: {missing}"
+            return partial(_refuse, WorkerError("OOM", why))
         fix = "run `tms setup`, or point TMS_PYTHON to a Python that has the packages of requirements.txt"
-        failure = WorkerError("NOT_FOUND", f"{missing} in {sys.executable}; {fix}")
-
-        def refuse(*_: object) -> NoReturn:
-            raise failure
-
-        return refuse
+        return partial(_refuse, WorkerError("NOT_FOUND", f"{missing} in {sys.executable}; {fix}"))
     gc.collect()
     gc.freeze()  # a later collection need not walk the hundred thousand objects of torch
     return Session().run
+
+
+def _refuse(failure: WorkerError, _: object) -> NoReturn:
+    raise failure
 
 
 if __name__ == "__main__":

@@ -176,6 +176,7 @@ def _load_checked(path: Path, expected: str | None) -> dict[str, torch.Tensor]:
 def _broken(path: Path, why: str) -> WorkerError:
     return WorkerError(
         "BAD_MODEL",
-        f"Training state {path} is broken ({why}); continue from an older one.",
-        {"file": str(path)},
+        f"Training state {path} is broken ({why}). Delete the directory {path.parent}: training then goes on from an older "
+        "state, or from its beginning.",
+        {"file": str(path), "reason": "broken_state"},
     )

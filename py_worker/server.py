@@ -1,7 +1,7 @@
 """The worker's process: an I/O thread owns the socket, the main thread runs one request after the other.
 
 Ping and cancel are answered while a request runs. The main thread never touches the ROUTER: it writes to an in-process pipe
-that the I/O thread forwards. This is the only module with a broad ``except``: every failure becomes a typed reply.
+that the I/O thread forwards. Here is the broad ``except``: every failure becomes a typed reply.
 """
 
 from __future__ import annotations
@@ -10,100 +10,48 @@ import hmac
 import os
 import platform
 import queue
+import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import zmq
 
-from py_worker import wire
-from py_worker.errors import WorkerError, is_out_of_memory
+from py_worker import lifeline, wire
+from py_worker.errors import WorkerError, is_device_lost
+from py_worker.job import Job, Run, envelope
 from py_worker.protocol import MAX_TENSOR_BYTES, PROTOCOL_VERSION, VERBS
-from py_worker.wire import Bye, Cancel, Header, Hello, Ping, Request, Tensors
+from py_worker.pulse import Pulse
+from py_worker.wire import Bye, Cancel, Header, Hello, Ping, Request
 
-PARENT_POLL_MS = 500
-PROGRESS_INTERVAL_SECONDS = 0.1
-MESSAGE_CHARACTERS = 4000
-TRACE_CHARACTERS = 8000
+POLL_MS = 500
+MAX_UNREAD = 1000
+"""Messages that wait for a client that does not read: then progress and pongs are dropped, and replies wait here. A client has
+no more than this many requests here either."""
 PIPE = "inproc://replies"
-
-Run = Callable[["Job"], tuple[msgspec.Struct, Tensors]]
-"""``run(job) -> (result, tensors)``; raises WorkerError or anything."""
-
-
-@dataclass
-class Job:
-    """One request on its way through the worker; the running verb sees it as its context."""
-
-    client: bytes
-    request: Request
-    frames: list[Any]
-    send: Callable[[list[Any]], object]
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    started: float = 0.0
-    _last_progress: float = 0.0
-    _events: int = 0
-    _held_back: tuple[int, int, int] | None = None
-
-    @property
-    def id(self) -> int:
-        """The client's number for this request."""
-        return self.request.id
-
-    def decode(self) -> tuple[Any, Tensors]:
-        """Return parameters and tensors, checked against the protocol; raises UNKNOWN_VERB, BAD_PARAMS or BAD_MESSAGE."""
-        verb = VERBS.get(self.request.op)
-        if verb is None:
-            raise WorkerError("UNKNOWN_VERB", f"no verb `{self.request.op}`; there are {', '.join(VERBS)}")
-        params = wire.decode_params(self.request.p, verb.params)
-        return params, wire.decode_tensors(self.request.tz, self.frames, verb.tensors)
-
-    def check(self) -> None:
-        """Raise CANCELLED when the client has given up; called once per token, micro-batch or step."""
-        if self.cancelled.is_set():
-            raise WorkerError("CANCELLED", "cancelled by the client")
-
-    def progress(self, done: int, total: int, tokens: int) -> None:
-        """Tell the client how far this request is; at most ten times a second, and always the last."""
-        now = time.monotonic()
-        self._held_back = (done, total, tokens)
-        if now - self._last_progress >= PROGRESS_INTERVAL_SECONDS:
-            self._last_progress = now
-            self.flush_progress()
-
-    def flush_progress(self) -> None:
-        """Send the progress that was held back by the interval, if any."""
-        if self._held_back is None:
-            return
-        done, total, tokens = self._held_back
-        self._held_back = None
-        self._events += 1
-        event = {"k": "progress", "q": self._events, "d": {"done": done, "total": total, "tokens": tokens}}
-        self.reply("evt", event)
-
-    def reply(self, kind: wire.ReplyKind, fields: dict[str, Any], tensors: Tensors | None = None) -> None:
-        """Send one message about this request."""
-        self.send([self.client, *wire.encode_message(kind, self.id, fields, tensors)])
 
 
 class Server:
-    """The socket and the threads of one worker; ``serve`` returns after ``bye``."""
+    """The socket and the threads of one worker; ``serve`` returns after ``bye``. Made by the thread that runs requests."""
 
-    def __init__(self, endpoint: str, token: str, parent: int) -> None:
+    def __init__(self, endpoint: str, token: str) -> None:
         self._token = token
-        self._parent = parent
+        self._pulse = Pulse()
+        self._is_ready = False
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._live: dict[tuple[bytes, int], Job] = {}
+        """Requests without a reply, or whose reply still waits for its client to read."""
+        self._owed: deque[tuple[bytes, int, list[Any]]] = deque()
         self._running: Job | None = None
         self._clients: set[bytes] = set()
         self._context = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
-        self._router.set(zmq.SNDHWM, 0)
-        self._router.set(zmq.RCVHWM, 0)
+        self._router.set(zmq.SNDHWM, MAX_UNREAD)
+        self._router.set(zmq.RCVHWM, MAX_UNREAD)
         self._router.set(zmq.MAXMSGSIZE, MAX_TENSOR_BYTES)
         self._router.set(zmq.ROUTER_MANDATORY, 1)
         self._router.set(zmq.LINGER, 2000)
@@ -113,38 +61,55 @@ class Server:
 
     def serve(self, prepare: Callable[[], Run]) -> None:
         """Run requests on the calling thread until a client says ``bye``; clients are welcomed while ``prepare`` works."""
-        thread = threading.Thread(target=self._io_loop, name="io", daemon=True)
+        thread = threading.Thread(target=self._guarded_io_loop, name="io", daemon=True)
         thread.start()
         run = prepare()
-        while (job := self._jobs.get()) is not None:
+        self._is_ready = True
+        lost = None
+        while lost is None and (job := self._jobs.get()) is not None:
             self._running = job
-            self._execute(job, run)
+            lost = self._execute(job, run)
             self._running = None
         self._outward.send_multipart([b""])
         thread.join(timeout=3)
+        if lost:
+            sys.exit(f"the device's context is lost: {lost}")
 
     # The main thread.
 
-    def _execute(self, job: Job, run: Run) -> None:
+    def _execute(self, job: Job, run: Run) -> BaseException | None:
+        """Run and reply; return what left the device unusable, if anything did."""
         job.started = time.monotonic()
         try:
             result, result_tensors = run(job)
             job.flush_progress()
             job.reply("res", {"r": result}, result_tensors)
-        except Exception as error:  # noqa: BLE001 - the border: whatever happened becomes the reply
+        except BaseException as error:  # noqa: BLE001 - the border: whatever happened, a panic of Rust too, becomes the reply
             job.flush_progress()
             job.reply("err", {"e": envelope(error)})
+            return error if is_device_lost(error) else None
+        return None
 
     # The I/O thread.
+
+    def _guarded_io_loop(self) -> None:
+        """Without this thread nobody would hear of anything any more: its failure, by lack of memory say, ends the worker."""
+        try:
+            self._io_loop()
+        except BaseException:  # noqa: BLE001 - see above
+            traceback.print_exc()
+            lifeline.end()
 
     def _io_loop(self) -> None:
         poller = zmq.Poller()
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._inward, zmq.POLLIN)
         while True:
-            ready = dict(poller.poll(PARENT_POLL_MS))
-            if os.getppid() != self._parent:
-                os._exit(1)
+            ready = dict(poller.poll(POLL_MS))
+            if lifeline.has_hung_up():
+                lifeline.end()
+            self._idle_seconds()
+            self._pay()
             if self._inward in ready and not self._forward():
                 self._router.close()
                 return
@@ -158,9 +123,20 @@ class Server:
             return False
         header = msgspec.msgpack.decode(frames[0].buffer, type=dict[str, Any])
         if header["t"] in ("res", "err"):
-            self._live.pop((client.bytes, header["id"]), None)
-        self._send(client.bytes, frames)
+            self._owed.append((client.bytes, header["id"], frames))
+            self._pay()
+        else:
+            self._send(client.bytes, frames)
         return True
+
+    def _pay(self) -> None:
+        """Send the replies that are owed, as far as their clients read."""
+        for _ in range(len(self._owed)):
+            client, request_id, frames = self._owed.popleft()
+            if self._send(client, frames):
+                self._live.pop((client, request_id), None)
+            else:
+                self._owed.append((client, request_id, frames))
 
     def _receive(self) -> None:
         client, *frames = self._router.recv_multipart(copy=False)
@@ -180,11 +156,7 @@ class Server:
             case Hello():
                 self._hello(client, header)
             case Request():
-                if (client, header.id) in self._live:
-                    raise WorkerError("BAD_MESSAGE", f"request id {header.id} is already in flight")
-                job = Job(client, header, frames, self._outward.send_multipart)
-                self._live[client, header.id] = job
-                self._jobs.put(job)
+                self._accept(Job(client, header, frames, self._outward.send_multipart, self._pulse.beat))
             case Cancel():
                 if job := self._live.get((client, header.id)):
                     job.cancelled.set()
@@ -194,6 +166,16 @@ class Server:
                 for job in self._live.values():
                     job.cancelled.set()
                 self._jobs.put(None)
+
+    def _accept(self, job: Job) -> None:
+        if (job.client, job.id) in self._live:
+            raise WorkerError("BAD_MESSAGE", f"request id {job.id} is already in flight")
+        if sum(client == job.client for client, _ in self._live) >= MAX_UNREAD:
+            refusal = WorkerError("BAD_MESSAGE", f"{MAX_UNREAD} requests of this client wait already")
+            self._send(job.client, wire.encode_message("err", job.id, {"e": envelope(refusal)}))
+            return
+        self._live[job.client, job.id] = job
+        self._jobs.put(job)
 
     def _hello(self, client: bytes, hello: Hello) -> None:
         if not hmac.compare_digest(hello.token.encode(), self._token.encode()):
@@ -215,21 +197,28 @@ class Server:
 
     def _pong(self, client: bytes, ping: int) -> None:
         running = self._running
-        age = time.monotonic() - running.started if running else 0.0
-        waiting = self._jobs.qsize()
-        self._send(
-            client,
-            wire.encode_message(
-                "pong", ping, {"busy": running and running.id, "age": age, "queued": waiting}
-            ),
-        )
+        facts = {
+            "busy": running and running.id,
+            "age": time.monotonic() - running.started if running else 0.0,
+            "queued": self._jobs.qsize(),
+            "idle": self._idle_seconds(),
+            "place": self._pulse.place(),
+        }
+        self._send(client, wire.encode_message("pong", ping, facts))
 
-    def _send(self, client: bytes, frames: list[Any]) -> None:
+    def _idle_seconds(self) -> float:
+        return self._pulse.idle_seconds(is_busy=self._running is not None or not self._is_ready)
+
+    def _send(self, client: bytes, frames: list[Any]) -> bool:
+        """Say whether the message is on its way, or its client gone; False where the client reads nothing: never wait for it."""
         try:
-            self._router.send_multipart([client, *frames], copy=False)
+            self._router.send_multipart([client, *frames], zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return False
         except zmq.ZMQError as error:
-            if error.errno != zmq.EHOSTUNREACH:  # a client that left is no fault
+            if error.errno != zmq.EHOSTUNREACH:
                 raise
+        return True
 
     def _pair(self, kind: int, *, bind: bool) -> zmq.Socket[bytes]:
         socket = self._context.socket(kind)
@@ -237,19 +226,3 @@ class Server:
         socket.set(zmq.RCVHWM, 0)
         (socket.bind if bind else socket.connect)(PIPE)
         return socket
-
-
-def envelope(error: Exception) -> dict[str, Any]:
-    """Describe an exception for the wire; only faults of the worker and out-of-memory carry a trace."""
-    code, data = "INTERNAL", None
-    if isinstance(error, WorkerError):
-        code, data = error.code, error.data
-    elif is_out_of_memory(error):
-        code = "OOM"
-    trace = (
-        "".join(traceback.format_exception(error))[-TRACE_CHARACTERS:]
-        if code in ("INTERNAL", "OOM")
-        else None
-    )
-    message = str(error)[:MESSAGE_CHARACTERS] or type(error).__name__
-    return {"code": code, "type": type(error).__name__, "message": message, "trace": trace, "data": data}

@@ -18,11 +18,11 @@ from py_worker.digest import weights_digest
 from py_worker.encode import decode, encode
 from py_worker.errors import WorkerError, is_out_of_memory
 from py_worker.generate import generate
+from py_worker.job import Job
 from py_worker.load import load_model
 from py_worker.model import Model
 from py_worker.save import load_training_state, restore_rng, save_training_state, save_weights
 from py_worker.score import score
-from py_worker.server import Job
 from py_worker.soundness import require_embedded
 from py_worker.status import status
 from py_worker.stop_texts import stop_texts
@@ -56,6 +56,7 @@ class Session:
         self._digest: str | None = None
         self._threads = torch.get_num_threads()
         """Of a load that asks for no number: what this process began with, whatever an earlier load asked for."""
+        self._lacked_memory = False
         self._handlers: dict[str, Callable[[Any, Tensors, Job], Reply]] = {
             "load": self.load,
             "encode": self.encode,
@@ -70,6 +71,9 @@ class Session:
 
     def run(self, job: Job) -> Reply:
         """Run one request; however a ``forwardBackward`` or ``optimStep`` fails, unread or cancelled too, gradients are gone."""
+        if self._lacked_memory:  # only now is the failed request with its tensors forgotten
+            free_memory()
+            self._lacked_memory = False
         try:
             job.check()
             params, tensors = job.decode()
@@ -77,8 +81,7 @@ class Session:
         except BaseException as error:
             if job.request.op in ("forwardBackward", "optimStep"):
                 self._drop_gradients()
-            if isinstance(error, Exception) and is_out_of_memory(error):
-                free_memory()
+            self._lacked_memory = is_out_of_memory(error)
             raise
 
     @property

@@ -21,6 +21,11 @@ export type ConnectionOptions = ProcessOptions & {
   /** A worker that misses `pingMisses` pings in a row is stuck. An import of torch may hold Python's lock for seconds. */
   readonly pingIntervalSeconds?: number;
   readonly pingMisses?: number;
+  /**
+   * A request during which the worker answers pings but does nothing for this long is stuck: no step, no processor time, no wait for
+   * the disk. A forward pass may last for hours and is none; a download without a byte is one.
+   */
+  readonly idleSeconds?: number;
 };
 
 type Pending = {
@@ -30,7 +35,10 @@ type Pending = {
   readonly onProgress: CallOptions['onProgress'];
 };
 
-const defaults = { startTimeoutSeconds: 60, pingIntervalSeconds: 5, pingMisses: 6 };
+const defaults = { startTimeoutSeconds: 60, pingIntervalSeconds: 5, pingMisses: 6, idleSeconds: 300 };
+/** Last words of libraries that end the process where they find no memory: Rust, C++, OpenMP, and Python outside of a request. */
+const noMemory =
+  /memory allocation of \d+ bytes failed|bad_alloc|allocate memory|MemoryError|Thread creation failed/;
 const byeGraceMs = 2000;
 
 /**
@@ -39,6 +47,7 @@ const byeGraceMs = 2000;
  */
 export class Connection implements Channel {
   readonly #process: WorkerProcess;
+  readonly #idleSeconds: number;
   readonly #socket = new Dealer({
     linger: 0,
     sendHighWaterMark: 0,
@@ -57,16 +66,17 @@ export class Connection implements Channel {
   #ended: WorkerError | undefined;
   #isWelcome = false;
 
-  private constructor(process: WorkerProcess) {
+  private constructor(process: WorkerProcess, idleSeconds: number) {
     this.#process = process;
+    this.#idleSeconds = idleSeconds;
     this.#socket.connect(process.endpoint);
     this.#welcomed.promise.catch(() => {});
   }
 
   /** Start a worker and greet it. Rejects with SPAWN_FAILED or TIMEOUT, with the worker's last words. */
   static async open(options: ConnectionOptions): Promise<Connection> {
-    const { startTimeoutSeconds, pingIntervalSeconds, pingMisses } = { ...defaults, ...options };
-    const connection = new Connection(await startProcess(options));
+    const { startTimeoutSeconds, pingIntervalSeconds, pingMisses, idleSeconds } = { ...defaults, ...options };
+    const connection = new Connection(await startProcess(options), idleSeconds);
     void connection.#watch();
     void connection.#receive();
     const timer = setTimeout(() => {
@@ -201,9 +211,20 @@ export class Connection implements Channel {
       this.#isWelcome = true;
       this.#welcomed.resolve();
     }
+    if (header.t === 'pong') this.#requireWork(header);
     if (header.t === 'evt') this.#report(header);
     if (header.t === 'err') this.#refused(header);
     if (header.t === 'res') this.#answered(header, tensors);
+  }
+
+  #requireWork({ busy, idle, place }: WorkerHeader & { t: 'pong' }): void {
+    if (idle < this.#idleSeconds) return;
+    const what = this.#pending.get(busy ?? 0)?.verb ?? 'the import of its packages';
+    const where = place ? `; it waits in ${place}` : '';
+    this.#fail(
+      'WORKER_STUCK',
+      `the worker answers, but has done nothing for ${Math.round(idle)} s in ${what}${where}`,
+    );
   }
 
   /** A callback that throws fails its own request, not the session. */
@@ -261,7 +282,8 @@ export class Connection implements Channel {
   async #watch(): Promise<void> {
     const how = await this.#process.exited;
     const memory = how.includes('SIGKILL') ? ' (the system may have ended it for memory)' : '';
-    this.#fail(this.#isWelcome ? 'WORKER_DIED' : 'SPAWN_FAILED', `the worker process ${how}${memory}`);
+    const died = noMemory.test(this.#process.lastWords()) ? 'OOM' : 'WORKER_DIED';
+    this.#fail(this.#isWelcome ? died : 'SPAWN_FAILED', `the worker process ${how}${memory}`);
   }
 
   #fail(code: WorkerError['code'], message: string): void {

@@ -42,10 +42,11 @@ export async function startProcess(options: ProcessOptions): Promise<WorkerProce
   const endpoint = `ipc://${socketPath(directory)}`;
   const token = randomBytes(16).toString('hex');
   const child = spawn(options.python, ['-m', 'py_worker'], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'], // nothing is ever written: that stdin closes tells the worker of our death, however we die
     detached: true, // its own group: Ctrl-C in the terminal is ours to interpret
     env: { ...process.env, ...workerEnvironment(options, endpoint, token) },
   });
+  child.stdin.on('error', () => {}); // the worker is gone: its exit tells
   const lines = collectLines(child, options.onLog);
   const exited = new Promise<string>(resolve => {
     child.once('exit', (code, signal) =>
@@ -82,7 +83,6 @@ function workerEnvironment(
     PYTHONPATH: inherited ? `${root}${delimiter}${inherited}` : root,
     TMS_WORKER_ENDPOINT: endpoint,
     TMS_WORKER_TOKEN: token,
-    TMS_WORKER_PARENT: String(process.pid),
   };
 }
 

@@ -47,7 +47,8 @@ export const errorCodes = {
   INTERNAL: 'A fault of the worker itself; the trace is attached.',
   TIMEOUT: 'Made by the client: the deadline of the verb passed.',
   WORKER_DIED: 'Made by the client: the worker process ended.',
-  WORKER_STUCK: 'Made by the client: the worker stopped answering pings.',
+  WORKER_STUCK:
+    'Made by the client: the worker stopped answering pings, or its request does nothing any more.',
   SPAWN_FAILED: 'Made by the client: the worker could not be started.',
   CLOSED: 'Made by the client: the worker was closed.',
 } as const;
@@ -390,7 +391,16 @@ export const workerHeader = z.discriminatedUnion('t', [
   z.object({ v, t: z.literal('res'), id: uint32, r: z.unknown(), tz: tensorTable }),
   z.object({ v, t: z.literal('err'), id: uint32, e: errorEnvelope }),
   z.object({ v, t: z.literal('evt'), id: uint32, k: z.literal('progress'), q: uint32, d: progress }),
-  z.object({ v, t: z.literal('pong'), id: uint32, busy: uint32.nullable(), age: z.number(), queued: count }),
+  z.object({
+    v,
+    t: z.literal('pong'),
+    id: uint32,
+    busy: uint32.nullable(),
+    age: z.number(),
+    queued: count,
+    idle: z.number(),
+    place: z.string().nullable(),
+  }),
 ]);
 export type WorkerHeader = z.infer<typeof workerHeader>;
 

@@ -11,6 +11,7 @@ import { Connection } from '../../src/worker/connection.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { pythonPath, tinyModel } from '../support/tiny-model.ts';
 
+vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 }); // on a loaded machine a worker takes minutes to import torch
 const root = projectRoot();
 let python: string;
 let model: string;
@@ -37,6 +38,13 @@ async function startLoaded(options: Parameters<typeof start>[0] = {}) {
   const started = await start(options);
   await started.worker.load({ model });
   return started;
+}
+
+/** A command that starts Python as a child of its own, as `srun` or `conda run` do. */
+function wrapper(path: string): string {
+  const file = join(directory, 'wrapper');
+  writeFileSync(file, `#!/bin/sh\n"${path}" "$@"\nexit $?\n`, { mode: 0o755 });
+  return file;
 }
 
 function isAlive(pid: number): boolean {
@@ -118,6 +126,24 @@ describe('a worker that hangs', () => {
   });
 });
 
+describe('a request that does nothing', () => {
+  it('is noticed although pings are answered, and named with its place', async () => {
+    const wedged = join(directory, 'wedged');
+    mkdirSync(join(wedged, 'torch'), { recursive: true });
+    writeFileSync(join(wedged, 'torch/__init__.py'), 'import threading\nthreading.Event().wait()\n');
+    const { worker, pid } = await start({
+      root: `${wedged}:${root}`,
+      pingIntervalSeconds: 1,
+      idleSeconds: 6,
+    });
+    await expect(worker.status()).rejects.toMatchObject({
+      code: 'WORKER_STUCK',
+      message: /done nothing for \d+ s in .*; it waits in .*wait/,
+    });
+    await expect.poll(() => isAlive(pid), { timeout: 30_000 }).toBe(false);
+  });
+});
+
 describe.runIf(process.platform === 'linux')('a loaded worker', () => {
   let worker: Worker;
   let pid: number;
@@ -149,6 +175,24 @@ describe.runIf(process.platform === 'linux')('a loaded worker', () => {
     expect(await worker.forward([[1, 5, 6]])).toEqual(before);
   });
 
+  it('never hangs for lack of memory: each verb fails with OOM, or had enough', async () => {
+    const rows = Array.from({ length: 400 }, () => Array.from({ length: 100 }, (_, i) => 5 + (i % 20)));
+    const learned = rows.map(ids => ({ ids, ce: ids.map((_, i) => Math.min(i, 1)) }));
+    const { residentBytes } = await worker.status();
+    limit(pid, 'RLIMIT_AS', residentBytes);
+    const refused = expect.objectContaining({ code: 'OOM' });
+    await expect(worker.forwardBackward(learned)).rejects.toEqual(refused);
+    await expect(worker.generate(rows, { maxNewTokens: 20 })).rejects.toEqual(refused);
+    const saved = await worker
+      .save(join(directory, 'short'), { kind: 'trainingState' })
+      .catch(error => error);
+    expect(saved).toEqual(existsSync(join(directory, 'short')) ? expect.anything() : refused);
+    await expect(worker.load({ model })).rejects.toEqual(refused);
+    limit(pid, 'RLIMIT_AS', -1);
+    await worker.load({ model, tokenBudget: 1_000_000 });
+    expect((await worker.forward([[1, 5]])).logprobs[0]?.length).toBe(2);
+  });
+
   it('fails a save on a full disk, leaves no file, and saves later', async () => {
     const folder = join(directory, 'full');
     mkdirSync(folder);
@@ -159,12 +203,23 @@ describe.runIf(process.platform === 'linux')('a loaded worker', () => {
     await worker.save(join(folder, 'model'));
     expect(readdirSync(folder)).toEqual(['model']);
   });
+
+  it('that a library ends for lack of memory is OOM too', async () => {
+    const { residentBytes } = await worker.status();
+    limit(pid, 'RLIMIT_AS', residentBytes);
+    const long = Array.from({ length: 300 }, (_, i) => ({ prompt: `${i}`.repeat(2000), completion: 'b' }));
+    await expect(worker.encode(long)).rejects.toMatchObject({ code: 'OOM' });
+  });
 });
 
 describe('no orphans', () => {
-  it('a worker is gone after the SIGKILL of its client', async () => {
+  it.each([
+    ['Python itself', (path: string) => path],
+    ['a wrapper that waits for Python', wrapper],
+  ])('a worker started as %s is gone after the SIGKILL of its client', async (_, command) => {
+    const options = { python: command(python), root };
     const script = `import { Connection } from ${JSON.stringify(join(root, 'src/index.ts'))};
-      const worker = await Connection.open(${JSON.stringify({ python, root })});
+      const worker = await Connection.open(${JSON.stringify(options)});
       console.log(worker.pid);
       setInterval(() => {}, 1000);`;
     const program = join(directory, 'client.mts');
@@ -180,7 +235,7 @@ describe('no orphans', () => {
     const pid = Number(line);
     expect(isAlive(pid)).toBe(true);
     process.kill(-(client.pid ?? 0), 'SIGKILL');
-    await expect.poll(() => isAlive(pid), { timeout: 300_000 }).toBe(false);
+    await expect.poll(() => isAlive(-pid), { timeout: 300_000 }).toBe(false); // its whole group
   });
 
   it('close ends the worker and removes its socket; twice is fine', async () => {

@@ -15,10 +15,10 @@ from transformers import AutoModelForCausalLM
 from py_worker.adapter import AdapterOptions
 from py_worker.describe import describe
 from py_worker.errors import WorkerError
+from py_worker.job import Job
 from py_worker.load import LoadOptions, load_model
 from py_worker.model import Model
 from py_worker.save import save_weights
-from py_worker.server import Job
 from py_worker.source import files_digest
 from py_worker.verbs import Session
 from py_worker.wire import Request

@@ -47,14 +47,11 @@ def endpoint(tmp_path_factory):
     return f"ipc://{tmp_path_factory.mktemp('w')}/s"
 
 
-def start(endpoint, **changes):
-    environment = {
-        **os.environ,
-        "TMS_WORKER_ENDPOINT": endpoint,
-        "TMS_WORKER_TOKEN": TOKEN,
-        "TMS_WORKER_PARENT": str(os.getpid()),
-    }
-    return subprocess.Popen([sys.executable, "-m", "py_worker"], cwd=ROOT, env={**environment, **changes})
+def start(endpoint, command=("-m", "py_worker"), **options):
+    environment = {**os.environ, "TMS_WORKER_ENDPOINT": endpoint, "TMS_WORKER_TOKEN": TOKEN}
+    return subprocess.Popen(
+        [sys.executable, *command], cwd=ROOT, env=environment, **{"stdin": subprocess.PIPE, **options}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -147,16 +144,137 @@ def test_bye_ends_the_worker_with_exit_code_0(tmp_path):
     assert process.wait(timeout=600) == 0
 
 
-def test_interrupt_is_left_to_the_client_and_a_missing_parent_ends_the_worker(tmp_path):
+def test_interrupt_is_left_to_the_client(tmp_path):
     endpoint = f"ipc://{tmp_path}/s"
     process = start(endpoint)
     peer = Peer(endpoint)
     peer.greet()
     process.send_signal(signal.SIGINT)
     assert peer.ask({"v": 1, "t": "ping", "id": 1})["t"] == "pong"
-    peer.send({"v": 1, "t": "bye", "id": 0})
-    assert process.wait(timeout=600) == 0  # an interrupt that counted would be the exit code
-    assert start(endpoint, TMS_WORKER_PARENT="1").wait(timeout=600) == 1
+    process.kill()
+    process.wait()
+
+
+STAND_IN = """
+import os
+import threading
+from py_worker import lifeline
+from py_worker.protocol import DecodeResult
+from py_worker.server import Server
+
+def run(job):
+    if job.request.op == "save":
+        threading.Event().wait()
+    if job.request.op == "load":
+        9 ** (9 ** 9)  # for an age in one call that holds the lock of Python
+    if job.request.op == "decode":
+        raise RuntimeError("CUDA error: device-side assert triggered")
+    if job.request.op == "encode":
+        raise BaseException("a panic of Rust")
+    return DecodeResult(texts=[]), {}
+
+lifeline.tie()
+Server(os.environ["TMS_WORKER_ENDPOINT"], os.environ["TMS_WORKER_TOKEN"]).serve(lambda: run)
+"""
+"""A worker whose verbs wait, compute or fail as asked, on the real socket and threads."""
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+    process = start(f"ipc://{tmp_path}/s", ("-c", STAND_IN), stderr=subprocess.PIPE, text=True)
+    peer = Peer(f"ipc://{tmp_path}/s")
+    peer.greet()
+    yield process, peer
+    peer.socket.close()
+    process.kill()
+    process.wait()
+    assert process.stderr is not None
+    process.stderr.close()
+
+
+@pytest.mark.parametrize("verb", ["save", "load", None])
+def test_a_worker_ends_with_its_client_whatever_it_is_doing(stand_in, verb):
+    process, peer = stand_in
+    if verb:
+        peer.send(request(verb, {}))
+    else:
+        peer.send({"v": 1, "t": "ping", "id": 1})
+        peer.receive()
+    process.stdin.close()  # what the system does when the client dies
+    assert process.wait(timeout=600) in (1, -signal.SIGIO)
+
+
+def test_a_request_that_waits_for_ever_shows_itself_in_the_pongs(stand_in):
+    _, peer = stand_in
+    peer.send(request("save", {}, 7))
+    pings = iter(range(1, 10_000))
+    while (pong := peer.ask({"v": 1, "t": "ping", "id": next(pings)}))["idle"] <= 6:
+        assert (pong["t"], pong["busy"]) == ("pong", 7)
+        time.sleep(0.2)  # a flood of pings would be work
+    assert "serve > " in pong["place"]
+    assert pong["place"].endswith(" wait")
+
+
+def test_a_lost_device_answers_and_ends_the_worker_with_the_cause(stand_in):
+    process, peer = stand_in
+    error = peer.ask(request("decode", {}, 3))["e"]
+    assert error["code"] == "INTERNAL"
+    assert "so the worker ends: CUDA error: device-side assert" in error["message"]
+    assert process.wait(timeout=600) == 1
+    assert "context is lost: CUDA error: device-side assert" in process.stderr.read()
+
+
+def test_a_panic_of_a_library_is_a_reply_and_no_end(stand_in):
+    _, peer = stand_in
+    assert peer.ask(request("encode", {}, 3))["e"]["message"] == "a panic of Rust"
+    assert peer.ask(request("status", {}, 4))["t"] == "res"
+
+
+def test_a_client_that_never_reads_costs_bounded_memory_and_blocks_nobody(stand_in, tmp_path):
+    process, peer = stand_in
+    greedy = Peer(f"ipc://{tmp_path}/s")
+    greedy.socket.set(zmq.RCVHWM, 1)
+    greedy.socket.set(zmq.SNDHWM, 0)
+    greedy.greet()
+    peer.send(request("save", {}, 1))  # so that requests wait
+    params = {"filler": "x" * 6_000}
+
+    def flood(first):
+        for number in range(first, first + 10_000):
+            greedy.send(request("status", params, number))
+            greedy.send({"v": 1, "t": "ping", "id": 1})
+        # what is read in order before a later message of another connection is answered
+        while peer.ask({"v": 1, "t": "ping", "id": 1})["queued"] < 1000:
+            pass
+
+    flood(10)
+    before = resident_bytes(process.pid)
+    for round_ in range(1, 4):
+        flood(10 + round_ * 10_000)
+    assert resident_bytes(process.pid) - before < 40 << 20  # the messages are 180 MB
+    greedy.socket.close()
+
+
+def test_replies_wait_for_a_client_that_reads_late(stand_in, tmp_path):
+    _, peer = stand_in
+    late = Peer(f"ipc://{tmp_path}/s")
+    late.socket.set(zmq.RCVHWM, 1)
+    late.greet()
+    for _ in range(20_000):
+        late.send({"v": 1, "t": "ping", "id": 1})
+    peer.ask({"v": 1, "t": "ping", "id": 1})
+    for number in range(2, 66):
+        late.send(request("status", {}, number))
+    replies = []
+    while len(replies) < 64:
+        message = late.receive()
+        if message["t"] == "res":
+            replies.append(message["id"])
+    assert replies == list(range(2, 66))
+
+
+def resident_bytes(pid):
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_started_by_hand_it_says_what_it_is():
@@ -165,3 +283,10 @@ def test_started_by_hand_it_says_what_it_is():
     )
     assert result.returncode == 1
     assert "started by tms, not by hand" in result.stderr
+
+
+def test_without_a_pipe_as_stdin_it_says_what_a_wrapper_must_do(tmp_path):
+    process = start(f"ipc://{tmp_path}/s", stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "pass stdin on" in said
