@@ -100,7 +100,7 @@ td:has(.bar) { width: 12rem; min-width: 5rem; vertical-align: middle; }
   h1 { font-size: 1.6rem; }
   h2 { margin-top: 2.2rem; }
   th, td { padding: 0.34rem 0.5rem; }
-  td:first-child small { display: block; }
+  td small { display: block; }
 }
 @media print {
   :root {

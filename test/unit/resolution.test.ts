@@ -47,6 +47,19 @@ describe('the smallest loss that sets can show', () => {
     },
   );
 
+  test('over sets is not shown by a few items of the smallest alone, as the bootstrap would often draw none of them', () => {
+    // all 20 draws miss 3 of 20 with a chance of .85^20 = .039, and 4 of 20 with .8^20 = .012
+    for (const lost of [2, 3, 4]) {
+      const sets = [lost, 0, 0, 0].map((one, i) => ({
+        gained: 0,
+        lost: one,
+        items: [20, 40, 80, 400][i] ?? 1,
+      }));
+      expect(showsLoss(sets)).toBe(lost === 4);
+      expect(changeOf(sets, 1).interval.high < 0).toBe(lost === 4);
+    }
+  });
+
   const chanceOfNone = (sets: readonly { readonly lost: number; readonly items: number }[]) =>
     sets.reduce((chance, { lost, items }) => chance * (1 - lost / items) ** items, 1);
 });
