@@ -74,9 +74,15 @@ async function measure(examples: number): Promise<Figures> {
     const facts = { trainExamples: lengths.usable.length, testExamples: dataset.test.rows.length };
     const planned = makePlan(
       config,
-      { ...facts, trainTokens: lengths.tokens, trainPromptTokens: lengths.promptTokens },
+      {
+        ...facts,
+        trainTokens: lengths.tokens,
+        trainPromptTokens: lengths.promptTokens,
+        longestPrompt: { tokens: 1, place: 'the bench' },
+        completionLengths: [],
+      },
       idOf,
-      { model: null, throughput: null },
+      { disk: null, throughput: null },
     );
     const batchOf = batches(planned.plan.sft.order);
     for (let step = 0; step < 50; step++) {

@@ -134,17 +134,18 @@ function rowsOf(path: string): object[] {
 
 /** As few steps as the checkpoints allow, few items: every key but these is the configuration's own. */
 function shortened(settings: Settings): Settings {
-  const { num_checkpoints } = settings.tms as { num_checkpoints: number };
+  const tms = settings.tms as Settings & { num_checkpoints: number };
   const few = (block: unknown) => {
     const { sets = [], ...rest } = (block ?? {}) as { sets?: Settings[] };
     return { ...rest, sets: sets.map(set => ({ ...set, limit: 2 })) };
   };
-  const { num_train_epochs: _, ...rest } = settings;
+  const { num_train_epochs: _, ...rest } = settings; // max_steps takes its place
   const output_dir = join(folder, `run-${Math.random().toString(36).slice(2)}`);
   return {
     ...rest,
     output_dir,
-    max_steps: num_checkpoints,
+    max_steps: tms.num_checkpoints,
+    tms: { ...tms, max_fallback_fraction: 1 }, // the toy learns too little in so few steps to end its answers
     eval: few(settings.eval),
     retention: few(settings.retention),
     pld: { size: 2 },

@@ -4,8 +4,9 @@ import type { Command } from 'commander';
 import { loadConfig } from '../config/load.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { exitCodes, TmsError, UsageError } from '../errors.ts';
-import { checkDisk, prepareMeasures, prepareRun } from '../methods/prepare-run.ts';
-import { executeRun, refuseOccupied } from '../methods/run.ts';
+import { checkDisk } from '../methods/disk.ts';
+import { prepareMeasures, prepareRun } from '../methods/prepare-run.ts';
+import { executeRun, placesOf, refuseOccupied } from '../methods/run.ts';
 import { untilStopped } from '../methods/until-stopped.ts';
 import { describePlan } from '../plan/describe.ts';
 import { tmsHome } from '../python/paths.ts';
@@ -154,6 +155,7 @@ async function plan(file: string, flags: RunFlags, context: CliContext): Promise
     const prepared = await prepareRun(config, surroundings);
     const { evaluation } = await prepareMeasures(prepared, surroundings.home);
     for (const note of evaluation.notes) progress.say(`note: ${note}`);
+    await prepared.prepared.close();
     progress.clear();
     const sets = evaluation.sets.filter(({ role }) => role === 'retention');
     const sizes = sets.map(({ name, questions }) => ({ name, items: questions.length }));
@@ -164,8 +166,7 @@ async function plan(file: string, flags: RunFlags, context: CliContext): Promise
         terminal.print(line);
     if (prepared.finishedSft !== null)
       terminal.note('the SFT stage is in the store: it would not be trained again');
-    checkDisk(prepared.plan, config.output_dir);
-    await prepared.prepared.close();
+    checkDisk(prepared.plan, placesOf(prepared, tmsHome(env)));
   } finally {
     await worker.close();
   }

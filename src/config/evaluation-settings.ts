@@ -10,7 +10,7 @@ import {
   isTrue,
   readWhen,
 } from './condition.ts';
-import { count, guessed, ours, positive, text } from './setting.ts';
+import { count, fraction, guessed, ours, positive, text } from './setting.ts';
 
 /** Scorers that come with `tms`. */
 export const scorers = ['exact_match', 'gsm8k', 'multiple_choice', 'command', 'module'] as const;
@@ -125,6 +125,14 @@ const evaluationSet = z.strictObject({
   ),
   limit: ours(positive.nullable().default(null), 'Items used, chosen by a hash of their content; null: all.'),
   max_new_tokens: readWhen(ours(positive.default(256), 'Longest generated answer in tokens.'), ofAnswers),
+  stop: readWhen(
+    ours(
+      z.array(text).default([]),
+      'Texts that end a generated answer: it ends before the first of them and counts as finished (lm-eval: until), such as ["\\n"] for a ' +
+        'base model that goes on with the next question.',
+    ),
+    ofAnswers,
+  ),
 });
 export type EvaluationSet = z.infer<typeof evaluationSet>;
 
@@ -159,6 +167,14 @@ export const evaluationSettings = {
           { '.sets': someSets },
         ),
         temperatures,
+        max_unfinished_fraction: readWhen(
+          ours(
+            fraction.default(0.1),
+            'Mark Δ retention as not to be trusted where more than this share of the answers of the base or of the model to a set has no ' +
+              'end: it then measures who stops, not who knows. 1 never does. Changes no number.',
+          ),
+          { '.sets': answeredSets },
+        ),
       })
       .prefault({}),
     'Measures of other abilities: forgetting is their change against the base.',

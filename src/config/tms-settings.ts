@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { above, type Condition, is, readWhen } from './condition.ts';
-import { count, fraction, guessed, ours, paper, positive } from './setting.ts';
+import { count, fraction, guessed, ours, paper, positive, text } from './setting.ts';
 
 const sampling = 'exact sampling, so that answers follow the policy of their checkpoint without bias';
 
@@ -95,8 +95,18 @@ export const tmsSettings = z
     ),
     max_new_tokens: readWhen(
       guessed(
-        ours(positive.nullable().default(null), 'Longest answer in tokens; null: max_length.'),
+        ours(
+          positive.nullable().default(null),
+          'Longest answer in tokens; null: what fits, max_length without the longest prompt. More than that is refused.',
+        ),
         'the length budget of training',
+      ),
+      ...answers,
+    ),
+    stop: readWhen(
+      ours(
+        z.array(text).default([]),
+        'Texts that end an answer: it ends before the first of them, is learnt with the end that its reference has, and counts as finished.',
       ),
       ...answers,
     ),
@@ -155,6 +165,14 @@ export const tmsSettings = z
         'bounds the cost',
       ),
       ...answersAt({ '.unfinished': is('redraw') }),
+    ),
+    max_fallback_fraction: readWhen(
+      ours(
+        fraction.default(0.5),
+        'Refuse to train the student when more than this share of the visits that drew an answer would train on the reference in its ' +
+          'place; 1 allows any.',
+      ),
+      ofTms,
     ),
     keep_checkpoints: ours(
       z.boolean().default(true),

@@ -51,11 +51,12 @@ async function answerInWords(
   { seed, temperature, maxRows, stopIds, tally }: AnswerOptions & { readonly temperature: number },
 ): Promise<AnswerText[][]> {
   const seedOf = answerSeeds(seed, 'evaluation answer');
-  const asked = sets.flatMap(({ name, questions, prompts, maxNewTokens }) =>
+  const asked = sets.flatMap(({ name, questions, prompts, maxNewTokens, stopTexts }) =>
     questions.map(({ id }, i) => ({
       prompt: prompts[i] as Int32Array,
       seed: seedOf(name, id, temperature),
       maxNewTokens,
+      stopTexts,
     })),
   );
   const answers = await answerAll(worker, asked, { temperature, maxRows, stopIds, tally });
@@ -71,11 +72,11 @@ async function toText(worker: Worker, answers: readonly Answer[], tally: Tally):
   const found: AnswerText[] = [];
   for (const part of chunksOf(answers, answersAtOnce)) {
     const texts = await worker.decode(
-      part.map(({ ids }) => ids),
+      part.map(({ said }) => said),
       tally.next(),
     );
     found.push(
-      ...part.map(({ finishReason }, i) => ({ text: texts[i] ?? '', isFinished: finishReason === 'stop' })),
+      ...part.map(({ finishReason }, i) => ({ text: texts[i] ?? '', isFinished: finishReason !== 'length' })),
     );
   }
   return found;

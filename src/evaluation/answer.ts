@@ -11,7 +11,13 @@ const promptsAtOnce = 256;
 /** Temperatures differ in the seed when they differ by this much. */
 const temperatureStep = 1e-3;
 
-export type Asked = { readonly prompt: Int32Array; readonly seed: number; readonly maxNewTokens: number };
+export type Asked = {
+  readonly prompt: Int32Array;
+  readonly seed: number;
+  readonly maxNewTokens: number;
+  /** The answer ends before the first of these. */
+  readonly stopTexts?: readonly string[];
+};
 /** `stopIds`: where answers end. */
 export type Sampling = {
   readonly temperature: number;
@@ -32,15 +38,16 @@ export function answerSeeds(
     numbers(wordsOf(id), fnv1a(setName), Math.round(temperature / temperatureStep))[0];
 }
 
-/** One answer to each, in order. Questions with the same length limit share calls, whatever set they are of. */
+/** One answer to each, in order. Questions with the same length limit and stop texts share calls, whatever set they are of. */
 export async function answerAll(
   worker: Worker,
   asked: readonly Asked[],
   { temperature, maxRows, stopIds, tally }: Sampling & { readonly tally: Tally },
 ): Promise<Answer[]> {
   const answers: Answer[] = [];
-  for (const maxNewTokens of new Set(asked.map(one => one.maxNewTokens))) {
-    const places = [...asked.keys()].filter(place => asked[place]?.maxNewTokens === maxNewTokens);
+  const limitsOf = ({ maxNewTokens, stopTexts }: Asked) => JSON.stringify({ maxNewTokens, stopTexts });
+  for (const limits of new Set(asked.map(limitsOf))) {
+    const places = [...asked.keys()].filter(place => limitsOf(asked[place] as Asked) === limits);
     for (const part of chunksOf(places, promptsAtOnce)) {
       const questions = part.map(place => asked[place] as Asked);
       const found = await worker.generate(
@@ -49,7 +56,7 @@ export async function answerAll(
           ...tally.next(),
           ...(maxRows !== null && { maxRows }),
           seeds: questions.map(({ seed }) => seed),
-          maxNewTokens,
+          ...(JSON.parse(limits) as Pick<Asked, 'maxNewTokens' | 'stopTexts'>),
           temperature,
           stopIds,
         },

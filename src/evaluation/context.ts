@@ -111,7 +111,7 @@ export function evaluationDigests({ sets, pld, kl }: EvaluationContext): Record<
   };
 }
 
-function keyOfSet({ name, role, temperatures, maxNewTokens, ...set }: PreparedSet): unknown {
+function keyOfSet({ name, role, temperatures, maxNewTokens, stopTexts, ...set }: PreparedSet): unknown {
   const records = set.questions.map(({ id, reference }) => ({ id, reference }));
   const asked =
     set.kind === 'answered'
@@ -121,7 +121,7 @@ function keyOfSet({ name, role, temperatures, maxNewTokens, ...set }: PreparedSe
           options: set.options.map(options => options.map(({ ids, start, end }) => [start, end, ...ids])),
           right: set.questions.map(({ right }) => right),
         };
-  return { name, role, temperatures, maxNewTokens, records, ...asked };
+  return { name, role, temperatures, maxNewTokens, stopTexts, records, ...asked };
 }
 
 function requestedSets(config: EvaluationSettings) {

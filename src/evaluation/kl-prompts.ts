@@ -15,7 +15,10 @@ export type KlPromptOptions = {
 };
 
 /** `limit`: new tokens that the prompt's own set allows. */
-type Candidate = { readonly id: string; readonly prompt: Int32Array; readonly limit: number };
+type Candidate = Pick<KlPrompt, 'id' | 'prompt'> & {
+  readonly limit: number;
+  readonly stopTexts: readonly string[];
+};
 type Group = Pick<KlPrompt, 'role' | 'set'> & { readonly candidates: readonly Candidate[] };
 
 /** Nothing where `size` is 0. */
@@ -40,11 +43,12 @@ function promptsOf(
   const longest = chosen.reduce((most, { prompt }) => Math.max(most, prompt.length), 0);
   const room = (maxPositions ?? Number.POSITIVE_INFINITY) - longest;
   const maxNewTokens = Math.min(maxSampleTokens, room, ...chosen.map(({ limit }) => limit));
-  return chosen.map(({ id, prompt }) => ({
+  return chosen.map(({ id, prompt, stopTexts }) => ({
     id,
     role,
     set,
     prompt,
+    stopTexts,
     seed: seedOf(`${role} ${set}`, id, 1),
     maxNewTokens,
   }));
@@ -52,13 +56,18 @@ function promptsOf(
 
 function candidatesOf(set: PreparedSet): Candidate[] {
   if (set.kind === 'answered')
-    return set.questions.map(({ id }, i) => candidate(id, set.prompts[i] as Int32Array, set.maxNewTokens));
+    return set.questions.map(({ id }, i) => ({
+      id,
+      prompt: set.prompts[i] as Int32Array,
+      limit: set.maxNewTokens,
+      stopTexts: set.stopTexts,
+    }));
   return set.questions.map(({ id }, i) => {
     const [first] = set.options[i] ?? [];
     return candidate(id, first?.ids.slice(0, first.start) ?? new Int32Array());
   });
 }
 
-function candidate(id: string, prompt: Int32Array, limit: number = maxSampleTokens): Candidate {
-  return { id, prompt, limit };
+function candidate(id: string, prompt: Int32Array): Candidate {
+  return { id, prompt, limit: maxSampleTokens, stopTexts: [] };
 }

@@ -18,6 +18,8 @@ type AnySet = {
   /** Temperatures at which it is answered, ascending. */
   readonly temperatures: readonly number[];
   readonly maxNewTokens: number;
+  /** An answer ends before the first of these. */
+  readonly stopTexts: readonly string[];
 };
 
 /** A set that is answered in words. Prompt i is question i. */
@@ -103,7 +105,8 @@ async function prepareChoices(worker: Worker, request: SetRequest, encoding: Enc
 }
 
 function common({ set, role, temperatures }: SetRequest): AnySet {
-  return { name: set.name, path: set.path, role, temperatures, maxNewTokens: set.max_new_tokens };
+  const { name, path, max_new_tokens, stop } = set;
+  return { name, path, role, temperatures, maxNewTokens: max_new_tokens, stopTexts: stop };
 }
 
 /** Behind a text prompt an option stands after its last white space, or after a space (as in lm-eval); in a chat it is the answer. */

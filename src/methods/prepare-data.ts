@@ -59,7 +59,37 @@ export async function prepareData(
   const encode = (selection: Selection) =>
     encodeSelection(config, worker, selection, { cache, progress, signal, template, model });
   const train = await encode(dataset.train);
-  const test = dataset.test.index === dataset.train.index ? train : await encode(dataset.test);
+  let test = train;
+  const close = async () => {
+    await train.tokens.close();
+    if (test !== train) await test.tokens.close();
+  };
+  try {
+    if (dataset.test.index !== dataset.train.index) test = await encode(dataset.test);
+    return {
+      ...(await checkData(config, worker, model, { dataset, form, train, test, template, progress })),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+type Encoded = Awaited<ReturnType<typeof encodeSelection>>;
+type EncodedData = Pick<EncodeContext, 'progress' | 'template'> & {
+  readonly dataset: Dataset;
+  readonly form: DataForm;
+  readonly train: Encoded;
+  readonly test: Encoded;
+};
+
+async function checkData(
+  config: RunConfig,
+  worker: Worker,
+  model: ModelInfo,
+  { dataset, form, train, test, template, progress }: EncodedData,
+): Promise<Omit<PreparedData, 'close'>> {
   const stopIds = stopIdsOf(model, [train.tokens, test.tokens]);
   await sayStops(worker, model, stopIds, progress);
   const lengths = checkLengths(dataset.train.index.source, dataset.train.rows, train.tokens, config);
@@ -69,7 +99,7 @@ export async function prepareData(
     dataset,
     train: trainingData(dataset.train, train.tokens, lengths),
     testTokens: test.tokens,
-    facts: factsOf(lengths, dataset),
+    facts: await factsOf(lengths, dataset, train.tokens),
     form,
     chatTemplate: template,
     stopIds,
@@ -79,10 +109,6 @@ export async function prepareData(
       config.max_length,
     ]),
     dataDigest: sha256OfRecord([train.key, test.key, dataset.train.rows.length, dataset.test.rows.length]),
-    close: async () => {
-      await train.tokens.close();
-      if (test !== train) await test.tokens.close();
-    },
   };
 }
 
@@ -96,12 +122,21 @@ function trainingData({ index }: Selection, tokens: TokenFile, { usable }: Lengt
   };
 }
 
-function factsOf({ usable, tokens, promptTokens }: LengthReport, { test }: Dataset): DataFacts {
+async function factsOf(
+  { usable, tokens, promptTokens }: LengthReport,
+  { train: { index }, test }: Dataset,
+  { lengths, promptLengths }: TokenFile,
+): Promise<DataFacts> {
+  const promptOf = (row: number) => promptLengths[row] as number;
+  const longest = usable.reduce((most, row) => (promptOf(row) > promptOf(most) ? row : most), usable[0] ?? 0);
+  const place = `line ${await lineOfRow(index, longest)} of ${basename(index.source)}`;
   return {
     trainExamples: usable.length,
     testExamples: test.rows.length,
     trainTokens: tokens,
     trainPromptTokens: promptTokens,
+    longestPrompt: { tokens: promptOf(longest), place },
+    completionLengths: usable.map(row => (lengths[row] as number) - promptOf(row)),
   };
 }
 

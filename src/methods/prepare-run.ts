@@ -1,14 +1,11 @@
 /** From a configuration to everything that a run needs: model, data, plan, evaluation. Nothing is written to output_dir yet. */
-import { existsSync, statfsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { RunConfig } from '../config/schema.ts';
-import { TmsError } from '../errors.ts';
 import { evaluationKey, examplesNeeded, prepareEvaluation } from '../evaluation/context.ts';
 import { readDivergenceExamples } from '../evaluation/divergence-examples.ts';
 import { sha256OfRecord } from '../files/digest.ts';
-import type { AnswerSet } from '../plan/answer-set.ts';
 import { makePlan, type Plan } from '../plan/plan.ts';
-import { formatBytes } from '../plan/units.ts';
 import type { RunIdentity } from '../run/run-directory.ts';
 import type { Progress, RunContext } from '../stages/run-context.ts';
 import { loadOptions, newAdapter } from '../stages/worker-options.ts';
@@ -22,6 +19,7 @@ import {
 } from '../store/store.ts';
 import type { ModelInfo, Result } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
+import { diskFacts } from './disk.ts';
 import { type PreparedData, prepareData } from './prepare-data.ts';
 import { readThroughput } from './throughput.ts';
 
@@ -65,7 +63,10 @@ async function planRun(
   const store = openStore(home);
   const status = await worker.status({ signal });
   const environmentKey = numericsOf(config, model, status);
-  const { plan, answers } = planOf(config, prepared, model, readThroughput(home, environmentKey));
+  const { plan, answers } = makePlan(config, prepared.facts, prepared.train.idOf, {
+    disk: await diskFacts(config, model, join(home, 'cache')),
+    throughput: readThroughput(home, environmentKey),
+  });
   const recipe = sftRecipe(config, model, prepared, environmentKey);
   const sftKey = sha256OfRecord(recipe);
   return {
@@ -75,7 +76,7 @@ async function planRun(
     store,
     sftKey,
     sftRecipe: recipe,
-    finishedSft: usableStage(store, sftKey, plan),
+    finishedSft: usableStage(store, sftKey, plan, progress),
     worker,
     model,
     environmentKey,
@@ -113,43 +114,6 @@ export async function prepareMeasures(run: PreparedRun, home: string) {
     signal,
   });
   return { evaluation, evaluationKey: evaluationKey(evaluation) };
-}
-
-/** Refuse a run that the disk cannot hold. */
-export function checkDisk({ disk }: Plan, outputDirectory: string): void {
-  if (disk === null) return;
-  const { bavail, bsize } = statfsSync(existingParent(outputDirectory));
-  const free = bavail * bsize;
-  if (free >= disk.bytesAtMost) return;
-  throw new TmsError(
-    `the disk of ${outputDirectory} has ${formatBytes(free)} free, and this run may take ${formatBytes(disk.bytesAtMost)}`,
-    {
-      fix: 'free some space (`tms store prune`), lower tms.num_checkpoints, set tms.keep_checkpoints: false, or choose another output_dir',
-    },
-  );
-}
-
-function existingParent(path: string): string {
-  try {
-    statfsSync(path);
-    return path;
-  } catch {
-    return existingParent(dirname(path));
-  }
-}
-
-function planOf(
-  config: RunConfig,
-  { facts, train }: PreparedData,
-  model: ModelInfo,
-  throughput: ReturnType<typeof readThroughput>,
-): { plan: Plan; answers: AnswerSet | null } {
-  const size = {
-    parameters: model.parameterCount,
-    trainableParameters: model.trainableParameterCount,
-    bytesPerWeight: config.dtype === 'bfloat16' ? 2 : 4,
-  };
-  return makePlan(config, facts, train.idOf, { model: size, throughput });
 }
 
 /** What the last bits of results depend on, besides weights and inputs. */
@@ -214,21 +178,49 @@ function sftRecipe(
 }
 
 /** A stored stage serves when it has the weights of every checkpoint that this plan asks for. */
-function usableStage(store: Store, key: string, { checkpointSteps, sft }: Plan): FinishedStage | null {
+function usableStage(
+  store: Store,
+  key: string,
+  { checkpointSteps, sft }: Plan,
+  progress: Progress,
+): FinishedStage | null {
   const stage = readFinishedStage(store, key);
-  const isWhole = [...checkpointSteps, sft.steps].every(
-    step => step === 0 || existsSync(checkpointPath(store, key, step)),
+  if (stage?.steps !== sft.steps) return null;
+  const missing = [...new Set([...checkpointSteps, sft.steps])].filter(
+    step => step > 0 && !existsSync(checkpointPath(store, key, step)),
   );
-  if (stage?.steps !== sft.steps || !isWhole) return null;
+  if (missing.length > 0) {
+    progress.say(
+      `note: this SFT stage is in the store, but without its checkpoints at steps ${missing.join(', ')}: it is trained again`,
+    );
+    return null;
+  }
   touch(checkpointPath(store, key, sft.steps));
   return stage;
 }
 
-/** Keys that change where a run writes or what it prints, but no result. */
-export const unessential: readonly string[] = ['output_dir', 'run_name', 'save_steps', 'save_total_limit'];
+/** Keys that change where a run writes, what it prints or what it refuses, but no result. */
+export const unessential: readonly string[] = [
+  'output_dir',
+  'run_name',
+  'save_steps',
+  'save_total_limit',
+  'tms.max_fallback_fraction',
+  'retention.max_unfinished_fraction',
+  'retention.margin',
+];
 
 export function configDigest(config: RunConfig): string {
-  return sha256OfRecord(
-    Object.fromEntries(Object.entries(config).filter(([key]) => !unessential.includes(key))),
+  return sha256OfRecord(without(config, ''));
+}
+
+/** A record without the keys that change no result, at any depth. */
+function without(record: object, place: string): unknown {
+  const kept = Object.entries(record).filter(([key]) => !unessential.includes(`${place}${key}`));
+  return Object.fromEntries(
+    kept.map(([key, value]) => {
+      const isBlock = typeof value === 'object' && value !== null && !Array.isArray(value);
+      return [key, isBlock ? without(value, `${place}${key}.`) : value];
+    }),
   );
 }

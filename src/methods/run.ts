@@ -15,9 +15,9 @@ import type { Progress, RunContext } from '../stages/run-context.ts';
 import { dropOldStates } from '../stages/train.ts';
 import { useStore } from '../store/in-use.ts';
 import { openStore } from '../store/store.ts';
+import { checkDisk, type DiskPlaces } from './disk.ts';
 import { gitState } from './git-state.ts';
 import {
-  checkDisk,
   type PreparedRun,
   prepareMeasures,
   prepareRun,
@@ -51,7 +51,7 @@ export async function executeRun(config: RunConfig, options: RunOptions): Promis
   try {
     const prepared = await preparing(prepareRun(config, options), late => late.prepared.close());
     try {
-      checkDisk(prepared.plan, config.output_dir);
+      if (!options.resume) checkDisk(prepared.plan, placesOf(prepared, options.home));
       const measures = await preparing(prepareMeasures(prepared, options.home));
       return await runIn(config, { ...prepared, ...measures }, options);
     } finally {
@@ -60,6 +60,11 @@ export async function executeRun(config: RunConfig, options: RunOptions): Promis
   } finally {
     release();
   }
+}
+
+/** Where a run writes. */
+export function placesOf({ config, finishedSft }: PreparedRun, home: string): DiskPlaces {
+  return { output: config.output_dir, home, hasCheckpoints: finishedSft !== null };
 }
 
 /** Nothing was written yet: what there is to go on with is what was there before. */

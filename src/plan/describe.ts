@@ -1,6 +1,6 @@
 /** A plan as lines for a person: what happens, and what it takes. */
 import type { AnswerPlan, Plan } from './plan.ts';
-import { reachOf } from './schedule.ts';
+import type { SamplingPlan } from './sampling-plan.ts';
 import type { TrainingPlan } from './training-plan.ts';
 import { formatBytes, formatCount, formatDuration } from './units.ts';
 
@@ -15,6 +15,7 @@ export function describePlan(plan: Plan): string[] {
           `harvest   checkpoints at steps ${plan.checkpointSteps.join(', ')}`,
           ...describeAnswers(plan.answers),
         ]),
+    ...(plan.sampling === null ? [] : describeSampling(plan.sampling, plan.data)),
     ...(plan.control === null
       ? []
       : [`control   ${describeTraining(plan.control)}, on the base's own answers`]),
@@ -40,15 +41,33 @@ function describeAnswers({
   perCheckpoint,
   referenceVisits,
   draws,
-  maxNewTokens,
 }: AnswerPlan): string[] {
   const share = ((100 * referenceVisits) / draws.visits).toFixed(1);
   const cost = lazy
     ? `the ${formatCount(count)} answers that are read, of ${formatCount(fullCount)}`
     : `all ${formatCount(count)} answers`;
   return [
-    `          generate ${cost}; at most ${formatCount(maxNewTokens)} tokens each; per checkpoint ${perCheckpoint.map(formatCount).join(', ')}`,
+    `          generate ${cost}; per checkpoint ${perCheckpoint.map(formatCount).join(', ')}`,
     `mixture   α = ${draws.alpha}: ${formatCount(referenceVisits)} of ${formatCount(draws.visits)} visits (${share} %) train on the reference`,
+  ];
+}
+
+function describeSampling(
+  { maxNewTokens, longerReferences, temperature, topP, stop, redraws }: SamplingPlan,
+  { trainExamples, longestPrompt }: Plan['data'],
+): string[] {
+  const nucleus = topP === 1 ? '' : `, top-p ${topP}`;
+  const stops = stop.length === 0 ? '' : `, before ${stop.map(text => JSON.stringify(text)).join(' or ')}`;
+  const again = redraws === 0 ? '' : `, drawn again at most ${redraws} times`;
+  const longer =
+    longerReferences === 0
+      ? []
+      : [
+          `          ${formatCount(longerReferences)} of ${formatCount(trainExamples)} references are longer: an answer like them has no end, and gold takes its place`,
+        ];
+  return [
+    `answers   at most ${formatCount(maxNewTokens)} tokens (the longest prompt has ${formatCount(longestPrompt.tokens)})${stops}, temperature ${temperature}${nucleus}${again}`,
+    ...longer,
   ];
 }
 
@@ -58,7 +77,7 @@ function describeCost({ tokens, disk, seconds }: Plan): string[] {
   const stored =
     disk === null
       ? 'known when the model is'
-      : `at most ${formatBytes(disk.bytesAtMost)}: weights ${formatBytes(disk.weightBytes)}, training states ${formatBytes(disk.stateBytes)}, answers ${formatBytes(disk.answerBytesAtMost)}`;
+      : `at most ${formatBytes(disk.bytesAtMost)}: weights ${formatBytes(disk.weightBytes)}, training states ${formatBytes(disk.stateBytes)}, answers ${formatBytes(disk.answerBytesAtMost)}, records ${formatBytes(disk.recordBytesAtMost)}; ${formatBytes(disk.inStoreAtMost)} of it in the store`;
   return [
     `tokens    ${formatCount(trained)} trained, ${generated}`,
     `disk      ${stored}`,

@@ -4,16 +4,11 @@ import type { IdWords } from '../data/keyed-random.ts';
 import { type AnswerSet, fullAnswers, lazyAnswers } from './answer-set.ts';
 import { cautionsOf, refuseIdleTrainings } from './cautions.ts';
 import { checkpointSteps } from './checkpoints.ts';
-import {
-  type DiskCost,
-  diskCost,
-  type ModelSize,
-  secondsExpected,
-  type Throughput,
-  type TokenCost,
-} from './cost.ts';
+import { secondsExpected, type Throughput, type TokenCost } from './cost.ts';
+import { type DiskCost, type DiskFacts, diskCost } from './disk.ts';
 import type { DrawOptions } from './draws.ts';
 import { PlanError } from './plan-error.ts';
+import { type SamplingPlan, samplingPlan } from './sampling-plan.ts';
 import { studentPlan, type TrainingPlan, trainingPlan } from './training-plan.ts';
 
 /** What the plan needs to know of the data, lengths in tokens after cutting. */
@@ -22,10 +17,14 @@ export type DataFacts = {
   readonly testExamples: number;
   readonly trainTokens: number;
   readonly trainPromptTokens: number;
+  /** The longest prompt that is trained on, and where it stands in words for a person. */
+  readonly longestPrompt: { readonly tokens: number; readonly place: string };
+  /** Tokens of each completion, with its end. */
+  readonly completionLengths: Iterable<number>;
 };
 
 /** What is known of model and machine; null: not measured yet. */
-export type MachineFacts = { readonly model: ModelSize | null; readonly throughput: Throughput | null };
+export type MachineFacts = { readonly disk: DiskFacts | null; readonly throughput: Throughput | null };
 
 export type AnswerPlan = {
   readonly lazy: boolean;
@@ -34,20 +33,21 @@ export type AnswerPlan = {
   readonly fullCount: number;
   readonly perCheckpoint: readonly number[];
   readonly referenceVisits: number;
-  readonly maxNewTokens: number;
   readonly draws: DrawOptions;
 };
 
 /** A plain record: the run directory keeps it as JSON. Steps count optimiser updates. */
 export type Plan = {
   readonly method: RunConfig['method'];
-  readonly data: DataFacts;
+  readonly data: Omit<DataFacts, 'completionLengths'>;
   readonly sft: TrainingPlan;
   /** Steps whose weights are kept, ascending; the last SFT step is always there. */
   readonly checkpointSteps: readonly number[];
   /** Null for method sft. */
   readonly student: TrainingPlan | null;
   readonly answers: AnswerPlan | null;
+  /** How training prompts are answered; null where nobody is asked. */
+  readonly sampling: SamplingPlan | null;
   /** Training on the base's own answers, where the configuration asks for it. */
   readonly control: TrainingPlan | null;
   readonly tokens: TokenCost;
@@ -81,26 +81,22 @@ export function makePlan(
   ];
   refuseIdleTrainings(trainings);
   const answers = student === null ? null : planAnswers(config, student, checkpoints.length, promptIdOf);
-  const tokens = tokenCost(config, data, { sft, student, control, answers: answers?.plan ?? null });
-  const disk =
-    machine.model === null
-      ? null
-      : planDisk(config, machine.model, { sft, student, control, checkpoints, tokens });
+  const sampling = student === null && control === null ? null : samplingPlan(config, data);
+  const tokens = tokenCost(data, { sft, student, control, answers: answers?.plan ?? null, sampling });
   const seconds = machine.throughput === null ? null : secondsExpected(tokens, machine.throughput);
   const answerPlan = answers?.plan ?? null;
-  const plan = {
-    method: config.method,
-    data,
+  const { completionLengths: _, ...facts } = data;
+  const stages = {
+    data: facts,
     sft,
-    checkpointSteps: checkpoints,
     student,
-    answers: answerPlan,
     control,
-    tokens,
-    disk,
-    seconds,
-    cautions: cautionsOf(config, trainings),
+    checkpointSteps: checkpoints,
+    answers: answerPlan,
+    sampling,
   };
+  const disk = machine.disk === null ? null : diskCost(config, stages, machine.disk);
+  const plan = { method: config.method, ...stages, tokens, disk, seconds };
   return { plan, answers: answers?.set ?? null };
 }
 
@@ -132,55 +128,28 @@ function planAnswers(
   const full = fullAnswers(student.order.examples, draws, drawn.referenceVisits);
   const set = tms.lazy_harvest ? drawn : full;
   const { count, perCheckpoint, referenceVisits } = set;
-  const maxNewTokens = tms.max_new_tokens ?? config.max_length;
   const plan: AnswerPlan = {
     lazy: tms.lazy_harvest,
     count,
     fullCount: full.count,
     perCheckpoint,
     referenceVisits,
-    maxNewTokens,
     draws,
   };
   return { plan, set };
 }
 
-type Stages = Pick<Plan, 'sft' | 'student' | 'control' | 'answers'>;
+type Stages = Pick<Plan, 'sft' | 'student' | 'control' | 'answers' | 'sampling'>;
 
-function tokenCost(
-  config: RunConfig,
-  data: DataFacts,
-  { sft, student, control, answers }: Stages,
-): TokenCost {
+function tokenCost(data: DataFacts, { sft, student, control, answers, sampling }: Stages): TokenCost {
   const perExample = data.trainTokens / data.trainExamples;
   const perCompletion = (data.trainTokens - data.trainPromptTokens) / data.trainExamples;
   const generated = (answers?.count ?? 0) + (control === null ? 0 : data.trainExamples);
   return {
     sftTokens: Math.round(sft.visits * perExample),
-    generatedTokensAtMost: generated * (config.tms.max_new_tokens ?? config.max_length),
+    generatedTokensAtMost: sampling === null ? 0 : generated * (1 + sampling.redraws) * sampling.maxNewTokens,
     generatedTokensExpected: Math.round(generated * perCompletion),
     studentTokensExpected: Math.round((student?.visits ?? 0) * perExample),
     controlTokensExpected: Math.round((control?.visits ?? 0) * perExample),
   };
-}
-
-type DiskStages = Pick<Plan, 'sft' | 'student' | 'control' | 'tokens'> & {
-  readonly checkpoints: readonly number[];
-};
-
-/** The final model of every training stays, and with keep_checkpoints those of the trajectory; one more state while it is written. */
-function planDisk(
-  config: RunConfig,
-  model: ModelSize,
-  { sft, student, control, checkpoints, tokens }: DiskStages,
-): DiskCost {
-  const trainings = [sft, student, control].filter(training => training !== null);
-  const trajectory = config.tms.keep_checkpoints
-    ? checkpoints.filter(step => step > 0 && step < sft.steps).length
-    : 0;
-  const statesOf = (steps: number) => (config.save_steps === 0 ? 1 : Math.ceil(steps / config.save_steps));
-  const allStates = trainings.reduce((sum, { steps }) => sum + statesOf(steps), 0);
-  const states =
-    config.save_total_limit === null ? allStates : Math.min(allStates, config.save_total_limit + 1);
-  return diskCost(model, trainings.length + trajectory, states, tokens.generatedTokensAtMost);
 }

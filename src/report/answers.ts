@@ -1,6 +1,7 @@
 /** Answers of the checkpoints and how the student's curriculum used them: counted in full, kept for a few prompts. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { isAnswer, noSources, type SourceCounts } from '../run/mixture.ts';
 import {
   type AnswerRecord,
   answerRecord,
@@ -20,7 +21,7 @@ export type AnswerCounts = {
 /** Visits of the student's training by what they trained on. */
 export type Curriculum = {
   readonly visits: number;
-  readonly sources: Readonly<Record<VisitRecord['source'], number>>;
+  readonly sources: SourceCounts;
   /** Visits that trained on an answer, by the checkpoint that gave it, ascending. */
   readonly perCheckpoint: readonly { readonly checkpointStep: number; readonly visits: number }[];
 };
@@ -52,6 +53,8 @@ type Answers = {
   readonly answerCounts: AnswerCounts[];
   readonly prompts: ShownPrompt[];
   readonly curriculum: Curriculum | null;
+  /** Answers of the base that the control trained on; null without a control. */
+  readonly controlAnswers: Omit<AnswerCounts, 'checkpointStep'> | null;
 };
 
 /** Prompts to browse: enough to judge by, few enough for one page. */
@@ -73,12 +76,15 @@ export async function readAnswers(
     const counts = await countAnswers(readJsonLines(file, answerRecord, onTornEnd), kept);
     if (counts !== null) answerCounts.push(counts);
   }
+  const ofControl = readJsonLines(join(directory, 'answers', 'base.jsonl'), answerRecord, onTornEnd);
+  const controlAnswers = await countAnswers(ofControl, new Map());
   const visits = readJsonLines(join(directory, 'curriculum.jsonl'), visitRecord, onTornEnd);
   const curriculum = await countVisits(visits, kept);
   return {
     answerCounts,
     prompts: [...kept.values()].map(one => showPrompt(one, checkpointSteps)),
     curriculum,
+    controlAnswers,
   };
 }
 
@@ -116,13 +122,13 @@ async function countVisits(
   records: AsyncIterable<VisitRecord>,
   kept: ReadonlyMap<number, Kept>,
 ): Promise<Curriculum | null> {
-  const sources = { gold: 0, answer: 0, 'gold-for-unfinished': 0, 'gold-for-empty': 0 };
+  const sources = noSources();
   const perCheckpoint = new Map<number, number>();
   let visits = 0;
   for await (const visit of records) {
     visits += 1;
     sources[visit.source] += 1;
-    if (visit.source === 'answer' && visit.checkpointStep !== null) {
+    if (isAnswer(visit.source) && visit.checkpointStep !== null) {
       perCheckpoint.set(visit.checkpointStep, (perCheckpoint.get(visit.checkpointStep) ?? 0) + 1);
     }
     const example = kept.get(visit.example);
@@ -138,11 +144,11 @@ async function countVisits(
 }
 
 function noteUse(example: Kept, visit: VisitRecord): void {
-  if (visit.source !== 'answer') example.goldUsed += 1;
+  if (!isAnswer(visit.source)) example.goldUsed += 1;
   if (visit.source === 'gold') return;
   const key = answerKey(visit);
   const uses = example.uses.get(key) ?? { used: 0, replaced: 0 };
-  uses[visit.source === 'answer' ? 'used' : 'replaced'] += 1;
+  uses[isAnswer(visit.source) ? 'used' : 'replaced'] += 1;
   example.uses.set(key, uses);
 }
 
@@ -153,7 +159,7 @@ function showPrompt(example: Kept, checkpointSteps: readonly number[]): ShownPro
       checkpointStep,
       sample,
       text,
-      isFinished: finishReason === 'stop',
+      isFinished: finishReason !== 'length',
       ...(uses.get(answerKey({ checkpointStep, sample })) ?? { used: 0, replaced: 0 }),
     }))
     .sort((a, b) => a.checkpointStep - b.checkpointStep || a.sample - b.sample);

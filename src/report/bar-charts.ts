@@ -1,6 +1,7 @@
 /** Panels that are not about points over steps: accuracy of each set, loss curves, what the student trained on. */
 import * as Plot from '@observablehq/plot';
 import { mean } from '../metrics/statistics.ts';
+import { mixtureOf } from '../run/mixture.ts';
 import type { ModelName } from '../run/records.ts';
 import { counted, modelLabels, withInterval } from './format.ts';
 import { axes, drawPanel, logScale, panelWidth } from './plot.ts';
@@ -118,7 +119,7 @@ function thin(points: readonly LossPoint[]): LossPoint[] {
 
 /** How many visits of the student's training each checkpoint's answers had, and gold. */
 export function curriculumPanel({ visits, sources, perCheckpoint }: Curriculum): string {
-  const replaced = sources['gold-for-unfinished'] + sources['gold-for-empty'];
+  const { replaced } = mixtureOf(sources);
   const bars = [
     { label: 'gold', visits: sources.gold, colour: 'var(--base)' },
     ...(replaced === 0 ? [] : [{ label: 'gold instead', visits: replaced, colour: 'var(--base)' }]),

@@ -1,8 +1,10 @@
 /** Columns of the final table, for the terminal (narrow) and for pages (wide). Pure. */
 import type { Accuracy, Change } from '../metrics/retention.ts';
 import { changeText, exclusionOf, intervalNote, shortChangeText } from './changes.ts';
+import { alphaText, controlNotes, endlessText, fallbackNotes } from './fallbacks.ts';
 import { amount, dash, fixed, modelLabels, shortDuration, withInterval } from './format.ts';
 import { bestPoint, type Curve, lastPoint } from './points.ts';
+import type { Results } from './results.ts';
 import type { Analysis, ResultRow } from './rows.ts';
 import { verdictNote, verdictText } from './verdicts.ts';
 
@@ -28,13 +30,15 @@ export function columnsFor(rows: readonly ResultRow[], width: Width): Column[] {
     {
       group: isWide ? 'retention' : '',
       title: isWide ? 'Δ [95 % CI]' : 'Δ retention',
-      textOf: row => (isWide ? changeText : shortChangeText)(row.change),
+      textOf: row => `${(isWide ? changeText : shortChangeText)(row.change)}${row.isDoubtful ? ' ?' : ''}`,
     },
+    ...endlessColumn(rows, isWide),
     {
       group: 'retention',
       title: 'verdict',
       textOf: row => (isWide && row.change !== null ? verdictText(row) : dash),
     },
+    { group: '', title: isWide ? 'α in effect' : 'α', textOf: row => alphaText(row, isWide) ?? dash },
     { group: pld, title: 'end', textOf: row => fixed(row.pld) },
     { group: pld, title: 'drift', textOf: row => fixed(row.drift) },
     { group: 'KL(base‖model)', title: 'target', textOf: row => fixed(row.klTarget, 2) },
@@ -58,6 +62,13 @@ export function columnsFor(rows: readonly ResultRow[], width: Width): Column[] {
   return columns.filter(({ textOf }) => rows.some(row => textOf(row) !== dash));
 }
 
+/** Beside Δ where some answer to a retention set has no end. */
+function endlessColumn(rows: readonly ResultRow[], isWide: boolean): Column[] {
+  if (!rows.some(({ endless }) => (endless?.unfinished ?? 0) > 0)) return [];
+  const [group, title] = isWide ? ['retention', 'no end'] : ['', 'cut'];
+  return [{ group, title, textOf: row => endlessText(row, isWide) ?? dash }];
+}
+
 /** `SFT, last point (step 912)` */
 export function rowLabel({ model, kind, step }: ResultRow): string {
   if (kind === 'base') return modelLabels.base;
@@ -74,19 +85,24 @@ export function exclusionNotes(rows: readonly ResultRow[]): string[] {
 }
 
 /** What must be known to read the table: one sentence each. */
-export function tableNotes({ rows, curves }: Pick<Analysis, 'rows' | 'curves'>): string[] {
+export function tableNotes({
+  rows,
+  curves,
+  results,
+}: Pick<Analysis, 'rows' | 'curves'> & { results?: Results }): string[] {
   const change = rows.find(row => row.change !== null)?.change ?? null;
   const target = rows.find(row => row.target !== null)?.target ?? null;
   const has = (test: (row: ResultRow) => boolean) => rows.some(test);
   const margins = [...new Set(rows.map(({ margin }) => margin))];
   return [
+    ...fallbackNotes(rows, shortLabel),
     ...(change === null ? [] : [retentionNote(change), ...margins.map(verdictNote)]),
     ...(target === null
       ? []
       : [`Target accuracy: ${items(target)}, greedy; T=1: one sampled answer for each item.`]),
     ...bestNotes(rows, curves),
     ...(has(({ model }) => model === 'control')
-      ? ['Control: trained equally long on the base’s own samples, without gold.']
+      ? ['Control: trained equally long on the base’s own samples, without gold.', ...controlNotes(results)]
       : []),
     ...(has(({ pld }) => pld !== null)
       ? [

@@ -44,6 +44,8 @@ export type Results = {
   readonly answerCounts: readonly AnswerCounts[];
   readonly prompts: readonly ShownPrompt[];
   readonly curriculum: Curriculum | null;
+  /** Answers of the base that the control trained on; null without a control. */
+  readonly controlAnswers: Omit<AnswerCounts, 'checkpointStep'> | null;
   /** The model this run is for: a directory that exists, or null. */
   readonly modelPath: string | null;
   /** Files whose last line was cut off by the end of the process. */

@@ -1,6 +1,8 @@
 /** The rows of the final table. Pure; nothing formatted. */
 import type { Accuracy, Change } from '../metrics/retention.ts';
 import { type Verdict, verdictOf } from '../metrics/verdict.ts';
+import type { Mixture } from '../run/mixture.ts';
+import { type Endless, endlessBound, endlessOf, isEndless, mixtureIn } from './fallbacks.ts';
 import {
   basePoint,
   bestPoint,
@@ -39,6 +41,12 @@ export type ResultRow = {
   readonly verdict: Verdict | null;
   /** The largest loss of retention that is still called kept. */
   readonly margin: number;
+  /** Answers to the retention sets that have no end; null where none is answered in words. */
+  readonly endless: Endless | null;
+  /** Whether too many answers of the base or of this model have no end for Δ retention to mean anything. */
+  readonly isDoubtful: boolean;
+  /** What the student trained on; null for others. */
+  readonly mixture: (Mixture & { readonly asked: number | null; readonly why: string | null }) | null;
   readonly pld: number | null;
   readonly drift: number | null;
   /** Nats per sequence, KL(base‖model). */
@@ -62,8 +70,9 @@ export function analyse(results: Results): Analysis {
   const base = basePoint(results);
   const curves = curvesOf(results);
   const margin = marginOf(results);
-  const baseRows = base === null ? [] : [rowOf(base, { kind: 'base', cost: null, margin })];
-  const rows = [...baseRows, ...curves.flatMap(curve => rowsOf(curve, results, margin))];
+  const facts = { margin, base, bound: endlessBound(results), mixture: mixtureIn(results) };
+  const baseRows = base === null ? [] : [rowOf(base, { ...facts, kind: 'base', cost: null })];
+  const rows = [...baseRows, ...curves.flatMap(curve => rowsOf(curve, results, facts))];
   return { results, base, curves, rows, margin };
 }
 
@@ -76,20 +85,28 @@ function marginOf({ config }: Results): number {
 }
 
 /** No second row for a best point that is the last one, and none for the control. */
-function rowsOf(curve: Curve, results: Results, margin: number): ResultRow[] {
+function rowsOf(curve: Curve, results: Results, facts: RunFacts): ResultRow[] {
   const [last, best] = [lastPoint(curve), bestPoint(curve)];
   if (last === null) return [];
-  const row = rowOf(last, { kind: 'last', cost: costAt(results, curve, last), margin });
+  const row = rowOf(last, { ...facts, kind: 'last', cost: costAt(results, curve, last) });
   if (best === null || best === last || curve.model === 'control') return [row];
-  return [row, rowOf(best, { kind: 'best', cost: costAt(results, curve, best), margin })];
+  return [row, rowOf(best, { ...facts, kind: 'best', cost: costAt(results, curve, best) })];
 }
 
-type RowFacts = Pick<ResultRow, 'kind' | 'cost'> & { readonly margin: number };
+/** The same for every row of a run. */
+type RunFacts = Pick<ResultRow, 'margin' | 'mixture'> & {
+  readonly base: Point | null;
+  readonly bound: number;
+};
+type RowFacts = RunFacts & Pick<ResultRow, 'kind' | 'cost'>;
 
-function rowOf(point: Point, { kind, cost, margin }: RowFacts): ResultRow {
+function rowOf(point: Point, { kind, cost, margin, base, bound, mixture }: RowFacts): ResultRow {
   const { model, step, target, sampledTarget, pld, drift, kl } = point;
   const change = kind === 'base' ? null : point.change;
   const retention = kind === 'base' ? [] : point.sets.filter(({ role }) => role === 'retention');
+  const isSetDoubtful = (name: string) =>
+    [base, point].some(one => one?.sets.some(set => set.name === name && isEndless(set, bound)));
+  const isDoubtful = retention.some(({ name }) => isSetDoubtful(name));
   return {
     model,
     kind,
@@ -100,10 +117,13 @@ function rowOf(point: Point, { kind, cost, margin }: RowFacts): ResultRow {
     sets: retention.map(set => ({
       name: set.name,
       change: set.change,
-      verdict: verdictOf(set.change, margin),
+      verdict: isSetDoubtful(set.name) ? 'not measured' : verdictOf(set.change, margin),
     })),
-    verdict: kind === 'base' ? null : verdictOf(change, margin),
+    verdict: kind === 'base' ? null : isDoubtful ? 'not measured' : verdictOf(change, margin),
     margin,
+    endless: endlessOf(point, 'retention'),
+    isDoubtful,
+    mixture: model === 'student' ? mixture : null,
     pld: pld.heldOut?.nllPerToken ?? null,
     drift: kind === 'base' ? null : drift,
     klTarget: kl.target?.perSequence ?? null,

@@ -1,4 +1,6 @@
 /** The numbers of a run as sentences: no word that the numbers do not say. Pure. */
+
+import { describeFaults, mixtureOf } from '../run/mixture.ts';
 import { changeText } from './changes.ts';
 import { counted, fixed, percent } from './format.ts';
 import {
@@ -48,14 +50,15 @@ export const cautions =
 /** How the student's targets were mixed; null without a curriculum. */
 export function curriculumSentence({ curriculum, config }: Results): string | null {
   if (curriculum === null) return null;
-  const { visits, sources } = curriculum;
-  const replaced = sources['gold-for-unfinished'] + sources['gold-for-empty'];
-  const alpha = valueAt(config, ['tms', 'alpha']);
-  const asked = typeof alpha === 'number' ? `α = ${alpha} asked for` : 'α unknown';
-  const effective = fixed((sources.gold + replaced) / visits);
+  const { sources } = curriculum;
+  const { visits, drawn, replaced, alpha } = mixtureOf(sources);
+  const why = describeFaults(sources, 'gold');
+  const learned = describeFaults(sources, 'answer');
+  const asked = valueAt(config, ['tms', 'alpha']);
   return (
-    `Of ${counted(visits, 'visit')}, ${percent(sources.answer / visits)} trained on an answer, ${percent(sources.gold / visits)} on gold by the coin and ` +
-    `${percent(replaced / visits)} on gold in place of an answer that was unfinished (${sources['gold-for-unfinished']}) or empty (${sources['gold-for-empty']}): ${asked}, ${effective} in effect.`
+    `Of ${counted(visits, 'visit')}, ${percent((drawn - replaced) / visits)} trained on an answer${learned === null ? '' : ` (${learned}, learned as they are)`}, ` +
+    `${percent(sources.gold / visits)} on gold by the coin and ${percent(replaced / visits)} on gold in place of an answer that was unusable` +
+    `${why === null ? '' : ` (${why})`}: ${typeof asked === 'number' ? `α = ${asked} asked for` : 'α unknown'}, ${fixed(alpha)} in effect.`
   );
 }
 

@@ -8,12 +8,16 @@
  *     ledger.jsonl           one line a finished unit, written last
  *     metrics.jsonl          one line a step or evaluation, no wall time    MetricsLine
  *     timing.jsonl           wall times                           TimingLine
+ *     base-samples.json      what the base said to the prompts of KL
  *     answers/step-000123.jsonl      the answers of that checkpoint         AnswerRecord
+ *     answers/base.jsonl     those of the base, for the control    AnswerRecord
+ *     answers/tokens.bin     the answers of all checkpoints behind their prompts, as ids
  *     examples.jsonl         prompt and gold completion as text, of the first examples with answers: for the report    ExampleRecord
  *     curriculum.jsonl       what each visit of the student trains on       VisitRecord
  *     evaluation/<model>-step-000123.json                         EvaluationRecord
  *     models/<name>/         plain Hugging Face directories; states/: what training continues from
- *     report.html report.md report.json worker.log
+ *     report.html report.md report.json
+ *     lock                   while a process has the run
  *
  * Steps are optimiser steps, 0 being the base model. Names of models: `base`, `sft`, `student`, `control` (trained on the base's own samples).
  */
@@ -95,11 +99,24 @@ export const exampleRecord = z.strictObject({
 });
 export type ExampleRecord = z.infer<typeof exampleRecord>;
 
+/** What a visit of the student trains on. */
+export const visitSources = [
+  'gold',
+  'answer',
+  'unfinished-answer',
+  'empty-answer',
+  'gold-for-unfinished',
+  'gold-for-empty',
+  'gold-for-too-long',
+] as const;
+
+export type VisitSource = (typeof visitSources)[number];
+
 export const visitRecord = z.strictObject({
   epoch: count,
   example: count,
-  /** Why: the coin said gold; an answer was drawn; the drawn answer was unusable and gold took its place. */
-  source: z.enum(['gold', 'answer', 'gold-for-unfinished', 'gold-for-empty']),
+  /** Why: the coin said gold; an answer was drawn (learned though unusable, as asked); gold took the place of an unusable one. */
+  source: z.enum(visitSources),
   checkpointStep: count.nullable(),
   sample: count.nullable(),
 });

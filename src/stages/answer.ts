@@ -60,9 +60,13 @@ export function answersFile(step: number): string {
   return `answers/${stepName(step)}.jsonl`;
 }
 
-/** An answer to learn from: it ended by itself, and has something before its end. */
-export function isUsable({ ids, finishReason }: StoredAnswer): boolean {
-  return finishReason === 'stop' && ids.length > 1;
+/** Why an answer is not one to learn from, null where it is: it has no end, or nothing before its end. */
+export function faultOf(
+  { stopIds }: Pick<RunContext, 'stopIds'>,
+  { ids, finishReason }: StoredAnswer,
+): 'unfinished' | 'empty' | null {
+  if (finishReason === 'length') return 'unfinished';
+  return ids.some(id => !stopIds.includes(id)) ? null : 'empty';
 }
 
 /** Digest of the weights of a checkpoint: from the ledger, the store, or the worker. */
@@ -78,9 +82,9 @@ async function digestAt(run: RunContext, stage: Stage, step: number): Promise<st
 }
 
 /** Everything that an answer depends on besides its prompt and seed; off strict sampling the batch too, hence the version. */
-function answersKey({ config, model, stopIds, environmentKey }: RunContext, weightsDigest: string): string {
-  const { temperature, top_p } = config.tms;
-  const maxNewTokens = longestAnswer(config);
+function answersKey(run: RunContext, weightsDigest: string): string {
+  const { model, stopIds, environmentKey } = run;
+  const { temperature, topP, maxNewTokens, stop } = samplingOf(run);
   const numerics = {
     engine: 'torch',
     ...environmentKey,
@@ -90,15 +94,17 @@ function answersKey({ config, model, stopIds, environmentKey }: RunContext, weig
   return sha256OfRecord({
     weightsDigest,
     temperature,
-    top_p,
+    topP,
     maxNewTokens,
     stopIds,
+    stopTexts: stop,
     ...numerics,
   });
 }
 
-function longestAnswer({ tms, max_length }: RunContext['config']): number {
-  return tms.max_new_tokens ?? max_length;
+function samplingOf({ plan }: RunContext): NonNullable<RunContext['plan']['sampling']> {
+  if (plan.sampling === null) throw new Error('the plan asks nobody');
+  return plan.sampling;
 }
 
 /** The final answer to each key: unusable ones are drawn again where the configuration says so, at most `max_redraws` times. */
@@ -118,14 +124,14 @@ async function collect(run: RunContext, stage: Stage, step: number, keys: Answer
     return { example, sample, seed, prompt, key: answerKey(prompt, seed) };
   };
   let open = keys.map((_, index) => index);
-  const attempts = config.tms.unfinished === 'redraw' ? config.tms.max_redraws : 0;
-  for (let attempt = 0; attempt <= attempts && open.length > 0; attempt++) {
+  const { redraws } = samplingOf(run);
+  for (let attempt = 0; attempt <= redraws && open.length > 0; attempt++) {
     const wanted = open.map(index => wantedAt(index, attempt));
     await generateMissing(run, stage, step, wanted, store);
     open.forEach((index, i) => {
       chosen[index] = { wanted: wanted[i] as Wanted, attempt };
     });
-    open = open.filter((_, i) => !isUsable(answerOf(store, wanted[i] as Wanted)));
+    open = open.filter((_, i) => faultOf(run, answerOf(store, wanted[i] as Wanted)) !== null);
   }
   return chosen.map(({ wanted, attempt }) => ({ ...wanted, attempt, answer: answerOf(store, wanted) }));
 }
@@ -169,19 +175,22 @@ async function generateMissing(
 }
 
 async function generateChunk(
-  { worker, config, stopIds, signal }: RunContext,
+  run: RunContext,
   chunk: Wanted[],
   store: AnswerStore,
   report: (done: number, tokens: number) => void,
 ): Promise<number> {
+  const { worker, config, stopIds, signal } = run;
+  const { maxNewTokens, temperature, topP, stop } = samplingOf(run);
   let seen = 0;
   const answers = await worker.generate(
     chunk.map(({ prompt }) => prompt),
     {
       seeds: chunk.map(({ seed }) => seed),
-      maxNewTokens: longestAnswer(config),
-      temperature: config.tms.temperature,
-      topP: config.tms.top_p,
+      maxNewTokens,
+      temperature,
+      topP,
+      stopTexts: stop,
       stopIds,
       ...(config.sampler.max_rows === null ? {} : { maxRows: config.sampler.max_rows }),
       signal,
@@ -208,21 +217,25 @@ async function describe(
   keys: AnswerKey[],
   found: Found,
 ): Promise<AnswerRecord[]> {
-  const texts = found.length === 0 ? [] : await run.worker.decode(found.map(({ answer }) => answer.ids));
+  const texts = found.length === 0 ? [] : await run.worker.decode(found.map(({ answer }) => saidIn(answer)));
+  const ends = await Promise.all(keys.map(({ example }) => endOf(run, example)));
   return keys.map(({ example, sample }, i) => {
     const { seed, attempt, answer } = found[i] as Found[number];
-    const { ids, finishReason } = answer;
+    const { finishReason } = answer;
     const id = run.data.idTextOf(example);
-    return {
-      id,
-      example,
-      checkpointStep: step,
-      sample,
-      attempt,
-      seed,
-      ids: [...ids],
-      finishReason,
-      text: texts[i] ?? '',
-    };
+    const ids = finishReason === 'stop_text' ? [...answer.ids, ...(ends[i] ?? [])] : [...answer.ids];
+    const text = texts[i] ?? '';
+    return { id, example, checkpointStep: step, sample, attempt, seed, ids, finishReason, text };
   });
+}
+
+/** What it says: the stop id is no part of it, whether or not the tokenizer calls it special. */
+function saidIn({ ids, finishReason }: StoredAnswer): readonly number[] {
+  return finishReason === 'stop' ? ids.slice(0, -1) : ids;
+}
+
+/** The id that ends the reference of an example, so that an answer which a stop text ended can end alike; none where there is none. */
+async function endOf({ data, stopIds }: RunContext, example: number): Promise<number[]> {
+  const { ids } = await data.tokens.read(data.rows[example] as number);
+  return stopIds.includes(ids.at(-1) ?? -1) ? [...ids.slice(-1)] : [];
 }

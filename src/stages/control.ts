@@ -7,6 +7,7 @@ import type { TrainingPlan } from '../plan/training-plan.ts';
 import { answerRecord } from '../run/records.ts';
 import { writeAnswers } from './answer.ts';
 import { evaluateAt } from './evaluate.ts';
+import { sayControlAnswers } from './fallbacks.ts';
 import { sequenceOfRow } from './gold.ts';
 import type { RunContext } from './run-context.ts';
 import { type Stage, stopsOf, trainTo } from './train.ts';
@@ -20,7 +21,11 @@ export async function trainOnBaseAnswers(run: RunContext, plan: TrainingPlan): P
   const answers = readFileSync(run.directory.file(file), 'utf8')
     .trimEnd()
     .split('\n')
-    .map(line => answerRecord.parse(JSON.parse(line)).ids);
+    .map(line => answerRecord.parse(JSON.parse(line)));
+  sayControlAnswers(run, {
+    unfinished: answers.filter(({ finishReason }) => finishReason === 'length').length,
+    all: answers.length,
+  });
   for (const step of stopsOf(plan)) {
     await trainTo(run, control, step);
     if (plan.evaluationSteps.includes(step)) await evaluateAt(run, control, step);
@@ -28,10 +33,7 @@ export async function trainOnBaseAnswers(run: RunContext, plan: TrainingPlan): P
 
   async function sequenceOf(example: number) {
     const { ids, promptLength } = await run.data.tokens.read(run.data.rows[example] as number);
-    const sequence = [...ids.subarray(0, promptLength), ...(answers[example] ?? [])].slice(
-      0,
-      run.config.max_length,
-    );
-    return sequenceOfRow({ ids: Int32Array.from(sequence), promptLength });
+    const answer = answers[example]?.ids ?? [];
+    return sequenceOfRow({ ids: Int32Array.of(...ids.subarray(0, promptLength), ...answer), promptLength });
   }
 }

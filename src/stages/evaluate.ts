@@ -57,7 +57,9 @@ async function measure(run: RunContext, stage: Stage | 'base', step: number): Pr
       ...callOf(run, `evaluate ${name} at step ${step}`),
     };
     const { record, tokens } = await evaluateModel(run.worker, run.evaluation, measured);
-    writeFileAtomic(evaluationPath(run.store, storeKey(run, weightsDigest)), JSON.stringify(record));
+    // Only these are looked for by another run: the others' weights are known when they are trained.
+    if (name === 'base' || name === 'sft')
+      writeFileAtomic(evaluationPath(run.store, storeKey(run, weightsDigest)), JSON.stringify(record));
     return { value: record, tokens: tokens.generated + tokens.scored };
   });
 }

@@ -10,16 +10,20 @@ import { sha256OfFile } from '../files/atomic.ts';
 import { temporaryName } from '../files/temporary-name.ts';
 import { type Draw, drawer } from '../plan/draws.ts';
 import { allVisits, type Visit } from '../plan/order.ts';
+import { noSources, type SourceCounts } from '../run/mixture.ts';
 import { answerRecord, type VisitRecord } from '../run/records.ts';
 import type { TrainingSequence } from '../worker/worker.ts';
-import { answersFile, isUsable } from './answer.ts';
+import { answersFile, faultOf } from './answer.ts';
+import { checkFallbacks } from './fallbacks.ts';
 import { goldSequence, sequenceOfRow } from './gold.ts';
 import type { RunContext } from './run-context.ts';
 import { writeShownExamples } from './shown-examples.ts';
 import type { Stage } from './train.ts';
 
-/** Every stored answer by (checkpoint, example, sample): sorted keys beside rows of a token file. */
-type AnswerTable = { readonly keys: Float64Array; readonly usable: Uint8Array; readonly tokens: TokenFile };
+/** Every stored answer by (checkpoint, example, sample): sorted keys beside rows of a token file, and what is wrong with each. */
+type AnswerTable = { readonly keys: Float64Array; readonly faults: Uint8Array; readonly tokens: TokenFile };
+
+const faults = [null, 'unfinished', 'empty', 'too-long'] as const;
 
 /** Write curriculum.jsonl, what each visit trains on, and return the student's stage; close it when done. */
 export async function mixTargets(run: RunContext): Promise<Stage & { close: () => Promise<void> }> {
@@ -30,16 +34,32 @@ export async function mixTargets(run: RunContext): Promise<Stage & { close: () =
   const draw = drawer(plan.answers.draws);
   const targetOf = (visit: Visit) =>
     chooseTarget(run, table, visit, draw(visit, run.data.idOf(visit.example)));
-  await writeCurriculum(run, plan.student.steps, visit => targetOf(visit).record);
+  try {
+    await writeCurriculum(run, plan.student.steps, visit => targetOf(visit).record);
+    checkFallbacks(run, countSources(run, targetOf));
+  } catch (error) {
+    await table.tokens.close();
+    throw error;
+  }
   return {
     name: 'student',
     plan: plan.student,
     sequenceOf: visit => {
       const { row } = targetOf(visit);
-      return row === null ? goldSequence(run, visit.example) : answerSequence(run, table, row);
+      return row === null ? goldSequence(run, visit.example) : answerSequence(table, row);
     },
     close: () => table.tokens.close(),
   };
+}
+
+function countSources(
+  { plan: { student } }: RunContext,
+  targetOf: (visit: Visit) => { record: VisitRecord },
+): SourceCounts {
+  const counts = noSources();
+  for (const visit of student === null ? [] : allVisits(student.order, student.steps))
+    counts[targetOf(visit).record.source]++;
+  return counts;
 }
 
 /** What a visit trains on: a row of the answers, or gold (null). */
@@ -56,21 +76,16 @@ function chooseTarget(
   const row = rowOf(table, keyOf(run, draw.checkpoint, example, draw.sample));
   if (row === -1)
     throw new Error(`no answer of step ${checkpointStep} to example ${example}: the harvest is incomplete`);
-  const usability = table.usable[row];
-  if (usability === usabilities.usable || run.config.tms.filters === 'none')
-    return { record: { ...drawn, source: 'answer' }, row };
-  const source = usability === usabilities.empty ? 'gold-for-empty' : 'gold-for-unfinished';
-  return { record: { ...drawn, source }, row: null };
+  const fault = faults[table.faults[row] ?? 0] ?? null;
+  if (fault === null) return { record: { ...drawn, source: 'answer' }, row };
+  // Half an answer is never learnt, whatever the filters.
+  if (fault !== 'too-long' && run.config.tms.filters === 'none')
+    return { record: { ...drawn, source: `${fault}-answer` }, row };
+  return { record: { ...drawn, source: `gold-for-${fault}` }, row: null };
 }
 
-const usabilities = { usable: 0, unfinished: 1, empty: 2 } as const;
-
-async function answerSequence(
-  run: RunContext,
-  { tokens }: AnswerTable,
-  row: number,
-): Promise<TrainingSequence> {
-  return sequenceOfRow(await tokens.read(row, run.config.max_length));
+async function answerSequence({ tokens }: AnswerTable, row: number): Promise<TrainingSequence> {
+  return sequenceOfRow(await tokens.read(row));
 }
 
 /** Gather the answers of all checkpoints into answers/tokens.bin, prompt before answer. */
@@ -78,7 +93,7 @@ async function openAnswers(run: RunContext): Promise<AnswerTable> {
   const { plan, directory } = run;
   const count = run.answers?.count ?? 0;
   const keys = new Float64Array(count);
-  const usable = new Uint8Array(count);
+  const found = new Uint8Array(count);
   const path = directory.file('answers', 'tokens.bin');
   const writer = await TokenFileWriter.create(path, count);
   let row = 0;
@@ -87,18 +102,16 @@ async function openAnswers(run: RunContext): Promise<AnswerTable> {
       input: createReadStream(directory.file(answersFile(step))),
     })) {
       const record = answerRecord.parse(JSON.parse(line));
-      const { finishReason, ids, example, sample } = record;
+      const { ids, example, sample } = record;
+      const whole = await withPrompt(run, example, ids);
+      const fault = faultOf(run, record) ?? (whole.ids.length > run.config.max_length ? 'too-long' : null);
       keys[row] = keyOf(run, checkpoint, example, sample);
-      usable[row++] = isUsable(record)
-        ? usabilities.usable
-        : finishReason === 'stop'
-          ? usabilities.empty
-          : usabilities.unfinished;
-      await writer.append([await withPrompt(run, example, ids)]);
+      found[row++] = faults.indexOf(fault);
+      await writer.append([whole]);
     }
   }
   await writer.finish();
-  return { keys, usable, tokens: await TokenFile.open(path) };
+  return { keys, faults: found, tokens: await TokenFile.open(path) };
 }
 
 async function withPrompt(

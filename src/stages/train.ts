@@ -230,8 +230,8 @@ export function dropOldStates({ directory, config }: RunContext): void {
     const states = ledger.entries.flatMap(entry =>
       entry.unit === 'train' && entry.stage === stage ? [entry.state] : [],
     );
-    if (states.at(-1) === null) return []; // finished
     const limit = config.save_total_limit;
+    if (limit !== null && states.at(-1) === null) return []; // finished
     return states.filter(state => state !== null).slice(limit === null ? 0 : -limit);
   }
 }

@@ -94,7 +94,7 @@ describe('what changes everything', () => {
   it.each<[string, Settings]>([
     ['seed', { seed: 8 }],
     ['the model', { model_name_or_path: 'toy:2' }],
-    ['max_length, where it cuts', { max_length: 9, max_too_long_fraction: 1 }],
+    ['max_length, where it cuts', { max_length: 9, max_too_long_fraction: 1, tms: { max_new_tokens: 3 } }],
     [
       'the training data',
       {

@@ -256,8 +256,11 @@ describe('an answer that is unusable', () => {
   });
 
   it('is learned as it is where filters are none: cut answers without an end, empty ones as their end', async () => {
-    const { targets, harvest } = await check({ filters: 'none' }, { isUnfiltered: true });
-    expect(sourcesOf(targets)).toEqual({ gold: 9, answer: 21 });
+    const { targets, harvest, run } = await check({ filters: 'none' }, { isUnfiltered: true });
+    expect(sourcesOf(targets)).toEqual({ gold: 9, answer: 9, 'unfinished-answer': 7, 'empty-answer': 5 });
+    expect(run.said).toContain(
+      'note: the student learns unusable answers, as tms.filters: none asks: 7 unfinished, 5 empty of 21 visits',
+    );
     expect(harvest.asked.some(asked => !isUsable(asked))).toBe(true);
   });
 });

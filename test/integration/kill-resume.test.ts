@@ -46,7 +46,7 @@ num_train_epochs: 3
 per_device_train_batch_size: 8
 max_length: 40
 save_steps: 5
-tms: {num_checkpoints: 3, max_new_tokens: 8}
+tms: {num_checkpoints: 3, max_new_tokens: 8, max_fallback_fraction: 1}
 eval: {sets: [{name: copy, path: ${join(folder, 'train.jsonl')}, columns: {answer: completion}, limit: 6, max_new_tokens: 8}]}
 retention: {sets: [{name: keep, path: ${join(folder, 'keep.jsonl')}, max_new_tokens: 8}]}
 pld: {size: 6}

@@ -12,8 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
-import type { RunConfig } from '../../src/config/schema.ts';
-import { checkDisk } from '../../src/methods/prepare-run.ts';
+import { checkDisk } from '../../src/methods/disk.ts';
 import { executeRun } from '../../src/methods/run.ts';
 import type { Plan } from '../../src/plan/plan.ts';
 import { asCall, type Channel } from '../../src/worker/channel.ts';
@@ -60,7 +59,7 @@ num_train_epochs: 2
 per_device_train_batch_size: 5
 max_length: 40
 save_steps: 3
-tms: {num_checkpoints: ${checkpoints}, max_new_tokens: 8}
+tms: {num_checkpoints: ${checkpoints}, max_new_tokens: 8, max_fallback_fraction: 1}
 eval: {sets: [{name: say, path: ${join(folder, 'train.jsonl')}, columns: {answer: completion}, limit: 4, max_new_tokens: 8}]}
 pld: {size: 4}
 kl: {size: 2}
@@ -119,8 +118,10 @@ describe('refused before anything is written', () => {
   });
 
   it('a disk that cannot hold the plan', () => {
-    const disk = { weightBytes: 2 ** 60, stateBytes: 0, answerBytesAtMost: 0, bytesAtMost: 2 ** 60 };
-    expect(() => checkDisk({ disk } as Plan, join(folder, 'big'))).toThrow(/free, and this run may take/);
+    const disk = { inRunAtMost: 0, inStoreAtMost: 2 ** 60, checkpointBytes: 2 ** 60 } as Plan['disk'];
+    const places = { output: join(folder, 'big'), home: folder, hasCheckpoints: false };
+    expect(() => checkDisk({ disk }, places)).toThrow(/free, and this run may take/);
+    expect(() => checkDisk({ disk }, { ...places, hasCheckpoints: true })).not.toThrow();
   });
 });
 

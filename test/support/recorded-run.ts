@@ -264,6 +264,8 @@ export type Asked = {
   readonly params: Params<'generate'>;
   readonly answer: readonly number[];
   readonly isFinished: boolean;
+  /** It ended because a stop text came; the answer holds it. */
+  readonly isStopped: boolean;
 };
 
 /** Every prompt that was answered, in order. */
@@ -276,7 +278,8 @@ export function askedIn(calls: readonly Recorded[]): Asked[] {
       seed: tensors.seeds?.data[i] ?? Number.NaN,
       params,
       answer: answers[i] ?? [],
-      isFinished: reply?.tensors.finished?.data[i] === 1,
+      isFinished: reply?.tensors.finished?.data[i] !== 0,
+      isStopped: reply?.tensors.finished?.data[i] === 2,
     }));
   });
 }

@@ -37,7 +37,8 @@ export const heldOut: readonly Example[] = Array.from({ length: 4 }, (_, i) => (
 /** 10 examples in batches of 4: 3 steps an epoch, 9 steps in all. A batch of the toy's learns enough for some answers to end. */
 export function smallRun(folder: string, settings: Settings = {}): Settings {
   const { tms, ...rest } = settings as { tms?: Settings; method?: string; max_steps?: number };
-  const harvest = rest.method === 'sft' ? {} : { num_checkpoints: 3, max_new_tokens: 9 };
+  const harvest =
+    rest.method === 'sft' ? {} : { num_checkpoints: 3, max_new_tokens: 9, max_fallback_fraction: 1 };
   return {
     model_name_or_path: 'toy:1',
     dataset_name: writeRows(folder, 'train.jsonl', examples),
@@ -73,6 +74,8 @@ export type Facts = {
   /** Unusable answers are learned as they are. */
   readonly isUnfiltered: boolean;
   readonly maxNewTokens: number;
+  /** A letter that ends answers; '' for none. */
+  readonly stop: string;
 };
 
 export const smallFacts: Facts = {
@@ -89,6 +92,7 @@ export const smallFacts: Facts = {
   redraws: 0,
   isUnfiltered: false,
   maxNewTokens: 9,
+  stop: '',
 };
 
 /** The trainings of a run, told apart by how many steps each has. */
@@ -175,7 +179,7 @@ export class Harvest {
         throw new Error(
           `nobody asked the checkpoint of step ${step}: ${example.prompt}, sample ${sample}, attempt ${attempt}`,
         );
-      if (isUsable(found)) break;
+      if (isUsable(endingAlike(found, this.#facts))) break;
     }
     return found as Asked;
   }
@@ -183,6 +187,13 @@ export class Harvest {
 
 const keyOf = ({ weights, prompt, seed }: Pick<Asked, 'weights' | 'prompt' | 'seed'>) =>
   `${weights} ${prompt} ${seed}`;
+
+/** The answer as it is learned: what stands before a stop text, with the end of gold. */
+export function endingAlike(asked: Asked, { stop }: Pick<Facts, 'stop'>): Asked {
+  if (!asked.isStopped) return asked;
+  const before = asked.answer.slice(0, asked.answer.indexOf(idsOf(stop)[0] ?? -1));
+  return { ...asked, answer: [...before, endId] };
+}
 
 /** It ended by itself, and says something before its end. */
 export const isUsable = ({ answer, isFinished }: Asked): boolean => isFinished && answer.length > 1;
@@ -195,7 +206,8 @@ export function targetsOf(facts: Facts, harvest: Harvest): Target[][] {
   return batches.map(visits => visits.map(visit => targetOf(visit, mixture, facts, harvest)));
 }
 
-function targetOf(visit: Visit, mixture: Mixture, { isUnfiltered }: Facts, harvest: Harvest): Target {
+function targetOf(visit: Visit, mixture: Mixture, facts: Facts, harvest: Harvest): Target {
+  const { isUnfiltered } = facts;
   const example = examples[visit.example] as Example;
   const place = { epoch: visit.epoch, example: visit.example };
   const draw = drawOf(mixture, visit, example);
@@ -204,11 +216,14 @@ function targetOf(visit: Visit, mixture: Mixture, { isUnfiltered }: Facts, harve
       record: { ...place, source: 'gold', checkpointStep: null, sample: null },
       learned: gold(example),
     };
-  const found = harvest.answer(example, draw.step, draw.sample);
+  const found = endingAlike(harvest.answer(example, draw.step, draw.sample), facts);
   const record = { ...place, checkpointStep: draw.step, sample: draw.sample };
-  if (isUsable(found) || isUnfiltered)
-    return { record: { ...record, source: 'answer' }, learned: learned(found.prompt, found.answer) };
-  const source = found.isFinished ? 'gold-for-empty' : 'gold-for-unfinished';
+  const fault = found.isFinished ? 'empty' : 'unfinished';
+  if (isUsable(found) || isUnfiltered) {
+    const source = isUsable(found) ? 'answer' : `${fault}-answer`;
+    return { record: { ...record, source }, learned: learned(found.prompt, found.answer) };
+  }
+  const source = `gold-for-${fault}`;
   return { record: { ...record, source }, learned: gold(example) };
 }
 

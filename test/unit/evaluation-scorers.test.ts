@@ -41,6 +41,7 @@ function builtIn(scorer: EvaluationSet['scorer']) {
     system_prompt: null,
     limit: null,
     max_new_tokens: 8,
+    stop: [],
   });
 }
 

@@ -27,6 +27,7 @@ function setOf(records: readonly unknown[], changes: Partial<SetSettings> = {}):
     system_prompt: null,
     limit: null,
     max_new_tokens: 8,
+    stop: [],
     ...changes,
   };
 }

@@ -211,5 +211,13 @@ describe('guessedSettings', () => {
     const guessed = guessedSettings(parseConfig(`${required}method: sft\n`, 'run.yaml'));
     expect(guessed.filter(({ path }) => path.startsWith('tms.'))).toEqual([]);
     expect(guessed.length).toBeGreaterThan(5);
+    const control = guessedSettings(
+      parseConfig(`${required}method: sft\ncontrols: {base_samples: true}\n`, 'run.yaml'),
+    );
+    expect(control.map(({ path }) => path).filter(path => path.startsWith('tms.'))).toEqual([
+      'tms.temperature',
+      'tms.top_p',
+      'tms.max_new_tokens',
+    ]);
   });
 });

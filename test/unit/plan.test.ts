@@ -8,8 +8,10 @@ const data: DataFacts = {
   testExamples: 300,
   trainTokens: 12_000,
   trainPromptTokens: 6000,
+  longestPrompt: { tokens: 24, place: 'line 8 of d.jsonl' },
+  completionLengths: Array.from({ length: 600 }, (_, i) => (i < 30 ? 41 : 9)),
 };
-const unknown: MachineFacts = { model: null, throughput: null };
+const unknown: MachineFacts = { disk: null, throughput: null };
 const promptIdOf = (example: number) => [0, example] as const;
 
 function planOf(sets: string[], machine = unknown, facts = data) {
@@ -40,10 +42,10 @@ describe('makePlan', () => {
     });
     expect(plan.student).toEqual(plan.sft);
     expect(plan.checkpointSteps).toEqual([46, 91, 137, 182, 228, 274, 319, 365, 410, 456]);
-    expect(plan.answers).toMatchObject({ lazy: true, fullCount: 6000, maxNewTokens: 64 });
+    expect(plan.answers).toMatchObject({ lazy: true, fullCount: 6000 });
     expect(plan.answers?.count).toBe(answers?.count);
     expect(plan.tokens.sftTokens).toBe(14_400 * 20);
-    expect(plan.tokens.generatedTokensAtMost).toBe((answers?.count ?? 0) * 64);
+    expect(plan.tokens.generatedTokensAtMost).toBe((answers?.count ?? 0) * 40);
     expect(plan.tokens.generatedTokensExpected).toBe((answers?.count ?? 0) * 10);
     expect([plan.disk, plan.seconds, plan.control]).toEqual([null, null, null]);
   });
@@ -85,26 +87,68 @@ describe('makePlan', () => {
     expect(plan.tokens).toMatchObject({ controlTokensExpected: 288_000, generatedTokensExpected: 6000 });
   });
 
-  it('counts disk: 9 checkpoints and 2 final models of 40 bytes, 2 states of 40 + 80', () => {
-    const model = { trainableParameters: 10, bytesPerWeight: 4 };
-    const { plan } = planOf(['save_steps=100'], { model, throughput: null });
-    expect(plan.disk).toMatchObject({ weightBytes: 440, stateBytes: 240 });
-    const lean = planOf(['save_steps=100', 'tms.keep_checkpoints=false', 'save_total_limit=null'], {
-      model,
-      throughput: null,
-    });
-    expect(lean.plan.disk).toMatchObject({ weightBytes: 80, stateBytes: 1200 });
+  it('counts disk: 10 checkpoints, 2 final models of 40 + 5 bytes, 2 states of 45 + 80; none where no state is saved', () => {
+    const model = { trainableParameters: 10, bytesPerWeight: 4, fileBytes: 5, vocabSize: 101 };
+    const machine = { disk: { model, evaluationBytes: 7 }, throughput: null };
+    const { plan } = planOf(['save_steps=100'], machine);
+    expect(plan.disk).toMatchObject({ weightBytes: 12 * 45, checkpointBytes: 10 * 45, stateBytes: 2 * 125 });
+    const lean = planOf(['save_steps=100', 'tms.keep_checkpoints=false', 'save_total_limit=null'], machine);
+    expect(lean.plan.disk).toMatchObject({ weightBytes: 2 * 45, stateBytes: 8 * 125 }); // at steps 100, 200, 300, 400 of each
+    expect(planOf(['save_steps=0'], machine).plan.disk?.stateBytes).toBe(0);
+    const { inRunAtMost = 0, inStoreAtMost = 0, bytesAtMost } = plan.disk ?? {};
+    expect(inRunAtMost + inStoreAtMost).toBe(bytesAtMost);
   });
 
   it('tells time from measured throughput: 2 · 288,000 tokens at 1,000/s and the answers at 100/s', () => {
-    const { plan, answers } = planOf([], { model: null, throughput: { train: 1000, generate: 100 } });
+    const { plan, answers } = planOf([], { disk: null, throughput: { train: 1000, generate: 100 } });
     expect(plan.seconds).toBeCloseTo(576 + ((answers?.count ?? 0) * 10) / 100, 6);
   });
 
   it('works with one example and nothing held out', () => {
-    const one = { trainExamples: 1, testExamples: 0, trainTokens: 20, trainPromptTokens: 10 };
+    const one = { ...data, trainExamples: 1, testExamples: 0, trainTokens: 20, trainPromptTokens: 10 };
     const { plan } = planOf(['tms.num_checkpoints=3'], unknown, one);
     expect([plan.sft.steps, plan.checkpointSteps]).toEqual([24, [8, 16, 24]]);
+  });
+
+  it('an answer may be as long as fits behind the longest prompt, with an end of its own behind a stop text', () => {
+    const sampling = (...sets: string[]) => planOf(sets).plan.sampling;
+    expect(sampling()).toEqual({
+      maxNewTokens: 40, // max_length 64 − 24
+      longerReferences: 30,
+      temperature: 1,
+      topP: 1,
+      stop: [],
+      redraws: 0,
+    });
+    expect(
+      sampling('tms.stop=["\\n"]', 'tms.temperature=0.5', 'tms.top_p=0.9', 'tms.unfinished=redraw'),
+    ).toEqual({
+      maxNewTokens: 39,
+      longerReferences: 30,
+      temperature: 0.5,
+      topP: 0.9,
+      stop: ['\n'],
+      redraws: 4,
+    });
+    expect(sampling('tms.max_new_tokens=8')).toMatchObject({ maxNewTokens: 8, longerReferences: 600 });
+    expect(sampling('method=sft')).toBeNull();
+    expect(sampling('method=sft', 'controls.base_samples=true')?.maxNewTokens).toBe(40);
+  });
+
+  it('redraws count among the tokens that may be generated', () => {
+    const { plan, answers } = planOf(['tms.unfinished=redraw', 'tms.max_redraws=2']);
+    expect(plan.tokens.generatedTokensAtMost).toBe((answers?.count ?? 0) * 40 * 3);
+  });
+
+  it('refuses answers that cannot fit, naming the prompt, for the control too', () => {
+    const found =
+      'tms.max_new_tokens: 41 does not fit: line 8 of d.jsonl has a prompt of 24 tokens, and max_length is 64';
+    expect(() => planOf(['tms.max_new_tokens=41'])).toThrow(found);
+    expect(() => planOf(['method=sft', 'controls.base_samples=true', 'tms.max_new_tokens=41'])).toThrow(
+      found,
+    );
+    const full = { ...data, longestPrompt: { tokens: 63, place: 'line 8 of d.jsonl' } };
+    expect(() => planOf(['tms.stop=["."]'], unknown, full)).toThrow('an answer does not fit: line 8');
   });
 
   it('refuses more checkpoints than steps, and no examples', () => {
@@ -118,7 +162,10 @@ describe('makePlan', () => {
 describe('describePlan', () => {
   it('says what happens and what it takes', () => {
     const machine = {
-      model: { trainableParameters: 1e9, bytesPerWeight: 4 },
+      disk: {
+        model: { trainableParameters: 1e9, bytesPerWeight: 4, fileBytes: 2e6, vocabSize: 50_000 },
+        evaluationBytes: 1e6,
+      },
       throughput: { train: 1000, generate: 100 },
     };
     expect(describePlan(planOf([], machine).plan)).toMatchInlineSnapshot(`
@@ -126,12 +173,14 @@ describe('describePlan', () => {
         "data      600 training examples (12,000 tokens), 300 held out",
         "sft       456 steps of 32 (24 epochs), learning rate 0.0001 linear after 10 warm-up steps (reaches 0.0001, above 0 at 455 of 456 steps)",
         "harvest   checkpoints at steps 46, 91, 137, 182, 228, 274, 319, 365, 410, 456",
-        "          generate the 5,079 answers that are read, of 6,000; at most 64 tokens each; per checkpoint 512, 498, 516, 508, 520, 511, 510, 514, 500, 490",
+        "          generate the 5,079 answers that are read, of 6,000; per checkpoint 512, 498, 516, 508, 520, 511, 510, 514, 500, 490",
         "mixture   α = 0.25: 3,617 of 14,400 visits (25.1 %) train on the reference",
-        "student   456 steps of 32 (24 epochs), learning rate 0.0001 linear after 10 warm-up steps (reaches 0.0001, above 0 at 455 of 456 steps)",
+        "answers   at most 40 tokens (the longest prompt has 24), temperature 1",
+        "          30 of 600 references are longer: an answer like them has no end, and gold takes its place",
+        "student   456 steps of 32 (24 epochs), learning rate 0.0001 linear after 10 warm-up steps",
         "evaluate  at steps 0, 152, 304, 456 of each training",
-        "tokens    576,000 trained, 50,790 generated if answers are as long as references (at most 325,056)",
-        "disk      at most 68 GB: weights 44 GB, training states 24 GB, answers 2.6 MB",
+        "tokens    576,000 trained, 50,790 generated if answers are as long as references (at most 203,160)",
+        "disk      at most 48.1 GB: weights 48 GB, training states 0 B, answers 10.4 MB, records 29.4 MB; 40 GB of it in the store",
         "time      about 18 min without evaluation",
       ]
     `);

@@ -244,13 +244,13 @@ describe('final table', () => {
   test('has aligned cells, at most 100 columns wide', async () => {
     const lines = finalTable(await readResults(finishedRun()));
     expect(lines.slice(0, 7)).toEqual([
-      '               target acc.                              PLD KL(base‖model)        tokens',
-      '              greedy   T=1          Δ retention   end drift  target reten. train sampled time',
-      'base           0.500 0.300                    – 1.880     –    0.00   0.00     –       –    –',
-      'SFT @912       0.660 0.680 −.313 [−.411, −.229] 0.288 0.116    8.00   3.70  480k       –  40s',
-      'SFT best @684  0.680 0.670 −.240 [−.334, −.156] 0.219 0.047    7.80   2.60 ≈360k       – ≈30s',
-      'control @912   0.420 0.320 −.052 [−.116, −.012] 1.900 0.050    0.62   0.56  470k   6.00k  39s',
-      'TMS @912       0.660 0.530 −.031 [−.088, +.008] 0.156 0.001    7.00   0.84  980k   60.0k  87s',
+      '               target acc.                                  PLD KL(base‖model)        tokens',
+      '              greedy   T=1          Δ retention   α   end drift  target reten. train sampled time',
+      'base           0.500 0.300                    –   – 1.880     –    0.00   0.00     –       –    –',
+      'SFT @912       0.660 0.680 −.313 [−.411, −.229]   – 0.288 0.116    8.00   3.70  480k       –  40s',
+      'SFT best @684  0.680 0.670 −.240 [−.334, −.156]   – 0.219 0.047    7.80   2.60 ≈360k       – ≈30s',
+      'control @912   0.420 0.320 −.052 [−.116, −.012]   – 1.900 0.050    0.62   0.56  470k   6.00k  39s',
+      'TMS @912       0.660 0.530 −.031 [−.088, +.008] .30 0.156 0.001    7.00   0.84  980k   60.0k  87s',
     ]);
     expect(Math.max(...lines.map(line => line.length))).toBeLessThanOrEqual(100);
   });
@@ -356,7 +356,7 @@ describe('report files', () => {
     expect(page.match(/(?:src|href)="(?!#|data:)/)).toBeNull();
     expect(page.match(/<svg [^>]*class="panel"/g)?.length).toBe(17);
     expect(readFileSync(markdown, 'utf8')).toContain(
-      '| SFT, last point (step 912) | 0.660 [0.52, 0.78] | 0.680 | −0.313 [−0.411, −0.229] | lost | 0.288 | 0.116 |',
+      '| SFT, last point (step 912) | 0.660 [0.52, 0.78] | 0.680 | −0.313 [−0.411, −0.229] | lost | – | 0.288 | 0.116 |',
     );
   });
 

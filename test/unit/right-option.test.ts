@@ -125,6 +125,7 @@ const base: SetSettings = {
   system_prompt: null,
   limit: null,
   max_new_tokens: 8,
+  stop: [],
 };
 type Columns = Partial<SetSettings['columns']>;
 

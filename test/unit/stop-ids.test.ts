@@ -60,7 +60,7 @@ dataset_test_name: ${data}
 max_length: 60
 num_train_epochs: 1
 per_device_train_batch_size: 2
-tms: {num_checkpoints: 1, max_new_tokens: 5}
+tms: {num_checkpoints: 1, max_new_tokens: 5, max_fallback_fraction: 1}
 eval: {sets: [{name: chats, path: ${data}, max_new_tokens: 5, as_chat: true}]}
 pld: {size: 2}
 kl: {size: 2}

@@ -1,0 +1,118 @@
+/** Disk that a run takes at most, in its own directory and in the store, known before anything runs. */
+import type { RunConfig } from '../config/schema.ts';
+import type { Plan } from './plan.ts';
+
+/** Facts about the model on disk. */
+export type ModelSize = {
+  readonly trainableParameters: number;
+  readonly bytesPerWeight: number;
+  /** Configuration and tokenizer, which lie beside the weights. */
+  readonly fileBytes: number;
+  readonly vocabSize: number;
+};
+
+export type DiskCost = {
+  /** Final models, and the checkpoints in the store. */
+  readonly weightBytes: number;
+  /** Of these, the checkpoints in the store. */
+  readonly checkpointBytes: number;
+  /** Training states that exist at one time: weights and two float32 moments. */
+  readonly stateBytes: number;
+  readonly answerBytesAtMost: number;
+  /** Evaluations, the curriculum, metrics, the report. */
+  readonly recordBytesAtMost: number;
+  readonly inRunAtMost: number;
+  readonly inStoreAtMost: number;
+  readonly bytesAtMost: number;
+};
+
+type Stages = Pick<Plan, 'sft' | 'student' | 'control' | 'answers' | 'sampling' | 'checkpointSteps' | 'data'>;
+export type DiskFacts = { readonly model: ModelSize; readonly evaluationBytes: number };
+
+const bytesPerMoment = 4;
+const momentsPerWeight = 2;
+/** Of what a token says, as JSON: more than the mean of any language. */
+const bytesPerTokenOfText = 16;
+/** A line of JSON without its ids and text. */
+const bytesPerLine = 320;
+const reportBytes = 8e6;
+
+/** Every part is an upper bound. */
+export function diskCost(config: RunConfig, plan: Stages, { model, evaluationBytes }: DiskFacts): DiskCost {
+  const modelBytes = model.trainableParameters * model.bytesPerWeight + model.fileBytes;
+  const stateBytes =
+    statesAtOnce(config, plan) * (modelBytes + model.trainableParameters * momentsPerWeight * bytesPerMoment);
+  const inRun = trainingsOf(plan).length * modelBytes;
+  const kept = config.tms.keep_checkpoints ? plan.checkpointSteps.filter(step => step > 0).length : 0;
+  const answers = answerBytes(plan, model);
+  const records = recordBytes(config, plan, { model, evaluationBytes });
+  const inRunAtMost = inRun + stateBytes + answers.inRun + records.inRun;
+  const inStoreAtMost = kept * modelBytes + answers.inStore + records.inStore;
+  return {
+    weightBytes: inRun + kept * modelBytes,
+    checkpointBytes: kept * modelBytes,
+    stateBytes,
+    answerBytesAtMost: answers.inRun + answers.inStore,
+    recordBytesAtMost: records.inRun + records.inStore,
+    inRunAtMost,
+    inStoreAtMost,
+    bytesAtMost: inRunAtMost + inStoreAtMost,
+  };
+}
+
+function trainingsOf({ sft, student, control }: Stages) {
+  return [sft, student, control].filter(training => training !== null);
+}
+
+/** States of a training are removed at its end, unless all are kept; one more lies there while it is written. */
+function statesAtOnce({ save_steps, save_total_limit }: RunConfig, plan: Stages): number {
+  const states = trainingsOf(plan).map(({ steps }) =>
+    save_steps === 0 ? 0 : Math.ceil(steps / save_steps) - 1,
+  );
+  return save_total_limit === null
+    ? states.reduce((sum, count) => sum + count, 0)
+    : Math.max(...states.map(count => Math.min(count, save_total_limit + 1)));
+}
+
+/** Ids as JSON in the store, again with text in the run, and those of the harvest once more in four bytes each behind their prompts. */
+function answerBytes({ answers, control, sampling, data }: Stages, { vocabSize }: ModelSize) {
+  if (sampling === null) return { inRun: 0, inStore: 0 };
+  const { maxNewTokens, redraws } = sampling;
+  const harvested = answers?.count ?? 0;
+  const count = harvested + (control === null ? 0 : data.trainExamples);
+  const tokens = maxNewTokens + 1; // an end of its own behind a stop text
+  const bytesPerId = String(vocabSize).length + 1;
+  const line = (perToken: number) => bytesPerLine + tokens * perToken;
+  const binary = harvested * (8 + 4 * (data.longestPrompt.tokens + tokens));
+  return {
+    inRun: count * line(bytesPerId + bytesPerTokenOfText) + binary,
+    inStore: count * (1 + redraws) * line(bytesPerId),
+  };
+}
+
+function recordBytes(config: RunConfig, plan: Stages, { model, evaluationBytes }: DiskFacts) {
+  const trainings = trainingsOf(plan);
+  const points = trainings.reduce((sum, { evaluationSteps }) => sum + evaluationSteps.length, 0);
+  const lines = trainings.reduce((sum, { steps }) => sum + steps, 0) + (plan.student?.visits ?? 0);
+  const klPrompts = config.kl.size * (1 + config.retention.sets.length);
+  const klBytes =
+    klPrompts * (config.max_length + klTokens) * (String(model.vocabSize).length + 1 + bytesPerLogprob);
+  return {
+    inRun: reportBytes + lines * bytesPerLine + points * evaluationBytes + klBytes,
+    inStore: points * evaluationBytes + plan.sft.steps * bytesPerLine,
+  };
+}
+
+const klTokens = 128;
+const bytesPerLogprob = 24;
+
+/** One evaluation: every item with the text of its answer. `itemsOf` gives the number of items of each set. */
+export function evaluationBytes(
+  { eval: target, retention }: RunConfig,
+  itemsOf: ReadonlyMap<string, number>,
+): number {
+  return [...target.sets, ...retention.sets].reduce((sum, { name, scorer, max_new_tokens }) => {
+    const text = scorer === 'multiple_choice' ? bytesPerLine : max_new_tokens * bytesPerTokenOfText;
+    return sum + (itemsOf.get(name) ?? 0) * (bytesPerLine + text);
+  }, bytesPerLine * 8);
+}
