@@ -79,6 +79,7 @@ export async function prepareEvaluation(
     for (const id of prepared.stopIds) stopIds.add(id);
   }
   const { pld } = config;
+  const kl = klPrompts(sets, { ...data, seed: config.seed, size: config.kl.size });
   const of = (split: 'train' | 'test', examples: readonly DivergenceExample[]) =>
     pld.splits.includes(split) ? examples.slice(0, pld.size) : [];
   return {
@@ -87,8 +88,8 @@ export async function prepareEvaluation(
     stopIds: [...stopIds].sort((a, b) => a - b),
     sets,
     pld: { heldOut: of('test', data.heldOut), train: of('train', data.train) },
-    kl: klPrompts(sets, { ...data, seed: config.seed, size: config.kl.size }),
-    notes,
+    kl: kl.prompts,
+    notes: [...notes, ...kl.notes],
   };
 }
 

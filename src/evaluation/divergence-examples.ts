@@ -33,6 +33,22 @@ export async function readDivergenceExamples(
   }
 }
 
+/** How many examples of a split do not fit `max_length` whole and are left out; null where nothing is read of it. */
+export function leftOutNote(
+  split: 'train' | 'test',
+  { rows }: Selection,
+  {
+    tokens,
+    count,
+    max_length,
+  }: Pick<DivergenceOptions, 'count' | 'max_length'> & { readonly tokens: TokenFile },
+): string | null {
+  const left = count === 0 ? 0 : rows.filter(row => !isWhole(tokens, row, max_length)).length;
+  if (left === 0) return null;
+  const examples = split === 'train' ? 'training' : 'held-out';
+  return `PLD and KL leave out ${left} of ${rows.length} ${examples} examples, which do not fit max_length ${max_length} whole`;
+}
+
 function isWhole({ lengths, promptLengths }: TokenFile, row: number, maxLength: number): boolean {
   const [length = 0, promptLength = 0] = [lengths[row], promptLengths[row]];
   return promptLength > 0 && promptLength < length && length <= maxLength;

@@ -21,8 +21,11 @@ type Candidate = Pick<KlPrompt, 'id' | 'prompt'> & {
 };
 type Group = Pick<KlPrompt, 'role' | 'set'> & { readonly candidates: readonly Candidate[] };
 
-/** Nothing where `size` is 0. */
-export function klPrompts(sets: readonly PreparedSet[], options: KlPromptOptions): KlPrompt[] {
+/** Nothing where `size` is 0; `notes` say where answers are compared in part. */
+export function klPrompts(
+  sets: readonly PreparedSet[],
+  options: KlPromptOptions,
+): { prompts: KlPrompt[]; notes: string[] } {
   const target: Group = {
     role: 'target',
     set: 'held-out',
@@ -31,19 +34,29 @@ export function klPrompts(sets: readonly PreparedSet[], options: KlPromptOptions
   const retained = sets
     .filter(({ role }) => role === 'retention')
     .map((set): Group => ({ role: 'retention', set: set.name, candidates: candidatesOf(set) }));
-  return [target, ...retained].flatMap(group => promptsOf(group, options));
+  const found = [target, ...retained].map(group => promptsOf(group, options));
+  return { prompts: found.flatMap(({ prompts }) => prompts), notes: found.flatMap(({ notes }) => notes) };
 }
 
 function promptsOf(
   { role, set, candidates }: Group,
   { seed, size, model: { maxPositions } }: KlPromptOptions,
-): KlPrompt[] {
+): { prompts: KlPrompt[]; notes: string[] } {
   const seedOf = answerSeeds(seed, 'base sample');
   const chosen = chooseByHash(candidates, size);
   const longest = chosen.reduce((most, { prompt }) => Math.max(most, prompt.length), 0);
+  // At least 1: whatever is measured has a token behind its prompt.
   const room = (maxPositions ?? Number.POSITIVE_INFINITY) - longest;
-  const maxNewTokens = Math.min(maxSampleTokens, room, ...chosen.map(({ limit }) => limit));
-  return chosen.map(({ id, prompt, stopTexts }) => ({
+  const wanted = Math.min(maxSampleTokens, ...chosen.map(({ limit }) => limit));
+  const maxNewTokens = Math.min(wanted, room);
+  const notes =
+    room < wanted
+      ? [
+          `KL on ${set}: the base's answers are compared up to ${room} tokens, not ${wanted}, because a prompt has ${longest} of the ` +
+            `${maxPositions} positions of the model`,
+        ]
+      : [];
+  const prompts = chosen.map(({ id, prompt, stopTexts }) => ({
     id,
     role,
     set,
@@ -52,6 +65,7 @@ function promptsOf(
     seed: seedOf(`${role} ${set}`, id, 1),
     maxNewTokens,
   }));
+  return { prompts, notes };
 }
 
 function candidatesOf(set: PreparedSet): Candidate[] {

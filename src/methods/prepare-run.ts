@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RunConfig } from '../config/schema.ts';
 import { evaluationKey, examplesNeeded, prepareEvaluation } from '../evaluation/context.ts';
-import { readDivergenceExamples } from '../evaluation/divergence-examples.ts';
+import { leftOutNote, readDivergenceExamples } from '../evaluation/divergence-examples.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import { makePlan, type Plan } from '../plan/plan.ts';
 import type { RunIdentity } from '../run/run-directory.ts';
@@ -99,8 +99,11 @@ async function planRun(
 export async function prepareMeasures(run: PreparedRun, home: string) {
   const { config, prepared, model, worker, signal } = run;
   const needed = examplesNeeded(config);
+  const left: string[] = [];
   const read = (split: 'train' | 'test', count: number) => {
     const tokens = split === 'train' ? prepared.train.tokens : prepared.testTokens;
+    const note = leftOutNote(split, prepared.dataset[split], { ...config, tokens, count });
+    if (note !== null) left.push(note);
     return readDivergenceExamples(prepared.dataset[split], tokens, { ...config, count });
   };
   const evaluation = await prepareEvaluation(worker, config, {
@@ -113,7 +116,8 @@ export async function prepareMeasures(run: PreparedRun, home: string) {
     cacheDirectory: join(home, 'cache'),
     signal,
   });
-  return { evaluation, evaluationKey: evaluationKey(evaluation) };
+  const notes = [...left, ...evaluation.notes];
+  return { evaluation: { ...evaluation, notes }, evaluationKey: evaluationKey(evaluation) };
 }
 
 /** What the last bits of results depend on, besides weights and inputs. */

@@ -79,7 +79,7 @@ export function rowLabel({ model, kind, step }: ResultRow): string {
 /** What rows exclude whose items all agree. */
 export function exclusionNotes(rows: readonly ResultRow[]): string[] {
   return rows.flatMap(row => {
-    const excluded = row.change === null ? null : exclusionOf(row.change);
+    const excluded = row.change === null || row.isDoubtful ? null : exclusionOf(row.change);
     return excluded === null ? [] : [`Retention, ${rowLabel(row)}: ${excluded}.`];
   });
 }

@@ -60,12 +60,17 @@ export function fallbackNotes(rows: readonly ResultRow[], labelOf: (row: ResultR
 }
 
 function endlessNotes(rows: readonly ResultRow[], labelOf: (row: ResultRow) => string): string[] {
-  const cut = rows.filter(({ endless }) => endless !== null && endless.unfinished > 0);
-  if (cut.length === 0) return [];
-  const list = cut.map(
-    row => `${row.endless?.unfinished} of ${counted(row.endless?.answers ?? 0, 'answer')} of ${labelOf(row)}`,
-  );
-  const found = `No end: ${list.join(', ')} to the retention sets never ended and were cut at max_new_tokens; exact_match counts such answers as wrong.`;
+  const listOf = (key: 'endless' | 'targetEndless', role: SetRecord['role']) => {
+    const cut = rows.filter(row => (row[key]?.unfinished ?? 0) > 0);
+    if (cut.length === 0) return [];
+    const parts = cut.map(
+      row => `${row[key]?.unfinished} of ${counted(row[key]?.answers ?? 0, 'answer')} of ${labelOf(row)}`,
+    );
+    return [`${parts.join(', ')} to the ${role} sets`];
+  };
+  const lists = [...listOf('endless', 'retention'), ...listOf('targetEndless', 'target')];
+  if (lists.length === 0) return [];
+  const found = `No end: ${lists.join('; ')} never ended and were cut at max_new_tokens; exact_match counts such answers as wrong.`;
   if (!rows.some(({ isDoubtful }) => isDoubtful)) return [found];
   return [
     `${found} Δ with a ? is not to be trusted (retention.max_unfinished_fraction): it measures who stops, not only who knows. Say where answers end (stop: ["\\n"] of the set), or raise max_new_tokens.`,

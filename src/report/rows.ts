@@ -43,6 +43,8 @@ export type ResultRow = {
   readonly margin: number;
   /** Answers to the retention sets that have no end; null where none is answered in words. */
   readonly endless: Endless | null;
+  /** The same of the target sets. */
+  readonly targetEndless: Endless | null;
   /** Whether too many answers of the base or of this model have no end for Δ retention to mean anything. */
   readonly isDoubtful: boolean;
   /** What the student trained on; null for others. */
@@ -122,6 +124,7 @@ function rowOf(point: Point, { kind, cost, margin, base, bound, mixture }: RowFa
     verdict: kind === 'base' ? null : isDoubtful ? 'not measured' : verdictOf(change, margin),
     margin,
     endless: endlessOf(point, 'retention'),
+    targetEndless: endlessOf(point, 'target'),
     isDoubtful,
     mixture: model === 'student' ? mixture : null,
     pld: pld.heldOut?.nllPerToken ?? null,

@@ -16,6 +16,7 @@ export function verdictText({ verdict, change, margin }: Judged): string {
 export function verdictSentence(row: ResultRow, label: string): string | null {
   const { verdict, change, sets } = row;
   if (verdict === null) return null;
+  if (row.isDoubtful) return `Retention of ${label}: not measured, because too many answers have no end.`;
   const overall = verdictText(row);
   const bySet = sets.length < 2 ? overall : `${overall} over all; ${setTexts(sets)}`;
   const excluded = change === null ? null : exclusionOf(change);

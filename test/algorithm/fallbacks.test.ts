@@ -196,6 +196,30 @@ describe('room for answers', () => {
   });
 });
 
+describe('what is measured in part', () => {
+  it('is said: held-out examples that do not fit, and answers of the base that have less room than others', async () => {
+    const rows = [
+      { prompt: 'x'.repeat(30), completion: 'ab' },
+      { prompt: 'say', completion: 'a'.repeat(60) },
+      { prompt: 'say', completion: 'ab' },
+    ];
+    const held = { dataset_test_name: writeRows(folder, 'long.jsonl', rows), max_length: 40 };
+    const run = await tms({}, { method: 'sft', tms: {}, ...held, pld: { size: 3 }, kl: { size: 3 } });
+    expect(run.said).toContain(
+      'note: PLD and KL leave out 1 of 3 held-out examples, which do not fit max_length 40 whole',
+    );
+    expect(run.said.join()).not.toContain('KL on');
+    const wide = writeRows(folder, 'wide.jsonl', [{ prompt: 'x'.repeat(500), completion: 'ab' }]);
+    const other = await tms({}, { method: 'sft', dataset_test_name: wide, max_length: 512, kl: { size: 1 } });
+    expect(other.said).toContain(
+      'note: KL on held-out: the base’s answers are compared up to 12 tokens, not 128, because a prompt has 500 of the 512 positions of the model'.replace(
+        '’',
+        "'",
+      ),
+    );
+  });
+});
+
 describe('stop texts of an evaluation set', () => {
   const questions = [
     { prompt: 'keep x', answer: 'ab' },
@@ -237,6 +261,17 @@ describe('stop texts of an evaluation set', () => {
     ).toBe(true);
   });
 
+  it('without them unfinished answers to the target are named too', async () => {
+    const say = writeRows(folder, 'say-target.jsonl', questions);
+    const run = await tms(
+      {},
+      { method: 'sft', eval: { sets: [{ name: 'say', path: say, max_new_tokens: 1 }] } },
+    );
+    expect(await tableOf(run)).toMatch(
+      /No end: 2 of 2 answers of base, \d of 2 answers of SFT @9 to the target sets never ended and were cut/,
+    );
+  });
+
   it('are part of what is measured: another one is measured again', async () => {
     const home = `${folder}/kept`;
     const asked = async (set: Settings) => askedIn((await measured(set, {}, { home })).calls).length;
@@ -272,7 +307,7 @@ describe('stop texts of an evaluation set', () => {
     );
     expect(table).toMatch(/base – 100% /);
     expect(table).toMatch(/SFT @1 \.000 \[[^\]]*\] \? 100% /);
-    expect(table).toContain('Retention of SFT @1: not measured');
+    expect(table).toContain('Retention of SFT @1: not measured, because too many answers have no end. ');
     expect(await tableOf(await measured({}, { max_unfinished_fraction: 1 }))).not.toContain('not measured');
   });
 });
