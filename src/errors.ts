@@ -1,3 +1,5 @@
+import { constants } from 'node:os';
+
 /** What the shell sees when `tms` ends: scripts may rely on these numbers. */
 export const exitCodes = {
   ok: 0,
@@ -45,4 +47,9 @@ export class InterruptedError extends TmsError {
   constructor(message = 'interrupted', options: TmsErrorOptions = {}) {
     super(message, { ...options, exitCode: options.exitCode ?? exitCodes.interrupted });
   }
+}
+
+/** With the exit code that a shell gives to a program which a signal ended. */
+export function interruptedBy(signal: NodeJS.Signals): InterruptedError {
+  return new InterruptedError(`interrupted by ${signal}`, { exitCode: 128 + constants.signals[signal] });
 }

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
-import { InterruptedError } from '../errors.ts';
+import { interruptedBy } from '../errors.ts';
+import { isHangUpIgnored } from './hang-up.ts';
 
 /** How a child process ended; `code` is null when it could not start or a signal ended it. */
 export interface CommandResult {
@@ -17,52 +18,78 @@ export interface CommandOptions {
   /** Show the child's output on our stderr while it runs, progress bars included, instead of collecting it. */
   readonly show?: boolean;
   readonly timeoutSeconds?: number;
+  /** It and all that it starts end with us, however we end: for what changes files. Such a program must exist. */
+  readonly endsWithUs?: boolean;
 }
 
 /**
- * Run a program to its end. Ctrl-C ends the child first, then throws `InterruptedError`, so that callers can release
- * what they hold. It runs in `/`: `python -c` imports from the current folder, where anything may lie.
+ * Run a program to its end, in a process group of its own: a signal ends all of it before `InterruptedError` is thrown, so that callers
+ * can release what they hold. It runs in `/`: `python -c` imports from the current folder, where anything may lie.
  */
 export async function runCommand(
   program: string,
   args: readonly string[],
   options: CommandOptions,
 ): Promise<CommandResult> {
-  const child = spawn(program, args, {
+  const { env, show = false, timeoutSeconds, endsWithUs = false } = options;
+  const output = show ? 2 : 'pipe';
+  const [file, ...rest] = endsWithUs ? ['/bin/sh', '-c', guarded, program, ...args] : [program, ...args];
+  const child = spawn(file, rest, {
     cwd: '/',
-    env: options.env,
-    stdio: options.show ? ['ignore', 2, 2] : ['ignore', 'pipe', 'pipe'],
-    ...(options.timeoutSeconds === undefined ? {} : { timeout: options.timeoutSeconds * 1000 }),
+    env,
+    detached: true,
+    stdio: ['ignore', output, output, ...(endsWithUs ? ['pipe' as const] : [])],
   });
-  const output = { stdout: '', stderr: '' };
-  child.stdout?.setEncoding('utf8').on('data', text => {
-    output.stdout += text;
+  const collected = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name]?.setEncoding('utf8').on('data', text => {
+      collected[name] += text;
+    });
+  const stop = (signal: NodeJS.Signals) => signalGroup(child.pid, signal);
+  const timer =
+    timeoutSeconds === undefined ? undefined : setTimeout(() => stop('SIGKILL'), timeoutSeconds * 1000);
+  const ended = new Promise<CommandResult>(done => {
+    child.once('error', error => done({ code: null, ...collected, startError: error.message }));
+    child.once('exit', () => {
+      child.stdio[3]?.destroy();
+      stop('SIGKILL'); // what it started and left behind
+    });
+    child.once('close', code => done({ code, ...collected, startError: null }));
   });
-  child.stderr?.setEncoding('utf8').on('data', text => {
-    output.stderr += text;
-  });
-  return untilInterrupted(
-    signal => child.kill(signal),
-    new Promise<CommandResult>(done => {
-      child.once('error', error => done({ code: null, ...output, startError: error.message }));
-      child.once('close', code => done({ code, ...output, startError: null }));
-    }),
-  );
+  return untilInterrupted(stop, ended).finally(() => clearTimeout(timer));
 }
+
+/** A shell that becomes the program, after it has left somebody to wait for our end of a pipe to close: then the group is killed. */
+const guarded = '{ read -r _ <&3; kill -s KILL 0; } </dev/null >/dev/null 2>&1 & exec 3<&- "$0" "$@"';
+
+function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, signal);
+  } catch {
+    // All of it is gone already.
+  }
+}
+
+const graceMilliseconds = 5000;
 
 async function untilInterrupted<T>(stop: (signal: NodeJS.Signals) => void, ended: Promise<T>): Promise<T> {
   let interrupted: NodeJS.Signals | null = null;
+  let timer: NodeJS.Timeout | undefined;
   const onSignal = (signal: NodeJS.Signals) => {
+    if (signal === 'SIGHUP' && isHangUpIgnored(process.env)) return;
     interrupted = signal;
     stop(signal);
+    timer ??= setTimeout(() => stop('SIGKILL'), graceMilliseconds);
   };
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const name of names) process.on(name, onSignal);
   try {
     const result = await ended;
-    if (interrupted !== null) throw new InterruptedError();
+    if (interrupted !== null) throw interruptedBy(interrupted);
     return result;
   } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    clearTimeout(timer);
+    for (const name of names) process.off(name, onSignal);
   }
 }
 

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { EnvironmentError } from '../errors.ts';
 import { type BasePythonSearch, findBasePython, isVersion, noBasePython } from './base-python.ts';
@@ -80,6 +80,7 @@ export async function installRequirements(context: InstallContext, torch: string
   const result = await run(context, uv, [
     'pip',
     'install',
+    '--compile-bytecode', // where PYTHONDONTWRITEBYTECODE is set each start would compile torch anew
     '--python',
     own.python,
     ...(torch === null ? [] : ['--torch-backend', torch]),
@@ -107,7 +108,11 @@ async function addUv(context: InstallContext): Promise<string> {
 }
 
 function run(context: InstallContext, program: string, args: readonly string[]): Promise<CommandResult> {
-  return runCommand(program, args, { env: context.env, show: context.showProgress });
+  // In the environment's own folder, so that what a killed installer unpacked goes with it.
+  const temporary = join(context.own.folder, 'tms-unpacked');
+  mkdirSync(temporary, { recursive: true });
+  const env = { ...context.env, TMPDIR: temporary };
+  return runCommand(program, args, { env, show: context.showProgress, endsWithUs: true });
 }
 
 function refuseFailure(result: CommandResult, what: string, fix: string): void {

@@ -206,5 +206,6 @@ async function finishBuilding(
     basePython: made.basePython,
   };
   writeFileAtomic(own.stampPath, `${JSON.stringify(stamp, null, 2)}\n`);
+  rmSync(join(own.folder, 'tms-unpacked'), { recursive: true, force: true });
   rmSync(own.buildingMark);
 }

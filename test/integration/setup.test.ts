@@ -1,11 +1,13 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { exitCodes } from '../../src/errors.ts';
 import { ownIdentity } from '../../src/files/process-identity.ts';
+import { isAlive } from '../../src/files/temporary-name.ts';
 import { installCommand } from '../../src/python/base-python.ts';
 import { environmentState, ownEnvironment, readStamp } from '../../src/python/own-environment.ts';
+import { projectRoot } from '../../src/python/paths.ts';
 import { minimumVersions } from '../../src/python/requirements.ts';
 import { ensurePython, setUpPython } from '../../src/python/setup.ts';
 import {
@@ -85,6 +87,33 @@ describe('a setup that was cut off', () => {
     expect(existsSync(join(own.folder, 'leftover'))).toBe(false);
     expect(environmentState(own)).toBe('current');
   });
+
+  test.each(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGKILL'] as const)(
+    'by %s leaves none of its processes behind, children of children neither',
+    async signal => {
+      const root = makeProject();
+      const env = machine();
+      const folder = temporaryFolder();
+      const started = join(folder, 'started');
+      const script = `case "$1" in venv) exec ${uvPath()} "$@";; *) sleep 600 & echo $! > ${started}; wait;; esac`;
+      writeProgram(join(folder, 'uv'), script);
+      const options = JSON.stringify({ root, env: { ...env, PATH: `${folder}:${env.PATH}` } });
+      const module = JSON.stringify(join(projectRoot(), 'src/python/setup.ts'));
+      // tsx would end a process by itself in which it finds no handler a moment later.
+      const code = `for (const name of ['SIGINT', 'SIGTERM']) process.on(name, () => {});
+        const { setUpPython } = await import(${module});
+        await setUpPython(${options}).catch(error => process.exit(error.exitCode));`;
+      const args = ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', code];
+      const child = spawn(process.execPath, args, { stdio: 'ignore' });
+      const patience = { timeout: 60_000, interval: 50 };
+      await expect.poll(() => existsSync(started) && readFileSync(started, 'utf8'), patience).toMatch(/\d\n/);
+      const ended = new Promise(resolve => child.once('exit', (code, by) => resolve(code ?? by)));
+      child.kill(signal);
+      expect(await ended).toBe({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129, SIGKILL: 'SIGKILL' }[signal]);
+      const grandchild = Number(readFileSync(started, 'utf8'));
+      await expect.poll(() => isAlive(grandchild), patience).toBe(false);
+    },
+  );
 
   test('does not keep the lock of a process that is gone', async () => {
     const root = makeProject();
