@@ -40,7 +40,17 @@ export function reportMarkdown(analysis: Analysis): string {
     ...section('Environment', environmentLines(results)),
     '',
   ];
-  return lines.join('\n');
+  return escaped(lines).join('\n');
+}
+
+/** Names, errors and notes of a run are text: none of them becomes a tag, and none begins a line of its own. */
+function escaped(lines: readonly string[]): string[] {
+  let isCode = false;
+  return lines.map(line => {
+    if (line.startsWith('```')) isCode = !isCode;
+    const one = line.replace(/\s*[\r\n]+\s*/g, ' ');
+    return isCode ? one : one.replaceAll('<', '&lt;');
+  });
 }
 
 function section(title: string, lines: readonly string[]): string[] {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { appendFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -358,6 +359,30 @@ describe('report files', () => {
     expect(readFileSync(markdown, 'utf8')).toContain(
       '| SFT, last point (step 912) | 0.660 [0.52, 0.78] | 0.680 | −0.313 [−0.411, −0.229] | lost | – | 0.288 | 0.116 |',
     );
+  });
+
+  test('run the one script of the page and no other: its digest is in the policy', async () => {
+    const page = readFileSync((await writeReport(finishedRun())).html, 'utf8');
+    const scripts = [...page.matchAll(/<script>(.*?)<\/script>/gs)].map(match => match[1] ?? '');
+    expect(scripts).toHaveLength(1);
+    const digest = createHash('sha256')
+      .update(scripts[0] ?? '')
+      .digest('base64');
+    expect(page).toContain(`script-src 'sha256-${digest}';`);
+    expect(page).not.toMatch(/script-src[^;]*unsafe-inline/);
+  });
+
+  test('read names and errors of a run as text in Markdown too', async () => {
+    const directory = finishedRun();
+    const text = '<img src=x onerror=1> | a\n# b\n```\n<i>';
+    const config = join(directory, 'config.resolved.yaml');
+    const name = `run_name: ${JSON.stringify(text)}`;
+    writeFileSync(config, readFileSync(config, 'utf8').replace('run_name: lab-demo', name));
+    const record = JSON.parse(readFileSync(join(directory, 'run.json'), 'utf8'));
+    writeFileSync(join(directory, 'run.json'), JSON.stringify({ ...record, status: 'failed', error: text }));
+    const page = readFileSync((await writeReport(directory)).markdown, 'utf8');
+    expect(page.split('\n')[0]).toBe('# &lt;img src=x onerror=1> | a # b ``` &lt;i>');
+    expect(page).not.toMatch(/<img|^# b/m);
   });
 
   test('judge every set of the last points, in both pages', async () => {
