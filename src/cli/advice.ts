@@ -13,6 +13,7 @@ const advice: Partial<Record<ErrorCode, string>> = {
     'close other programs, or use less: lower worker.token_budget or sampler.max_rows, gradient_checkpointing=true, ' +
     'use_peft=true, or a smaller model. A changed configuration is a new run: --set output_dir=NEW (answers and SFT stages that ' +
     'still fit are taken from the store)',
+  NO_MODEL: 'this is a fault of tms: please report it',
   WORKER_DIED: 'if the system ended it for memory (dmesg says so), close other programs or give it more',
   WORKER_STUCK: 'if the machine was suspended or out of memory, that is why; otherwise please report it',
 };

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -44,6 +44,57 @@ describe('tms store', () => {
     const bySize = tms(['store', 'prune', '--keep-bytes', '1K', '--yes'], { env });
     expect(bySize.stdout).toMatch(/^removed 1 item \(2\.01 kB\); 1 item \(29 B\) are left\n$/);
     expect(there()).toEqual(['evaluations/dddd.json']);
+  });
+
+  test('ls and prune see token ids of data sets, and what killed processes had begun to write; nothing else', () => {
+    const { env, store, there } = madeUpStore();
+    const dead = `tms-${2 ** 30}-0a1b2c3d.part`;
+    const tokens = join(store.cache, `tokens-${'0'.repeat(64)}.bin`);
+    const going = [
+      tokens,
+      join(store.cache, 'train.parquet-0123456789abcdef.jsonl'),
+      join(store.cache, `tokens-1.bin.${dead}`),
+      join(store.root, 'evaluations', `eeee.json.${dead}`),
+      join(store.root, 'sft', 'aaaa', `step-000500.${dead}`, 'model.safetensors'),
+      join(store.root, `lock.${dead}`, 'owner.json'),
+      join(dirname(store.root), `throughput.json.${dead}`),
+    ];
+    const staying = [
+      join(store.cache, 'notes.part'),
+      join(store.cache, 'photos', 'tokens.bin'),
+      join(dirname(store.root), 'thesis.part'),
+      join(store.root, 'answers', `ffff.jsonl.tms-${process.pid}-0a1b2c3d.part`), // of a living process
+    ];
+    for (const path of [...going, ...staying]) writeAt(path, 'x');
+    const { stdout } = tms(['store', 'ls'], { env });
+    expect(stdout).toMatch(/^cache +tokens-00000 .* token ids of a data set$/m);
+    expect(stdout.match(/^unfinished .* left by a process that was killed$/gm)).toHaveLength(5);
+    expect(stdout).toMatch(/^11 items /m);
+    expect(tms(['store', 'prune', '--all', '--yes'], { env }).stdout).toMatch(/^removed 11 items/);
+    expect(there()).toEqual([]);
+    expect([...going, ...staying].filter(path => existsSync(path))).toEqual(staying);
+  });
+
+  test('a run that begins clears away the marks of killed ones', async () => {
+    const { store } = madeUpStore();
+    const dead = { pid: 2 ** 30, host: hostname(), since: 'yesterday' };
+    writeAt(join(store.root, 'in-use', 'killed', 'owner.json'), JSON.stringify(dead));
+    writeAt(
+      join(store.root, 'in-use', 'elsewhere', 'owner.json'),
+      JSON.stringify({ ...dead, host: 'node-17' }),
+    );
+    const release = await useStore(store, () => undefined);
+    const marks = readdirSync(join(store.root, 'in-use'));
+    expect(marks).not.toContain('killed');
+    expect(marks).toHaveLength(2);
+    expect(marks).toContain('elsewhere');
+    release();
+  });
+
+  test('what is kept for a user is nobody else’s to read', () => {
+    const home = join(temporaryDirectory(), 'home');
+    openStore(home);
+    expect(statSync(home).mode & 0o777).toBe(0o700);
   });
 
   test('prune is refused while a run uses the store, and a killed run does not count', async () => {
