@@ -15,6 +15,7 @@ import { type Stage, standAt, standingDigest } from './train.ts';
 /** Write evaluation/….json and a line of metrics for a stage at `step`. */
 export async function evaluateAt(run: RunContext, stage: Stage | 'base', step: number): Promise<void> {
   const { directory } = run;
+  run.signal.throwIfAborted();
   const name = stage === 'base' ? 'base' : stage.name;
   const file = `evaluation/${name}-${stepName(step)}.json`;
   const entry = directory.ledger.find('evaluate', name, step);

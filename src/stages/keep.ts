@@ -10,6 +10,7 @@ import { type Stage, standAt, standingDigest } from './train.ts';
 /** Save the weights of the SFT run at a checkpoint into the store, unless they are there. */
 export async function keepCheckpoint(run: RunContext, stage: Stage, step: number): Promise<void> {
   const { directory, store, sftKey, config } = run;
+  run.signal.throwIfAborted();
   if (step === 0 || directory.ledger.find('checkpoint', stage.name, step)) return;
   const stored = run.finishedSft?.weightsDigests[step];
   const path = checkpointPath(store, sftKey, step);

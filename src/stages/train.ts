@@ -36,6 +36,7 @@ const stepsInFlight = 4;
 export async function trainTo(run: RunContext, stage: Stage, step: number): Promise<void> {
   const { directory, config, reached } = run;
   for (let from = reached.get(stage.name) ?? 0; from < step; ) {
+    run.signal.throwIfAborted(); // where the store has the stage nothing else asks
     const nextSave =
       config.save_steps === 0 ? step : (Math.floor(from / config.save_steps) + 1) * config.save_steps;
     const to = Math.min(step, nextSave);

@@ -164,6 +164,23 @@ describe('asked to stop while it prepares', () => {
   });
 });
 
+it('asked to stop, it stops too where the store has all that is left to do', async () => {
+  const settings = { ...newRun(), method: 'sft' };
+  const home = join(folder, 'home-of-twins');
+  await recordRun(folder, settings, { home });
+  const { output_dir } = newRun();
+  const controller = new AbortController();
+  const { signal } = controller;
+  const ask = signal.throwIfAborted.bind(signal);
+  signal.throwIfAborted = () => {
+    if (existsSync(join(output_dir, 'ledger.jsonl'))) controller.abort(new Error('interrupted'));
+    ask();
+  };
+  const run = recordRun(folder, { ...settings, output_dir }, { home, signal });
+  await expect(run).rejects.toMatchObject({ exitCode: 130 });
+  expect(recordOf(output_dir).status).toBe('interrupted');
+});
+
 describe('after a crash', () => {
   let whole: RecordedRun;
   const evaluated = {
@@ -190,6 +207,8 @@ describe('after a crash', () => {
     ['forwardBackward', 4],
     ['forwardBackward', 8],
     ['forwardBackward', 14],
+    ['save', 2], // of checkpoint 3, one step after the last state
+    ['save', 5],
     ['generate', 3],
     ['generate', 5],
   ] as const)('the times of a run resumed after %s %i are those of one run', async (verb, count) => {
