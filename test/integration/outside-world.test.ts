@@ -44,14 +44,21 @@ function changing(verb: VerbName, count: number, change: () => void): (called: V
   };
 }
 
-/** Answers everything but one verb; that one with an error, or not before the request is cancelled. */
+/** Answers everything but one verb; that one with an error, or not before the request is cancelled, which a load does not even hear. */
 function without(verb: VerbName, error: Error | null): Channel {
   const toy = new ToyChannel();
   return {
     call: (called, params, tensors, options) =>
       called !== verb
         ? toy.call(called, params, tensors, options)
-        : asCall(0, error === null ? cancelled(options?.signal) : Promise.reject(error)),
+        : asCall(
+            0,
+            error !== null
+              ? Promise.reject(error)
+              : called === 'load'
+                ? new Promise(() => {})
+                : cancelled(options?.signal),
+          ),
     close: () => toy.close(),
   };
 }
