@@ -29,6 +29,8 @@ async function main(args: readonly string[]): Promise<number> {
     exitCode: exitCodes.ok,
     goOn: null,
   };
+  // What no promise carries, such as a lock that another process took over.
+  process.on('uncaughtException', error => process.exit(reportError(error, context, false)));
   const program = makeProgram(context);
   try {
     await program.parseAsync(args, { from: 'user' });

@@ -10,6 +10,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  truncateSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
@@ -38,6 +39,12 @@ export function writeFileAtomic(path: string, data: string | Buffer): void {
 /** Add to the end of a file and fsync; what a crash leaves is a prefix. */
 export function appendDurably(path: string, data: string): void {
   writeDurably(path, 'a', data);
+}
+
+/** Into the place of the file that is there: no crash-safe way to write, and the last where the disk is full. */
+export function overwrite(path: string, data: string): void {
+  writeDurably(path, 'r+', data);
+  truncateSync(path, Buffer.byteLength(data));
 }
 
 /** A copy of a directory that appears under its name when it is whole. */
@@ -82,7 +89,7 @@ export function syncDirectory(path: string): void {
   }
 }
 
-function writeDurably(path: string, flag: 'w' | 'a', data: string | Buffer): void {
+function writeDurably(path: string, flag: 'w' | 'a' | 'r+', data: string | Buffer): void {
   const handle = openSync(path, flag);
   try {
     const bytes = Buffer.from(data as string);

@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { EnvironmentError, UsageError } from '../errors.ts';
 import { removeQuietly, writeFileAtomic } from './atomic.ts';
 import { isRunning, ownIdentity, processIdentity } from './process-identity.ts';
+import { nameFile } from './system-error.ts';
 import { temporaryName } from './temporary-name.ts';
 
 const pollMilliseconds = 200;
@@ -102,7 +103,7 @@ function take(path: string, owner: Owner): boolean {
     writeFileSync(join(prepared, 'owner.json'), JSON.stringify(owner), { flush: true });
   } catch (error) {
     removeQuietly(prepared);
-    throw error;
+    throw nameFile(error, path);
   }
   try {
     renameSync(prepared, path);
@@ -119,8 +120,8 @@ function keepAlive(path: string, owner: Owner): () => void {
   held.add(owner.token);
   const beat = setInterval(() => {
     const found = look(path);
-    if (found?.owner?.token === owner.token)
-      return writeFileAtomic(join(path, 'owner.json'), JSON.stringify(owner));
+    if (found?.owner?.token === owner.token) return showLife(path, owner);
+    if (found !== null && found.owner === null) return; // not to be read in this moment
     clearInterval(beat);
     if (found !== null)
       throw new EnvironmentError(`the lock ${path} was taken over by ${holderOf(found)}`, {
@@ -132,6 +133,15 @@ function keepAlive(path: string, owner: Owner): () => void {
     if (isOurs()) removeQuietly(path);
     held.delete(owner.token);
   };
+}
+
+/** A full disk ends a run where its results are written, not here. */
+function showLife(path: string, owner: Owner): void {
+  try {
+    writeFileAtomic(join(path, 'owner.json'), JSON.stringify(owner));
+  } catch {
+    // The next beat may find room.
+  }
 }
 
 function isAlive({ owner, ageSeconds }: Found): boolean {

@@ -1,5 +1,5 @@
 /** What the system refuses, in words: the one place where an errno becomes an error for a person. */
-import { statfsSync } from 'node:fs';
+import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { EnvironmentError, TmsError } from '../errors.ts';
 import { finalName } from './temporary-name.ts';
@@ -40,11 +40,12 @@ const words: Readonly<Record<string, readonly [what: string, fix: string]>> = {
 /** An `EnvironmentError` with path, free bytes and a fix for an error of a system call; anything else as it is. */
 export function translateSystemError(error: unknown): unknown {
   if (!isSystemError(error)) return error;
-  const [what, fix] = words[error.code] ?? [error.message, null];
+  const code = codeOf(error);
+  const [what, fix] = words[code] ?? [error.message, null];
   const place = error.path === undefined ? '' : ` ${finalName(error.path)}`;
-  const free = hasToDoWithRoom(error.code) ? freeBytes(error.path) : null;
+  const free = hasToDoWithRoom(code) ? freeBytes(error.path) : null;
   const left = free === null ? '' : `; ${free} bytes are free there`;
-  return new EnvironmentError(`cannot ${verbOf(error.syscall)}${place}: ${what} (${error.code})${left}`, {
+  return new EnvironmentError(`cannot ${verbOf(error.syscall)}${place}: ${what} (${code})${left}`, {
     fix,
     cause: error,
   });
@@ -64,9 +65,23 @@ export function isSystemError(error: unknown): error is SystemError {
   return 'errno' in error && 'syscall' in error && 'code' in error && typeof error.code === 'string';
 }
 
+/** Making a folder on a read-only disk is reported as if its parent were not there. */
+function codeOf({ code, syscall, path: file }: SystemError): string {
+  if (code !== 'ENOENT' || syscall !== 'mkdir' || file === undefined) return code;
+  try {
+    let parent = dirname(file);
+    while (!existsSync(parent)) parent = dirname(parent);
+    accessSync(parent, constants.W_OK);
+    return code;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? code;
+  }
+}
+
 function verbOf(syscall: string): string {
-  if (/^(read|scandir|opendir|l?stat|fstat|readlink|access|realpath)/.test(syscall)) return 'read';
+  if (/^(read|scandir|opendir|l?stat|fstat|readlink|realpath)/.test(syscall)) return 'read';
   if (/^open/.test(syscall)) return 'open';
+  if (syscall === 'access') return 'use';
   if (/^spawn/.test(syscall)) return 'start';
   if (/^(unlink|rmdir|rm)/.test(syscall)) return 'remove';
   return 'write';

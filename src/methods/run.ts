@@ -179,7 +179,7 @@ function refuseUnwritable(path: string): void {
 }
 
 function openDirectory(config: RunConfig, prepared: MeasuredRun, options: RunOptions): RunDirectory {
-  const { tmsVersion, forkFrom: parent, resume } = options;
+  const { tmsVersion, resume } = options;
   const identity = { ...prepared.identity, evaluationDigests: evaluationDigests(prepared.evaluation) };
   const id = randomBytes(6).toString('hex');
   return resume
@@ -188,7 +188,6 @@ function openDirectory(config: RunConfig, prepared: MeasuredRun, options: RunOpt
         id,
         method: config.method,
         tmsVersion,
-        parent,
         ...identity,
       });
 }

@@ -1,6 +1,7 @@
 /** A plan as lines for a person: what happens, and what it takes. */
 import type { AnswerPlan, Plan } from './plan.ts';
 import type { SamplingPlan } from './sampling-plan.ts';
+import { reachOf } from './schedule.ts';
 import type { TrainingPlan } from './training-plan.ts';
 import { formatBytes, formatCount, formatDuration } from './units.ts';
 

@@ -75,10 +75,7 @@ export function makePlan(
   const isTms = config.method === 'tms';
   const checkpoints = isTms ? checkpointsOf(config, sft.steps) : [sft.steps];
   const student = isTms ? studentPlan(config, data.trainExamples) : null;
-  const trainings = [
-    { name: 'the SFT run', plan: sft },
-    ...(student === null ? [] : [{ name: 'the student', plan: student }]),
-  ];
+  const trainings = namedTrainings(sft, student);
   refuseIdleTrainings(trainings);
   const answers = student === null ? null : planAnswers(config, student, checkpoints.length, promptIdOf);
   const sampling = student === null && control === null ? null : samplingPlan(config, data);
@@ -96,8 +93,14 @@ export function makePlan(
     sampling,
   };
   const disk = machine.disk === null ? null : diskCost(config, stages, machine.disk);
-  const plan = { method: config.method, ...stages, tokens, disk, seconds };
+  const cautions = cautionsOf(config, trainings);
+  const plan = { method: config.method, ...stages, tokens, disk, seconds, cautions };
   return { plan, answers: answers?.set ?? null };
+}
+
+function namedTrainings(sft: TrainingPlan, student: TrainingPlan | null) {
+  const named = [{ name: 'the SFT run', plan: sft }];
+  return student === null ? named : [...named, { name: 'the student', plan: student }];
 }
 
 function checkpointsOf({ tms }: RunConfig, steps: number): number[] {

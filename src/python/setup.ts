@@ -1,13 +1,4 @@
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, readdirSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { EnvironmentError } from '../errors.ts';
 import { makePrivate, writeFileAtomic } from '../files/atomic.ts';
@@ -184,8 +175,7 @@ function refuseOtherFolder(own: OwnEnvironment): void {
 }
 
 function startBuilding(own: OwnEnvironment): void {
-  mkdirSync(own.folder, { recursive: true });
-  writeFileSync(own.buildingMark, `tms setup works here, or was interrupted (process ${process.pid})\n`);
+  writeFileAtomic(own.buildingMark, `tms setup works here, or was interrupted (process ${process.pid})\n`);
   rmSync(own.stampPath, { force: true });
 }
 

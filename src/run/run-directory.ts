@@ -1,9 +1,10 @@
 import { existsSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
-import { appendDurably, wholeLineBytes, writeFileAtomic } from '../files/atomic.ts';
+import { appendDurably, overwrite, wholeLineBytes, writeFileAtomic } from '../files/atomic.ts';
 import { holdLock, refuseHeld } from '../files/lock.ts';
 import { readRecord } from '../files/read-record.ts';
+import { isSystemError } from '../files/system-error.ts';
 import { isTemporaryName } from '../files/temporary-name.ts';
 import { type Ledger, openLedger } from './ledger.ts';
 import { type MetricsLine, type ModelName, type RunRecord, runRecord, type TimingLine } from './records.ts';
@@ -146,8 +147,18 @@ export class RunDirectory {
   }
 
   #writeRecord(): void {
-    this.write('run.json', `${JSON.stringify(this.#record, null, 2)}\n`);
+    const text = `${JSON.stringify(this.#record, null, 2)}\n`;
+    try {
+      this.write('run.json', text);
+    } catch (error) {
+      if (!isFull(error) || !existsSync(this.file('run.json'))) throw error;
+      overwrite(this.file('run.json'), text); // a full disk takes what needs no further block
+    }
   }
+}
+
+function isFull(error: unknown): boolean {
+  return isSystemError(error) && ['ENOSPC', 'EDQUOT'].includes(error.code);
 }
 
 function cutTo(file: string, bytes: number): void {

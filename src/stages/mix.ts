@@ -7,6 +7,7 @@ import { appendFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { TokenFile, TokenFileWriter, type TokenRow } from '../data/token-file.ts';
 import { sha256OfFile } from '../files/atomic.ts';
+import { nameFile } from '../files/system-error.ts';
 import { temporaryName } from '../files/temporary-name.ts';
 import { type Draw, drawer } from '../plan/draws.ts';
 import { allVisits, type Visit } from '../plan/order.ts';
@@ -150,14 +151,16 @@ async function writeCurriculum(
   const entry = directory.ledger.find('mix', 'student', 0);
   if (entry && existsSync(path) && sha256OfFile(path) === entry.sha256) return;
   const part = temporaryName(path);
+  const append = (text: readonly string[]) =>
+    appendFile(part, text.join(''), { flush: true }).catch(error => Promise.reject(nameFile(error, path)));
   let lines: string[] = [];
   for (const visit of plan.student ? allVisits(plan.student.order, steps) : []) {
     lines.push(`${JSON.stringify(recordOf(visit))}\n`);
     if (lines.length < visitsAtOnce) continue;
-    await appendFile(part, lines.join(''));
+    await append(lines);
     lines = [];
   }
-  await appendFile(part, lines.join(''), { flush: true });
+  await append(lines);
   renameSync(part, path);
   directory.ledger.append({ unit: 'mix', stage: 'student', step: 0, file, sha256: sha256OfFile(path) });
 }

@@ -1,16 +1,19 @@
 /** Disks that refuse, signals, and files that a crash damaged, met by whole runs on the toy worker: always a status, a released lock, and the first error. */
+import { spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statfsSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { InterruptedError } from '../../src/errors.ts';
+import { translateSystemError } from '../../src/files/system-error.ts';
 import { asCall, type Channel } from '../../src/worker/channel.ts';
 import type { VerbName } from '../../src/worker/protocol.ts';
 import { WorkerError } from '../../src/worker/worker-error.ts';
@@ -129,6 +132,64 @@ describe('a disk that refuses', () => {
   });
 });
 
+/** A disk of its own in memory, of so many bytes; null where this user may not mount one. */
+function smallDisk(size: string): string | null {
+  const place = join(folder, `disk-${size}`);
+  mkdirSync(place);
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', place]).status !== 0) return null;
+  onTestFinished(() => void spawnSync('umount', ['-l', place]));
+  return place;
+}
+
+/** Take all that is left. */
+function fill(place: string): void {
+  const { bsize } = statfsSync(place);
+  for (let file = 0; statfsSync(place).bavail > 0; file++)
+    writeFileSync(join(place, `ballast-${file}`), Buffer.alloc(bsize * statfsSync(place).bavail));
+}
+
+describe.runIf(process.getuid?.() === 0)('a real disk', () => {
+  it('that is full says so with the bytes left, in run.json too, and the run goes on when there is room', async context => {
+    const place = smallDisk('4m');
+    if (place === null) return context.skip();
+    const settings = { ...newRun(), output_dir: join(place, 'out') };
+    const output = settings.output_dir;
+    const onCall = changing('generate', 1, () => fill(place));
+    await expect(recordRun(folder, settings, { onCall })).rejects.toMatchObject({
+      message: expect.stringMatching(
+        /^cannot (write|open) \S+: the disk is full \(ENOSPC\); \d+ bytes are free there$/,
+      ),
+      fix: expect.stringContaining('tms store prune'),
+    });
+    expect(recordOf(output)).toMatchObject({ status: 'failed', error: expect.stringContaining('ENOSPC') });
+    expect(isLocked(output)).toBe(false);
+    for (const name of readdirSync(place)) if (name.startsWith('ballast')) rmSync(join(place, name));
+    await recordRun(folder, settings, { resume: true });
+    expect(recordOf(output)).toMatchObject({ status: 'finished', error: null });
+  });
+
+  it('that becomes read-only is named, though not even the lock can be removed', async context => {
+    const place = smallDisk('5m');
+    if (place === null) return context.skip();
+    const settings = { ...newRun(), output_dir: join(place, 'out') };
+    const remount = (mode: string) => spawnSync('mount', ['-o', `remount,${mode}`, place]);
+    const onCall = changing('generate', 1, () => remount('ro'));
+    await expect(recordRun(folder, settings, { onCall })).rejects.toMatchObject({
+      message: expect.stringMatching(/out\/.*that file system is read-only \(EROFS\)$/),
+    });
+    const other = { ...newRun(), output_dir: join(place, 'other') };
+    await expect(recordRun(folder, other)).rejects.toMatchObject({ exitCode: 3 });
+    const home = recordRun(folder, newRun(), { home: join(place, 'home') });
+    await expect(home).rejects.toMatchObject({ code: 'ENOENT' }); // as Node calls it
+    await expect(home.catch(translateSystemError)).resolves.toMatchObject({
+      message: expect.stringMatching(/home: that file system is read-only \(EROFS\)$/),
+    });
+    remount('rw');
+    await recordRun(folder, settings, { resume: true });
+    expect(recordOf(settings.output_dir).status).toBe('finished');
+  });
+});
+
 describe('asked to stop while it prepares', () => {
   const reason = new InterruptedError('interrupted by SIGTERM', { exitCode: 143 });
 
@@ -172,7 +233,8 @@ describe('asked to stop while it prepares', () => {
 });
 
 it('asked to stop, it stops too where the store has all that is left to do', async () => {
-  const settings = { ...newRun(), method: 'sft' };
+  const { tms: _, ...rest } = newRun();
+  const settings: Settings = { ...rest, method: 'sft' };
   const home = join(folder, 'home-of-twins');
   await recordRun(folder, settings, { home });
   const { output_dir } = newRun();

@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
+import type { RunConfig } from '../../src/config/schema.ts';
 import { checkDisk } from '../../src/methods/disk.ts';
 import { executeRun } from '../../src/methods/run.ts';
 import type { Plan } from '../../src/plan/plan.ts';

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -103,3 +103,24 @@ function startOfParent(): string {
   const stat = readFileSync(`/proc/${process.ppid}/stat`, 'utf8');
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
 }
+
+test.runIf(existsSync('/usr/bin/prlimit'))(
+  'a sign of life that finds no room on the disk ends nothing',
+  () => {
+    const lock = join(temporaryDirectory(), 'lock');
+    const module = JSON.stringify(join(import.meta.dirname, '../../src/files/lock.ts'));
+    const code = `import { execFileSync } from 'node:child_process';
+    const beats = [];
+    globalThis.setInterval = beat => { beats.push(beat); return { unref() { return this; } }; };
+    const { holdLock } = await import(${module});
+    holdLock(${JSON.stringify(lock)}, 'it');
+    execFileSync('prlimit', ['--pid', String(process.pid), '--fsize=0']);
+    for (const beat of beats) beat();
+    console.log(beats.length);
+    process.exit(0);`;
+    const args = ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', code];
+    const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    expect([stdout, stderr]).toEqual(['1\n', '']);
+    expect(JSON.parse(readFileSync(join(lock, 'owner.json'), 'utf8'))).toHaveProperty('token');
+  },
+);

@@ -22,7 +22,7 @@ const identity = {
   dataDigest: 'd',
   evaluationDigests: { 'evaluation set kept': 'e' },
 };
-const facts = { id: 'r', method: 'sft', tmsVersion: 'test', parent: null, ...identity } as const;
+const facts = { id: 'r', method: 'sft', tmsVersion: 'test', ...identity } as const;
 const deadPart = `tms-${2 ** 30}-0a1b2c3d.part`;
 let path: string;
 beforeEach(() => {
