@@ -79,7 +79,7 @@ function isTimeOfDay({ minutes }: Record<string, string | undefined>): boolean {
 const currency = String.raw`(?:(?:US|CA|AU|A|C)?[$€£¥₹₱]|\b(?:USD|EUR|GBP|INR|CAD|AUD|Rs\.?|PHP))`;
 const minus = '[-−–‐‑﹣－]';
 const signAndCurrency = new RegExp(
-  `(?:(?<outer>${minus})(?<gap>\\s*))?(?<money>${currency}\\s*)?(?<inner>${minus}\\s*)?$`,
+  `(?:(?<outer>${minus})(?<gap>[\\s*_]*))?(?<money>${currency}\\s*)?(?<inner>${minus}\\s*)?$`,
 );
 /** What a minus may stand behind with a space after it. */
 const takesValue =
@@ -105,7 +105,7 @@ function signBefore(text: string, at: number): { sign: 1 | -1; start: number } {
 
 function isSign(text: string, at: number, prior: string, gap: string): boolean {
   if (/[\d)\]}%°]\s*$/.test(prior) || /\w$/.test(prior)) return false;
-  if (gap === '') return true;
+  if (!/\s/.test(gap)) return true;
   const isWhole = prior.trim() === '' && at < contextLength && !text.trim().includes('\n');
   return isWhole || takesValue.test(prior);
 }

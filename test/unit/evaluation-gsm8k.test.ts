@@ -157,6 +157,8 @@ const outputs: Readonly<Record<string, readonly Labelled[]>> = {
     ['- 5 apples\n- 6 pears', 6],
     ['so x = -7.', -7],
     ['x = -3', -3],
+    ['x = -**3**', -3],
+    ['- **3** apples\n- **4** pears', 4],
     ['He owes -$3.25.', -3.25],
     ['He owes $-3.25.', -3.25],
     ['In total 2.5e3 metres.', 2500],

@@ -121,6 +121,18 @@ describe('a worker whose messages are small', () => {
     ]);
   });
 
+  it('names every example that no message can carry', async () => {
+    const worker = new Worker(new ToyChannel(), { headerBytes: 4096 + 150, tensorBytes: 2 ** 20 });
+    onTestFinished(() => worker.close());
+    await worker.load({ model: 'toy:3' });
+    const sized = [10, 200, 10, 300].map(length => ({ prompt: 'a'.repeat(length), completion: null }));
+    const problems = [1, 3].map(index => expect.objectContaining({ index }));
+    await expect(worker.encode(sized)).rejects.toMatchObject({
+      code: 'BAD_PARAMS',
+      data: { index: 1, reason: 'too_large', problems },
+    });
+  });
+
   it('refuses seeds that are too many or too few', async () => {
     const worker = new Worker(new ToyChannel(), { headerBytes: 2 ** 20, tensorBytes: 16 });
     onTestFinished(() => worker.close());
