@@ -126,5 +126,5 @@ async function writeExamples(file: string, examples: number): Promise<string> {
 function encode({ prompt, completion }: { prompt: unknown; completion: unknown }) {
   const promptLength = Math.ceil(String(prompt).length / 4);
   const ids = new Int32Array(promptLength + Math.ceil(String(completion).length / 4));
-  return { ids, promptLength };
+  return { ids, promptLength, learned: new Uint8Array(ids.length).fill(1, promptLength) };
 }

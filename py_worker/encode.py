@@ -13,20 +13,24 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from py_worker.chat import Message, Rendered, Template, answer_tail, render_chat
 from py_worker.errors import WorkerError
+from py_worker.literals import Literals
+from py_worker.render import Example, Renderer, bad_examples, render_all
+from py_worker.rows import Row, Texts, make_rows
 from py_worker.special_tokens import SpecialTokens, special_tokens
-
-Example = tuple[str | Sequence[Message], str | Sequence[Message] | None]
-"""A prompt and what should follow, both as text or both as messages; None where only the prompt is wanted."""
+from py_worker.view import Template, answer_tail
 
 MESSAGES = {
+    "answer_without_opening": "the prompt to answer begins the answer too, as with <think>, and this answer does not begin so: it is "
+    "learned behind the prompt without that, while evaluations are asked with it",
     "boundary_merge": "tokens span the end of the prompt; the completion was tokenised by itself",
     "double_bos": "the prompt began with two BOS tokens; one was dropped",
     "missing_eos": "the template ends the answer with no end-of-turn token; EOS was appended where there is one",
-    "template_rewrites_completion": "the chat template changed the words of the completion",
-    "template_rewrites_history": "the chat template writes the prompt differently once it is answered; the completion was "
-    "taken from its content",
+    "special_tokens_kept": "names of control tokens stand in the text and are read as control tokens",
+    "special_tokens_split": "names of control tokens stand in the text and are read as plain text",
+    "template_ignores_tools": "the chat template does not write the tools",
+    "template_rewrites_completion": "the chat template changed or dropped words of the completion or tool calls",
+    "template_rewrites_history": "the chat template writes the prompt differently once it is answered; it was taken as it is when asked",
     "too_long": "the sequence is longer than max_length; it is returned whole",
 }
 
@@ -41,6 +45,8 @@ class Encoded:
     """int32 [examples + 1]"""
     prompt_lengths: np.ndarray
     """int32 [examples]"""
+    learned: np.ndarray
+    """uint8 [tokens]: 1 where the loss counts a token"""
     warnings: list[dict[str, Any]]
     """Each with code, message, count and first_index."""
     stop_ids: list[int]
@@ -55,38 +61,54 @@ def encode(
     chat_template: str | None = None,
     template_options: Mapping[str, Any] | None = None,
     eos_ids: Collection[int] = (),
+    split_special_tokens: bool = True,
 ) -> Encoded:
     """Tokenise examples; nothing is truncated, completions end in EOS or the template's end of turn.
 
-    ``eos_ids`` are ids that end an answer besides the tokenizer's EOS. Raises BAD_PARAMS with ``reason`` and ``index`` in
+    ``eos_ids`` are ids that end an answer besides the tokenizer's EOS. With ``split_special_tokens`` the name of a control token in
+    somebody's words is plain text. Raises BAD_PARAMS with ``reason`` and ``index`` in
     its data for malformed messages, empty prompts and empty completions.
     """
     template = Template(tokenizer, chat_template, template_options or {})
     specials = special_tokens(tokenizer, eos_ids)
+    literals = Literals(tokenizer)
     warnings = _Warnings()
-    rows: list[tuple[list[int], int]] = [([], 0)] * len(examples)
-    texts: dict[int, Rendered] = {}
-    chats: dict[int, Rendered] = {}
-    for index, (prompt, completion) in enumerate(examples):
-        (texts if isinstance(prompt, str) else chats)[index] = _render(template, prompt, completion, index)
-    for rendered, is_chat in ((texts, False), (chats, True)):
-        for index, row in _tokenize(tokenizer, rendered, specials, warnings, is_chat).items():
-            rows[index] = row
-    lengths = np.array([len(ids) for ids, _ in rows], dtype=np.int64)
+    stops = tuple(filter(None, map(tokenizer.convert_ids_to_tokens, sorted(specials.stops))))
+    renderer = Renderer(template, literals, split_special_tokens, stops)
+    rendered = render_all(renderer, examples)
+    chats = {index for index, (prompt, *_) in enumerate(examples) if not isinstance(prompt, str)}
+    ends = specials.stops | (_template_end(template, specials) if chats else frozenset())
+    rows: dict[int, Row] = {}
+    for is_chat in (False, True):
+        some = {index: rendered[index] for index in rendered if (index in chats) == is_chat}
+        rows |= make_rows(Texts(literals, specials, is_chat), some, specials, ends)
+    _refuse_empty("empty_prompt", {index: row.ids[: row.prompt_length] for index, row in rows.items()})
+    _refuse_empty(
+        "empty_completion", {index: _answer(row, specials) for index, row in rows.items() if row.learned}
+    )
+    for index, row in rows.items():
+        for code in row.warnings:
+            warnings.add(code, index)
+        if max_length is not None and len(row.ids) > max_length:
+            warnings.add("too_long", index)
+    stop_ids = {end for index in chats for end in rows[index].ends} | (ends - specials.stops)
+    return _pack([rows[index] for index in range(len(examples))], warnings, sorted(stop_ids))
+
+
+def _pack(rows: Sequence[Row], warnings: _Warnings, stop_ids: list[int]) -> Encoded:
+    lengths = np.array([len(row.ids) for row in rows], dtype=np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     if offsets[-1] >= 2**31:
         raise WorkerError(
             "BAD_PARAMS", f"examples hold {offsets[-1]} tokens, at most 2^31 fit one call; send fewer."
         )
-    for index in np.flatnonzero(lengths > max_length) if max_length is not None else ():
-        warnings.add("too_long", int(index))
-    ids = np.fromiter((token for ids, _ in rows for token in ids), dtype=np.int32, count=int(offsets[-1]))
-    prompt_lengths = np.array([length for _, length in rows], dtype=np.int32)
-    stop_ids = {rows[index][0][-1] for index, chat in chats.items() if chat.completion is not None}
-    stop_ids &= specials.turn_ends
-    if chats:
-        stop_ids |= _template_end(template, specials)
-    return Encoded(ids, offsets.astype(np.int32), prompt_lengths, warnings.as_list(), sorted(stop_ids))
+    ids = np.fromiter((token for row in rows for token in row.ids), dtype=np.int32, count=int(offsets[-1]))
+    learned = np.zeros(len(ids), dtype=np.uint8)
+    for offset, row in zip(offsets, rows, strict=False):
+        for start, end in row.learned:
+            learned[offset + start : offset + end] = 1
+    prompt_lengths = np.array([row.prompt_length for row in rows], dtype=np.int32)
+    return Encoded(ids, offsets.astype(np.int32), prompt_lengths, learned, warnings.as_list(), stop_ids)
 
 
 def decode(
@@ -109,12 +131,17 @@ def texts_of(
     )
 
 
-def _template_end(template: Template, specials: SpecialTokens) -> set[int]:
+def _answer(row: Row, specials: SpecialTokens) -> list[int]:
+    start, end = row.learned[-1]
+    return specials.words(row.ids[start:end])
+
+
+def _template_end(template: Template, specials: SpecialTokens) -> frozenset[int]:
     """Return the id, if any, that the template writes directly behind an answer."""
     tail = answer_tail(template)
     ids = template.tokenizer(tail, add_special_tokens=False)["input_ids"] if tail else []
     first = next((token for token in ids if not specials.is_white_space(token)), None)
-    return {first} & specials.added if first is not None else set()
+    return specials.added & {first}
 
 
 @dataclass
@@ -133,93 +160,7 @@ class _Warnings:
         ]
 
 
-def _render(
-    template: Template,
-    prompt: str | Sequence[Message],
-    completion: str | Sequence[Message] | None,
-    index: int,
-) -> Rendered:
-    if isinstance(prompt, str):
-        if completion is None or isinstance(completion, str):
-            return Rendered(prompt, completion)
-        raise _bad(
-            "mixed_types", [index], "has a text prompt and a completion of messages; give both in one form"
-        )
-    if not (template.text or template.tokenizer.chat_template):
-        raise _bad(
-            "no_chat_template",
-            [index],
-            "is a chat, but the tokenizer has no chat template; set chat_template",
-        )
-    if not prompt:
-        raise _bad("empty_prompt", [index], "has a prompt of no messages")
-    if isinstance(completion, str):
-        completion = [{"role": "assistant", "content": completion}]
-    if completion is not None and not completion:
-        raise _bad(
-            "empty_completion", [index], "has a completion of no messages; null asks for the prompt alone"
-        )
-    return render_chat(template, prompt, completion, index)
-
-
-def _tokenize(
-    tokenizer: PreTrainedTokenizerBase,
-    rendered: dict[int, Rendered],
-    specials: SpecialTokens,
-    warnings: _Warnings,
-    is_chat: bool,
-) -> dict[int, tuple[list[int], int]]:
-    """Return ids and prompt length by index. A template writes its special tokens itself; text gets the tokenizer's."""
-    prompts = _ids(tokenizer, {index: r.prompt for index, r in rendered.items()}, not is_chat)
-    answered = {index: r for index, r in rendered.items() if r.completion is not None}
-    wholes = _ids(
-        tokenizer, {index: r.prompt + str(r.completion) for index, r in answered.items()}, not is_chat
-    )
-    for index, row in prompts.items():
-        prompts[index] = specials.strip(row, is_chat)
-        if specials.has_double_bos(row):
-            warnings.add("double_bos", index)
-    _refuse_empty("empty_prompt", prompts)
-    wholes = {index: specials.strip(row, is_chat) for index, row in wholes.items()}
-    merged = {index for index, row in wholes.items() if row[: len(prompts[index])] != prompts[index]}
-    completions = {index: row[len(prompts[index]) :] for index, row in wholes.items() if index not in merged}
-    completions |= _ids(tokenizer, {index: str(answered[index].completion) for index in merged}, False)
-    rows = {index: (row, len(row)) for index, row in prompts.items()}
-    for index, row in completions.items():
-        for code in (*answered[index].warnings, *(["boundary_merge"] if index in merged else [])):
-            warnings.add(code, index)
-        completions[index], code = specials.end(row, is_chat)
-        if code:
-            warnings.add(code, index)
-        rows[index] = (prompts[index] + completions[index], len(prompts[index]))
-    _refuse_empty("empty_completion", {index: specials.words(row) for index, row in completions.items()})
-    return rows
-
-
-def _ids(
-    tokenizer: PreTrainedTokenizerBase, texts: dict[int, str], add_special_tokens: bool
-) -> dict[int, list[int]]:
-    if not texts:
-        return {}
-    encoded = tokenizer(
-        list(texts.values()),
-        add_special_tokens=add_special_tokens,
-        padding=False,
-        truncation=False,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,
-    )
-    return dict(zip(texts, encoded["input_ids"], strict=True))
-
-
 def _refuse_empty(reason: str, rows: Mapping[int, list[int]]) -> None:
     empty = sorted(index for index, row in rows.items() if not row)
     if empty:
-        raise _bad(reason, empty, f"has an {reason.replace('_', ' ')}: it tokenises to nothing")
-
-
-def _bad(reason: str, indices: list[int], why: str) -> WorkerError:
-    others = f" (so do {len(indices) - 1} others)" if len(indices) > 1 else ""
-    data = {"index": indices[0], "reason": reason, "count": len(indices), "indices": indices[:10]}
-    return WorkerError("BAD_PARAMS", f"examples[{indices[0]}] {why}{others}.", data)
+        raise bad_examples(reason, empty, f"has an {reason.replace('_', ' ')}: it tokenises to nothing")

@@ -95,17 +95,20 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Example(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """A prompt with the answer to learn, both as text or both as chat messages."""
+    """A prompt with the answer to learn, both as text or both as chat messages; `tools` is JSON of a list for the template."""
 
     prompt: str | list[Message]
     completion: str | list[Message] | None
+    tools: str | None
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """Message record."""
+    """One message; `learned`: the loss counts what stands in it. `fields` is JSON of what else the template takes, such as tool_calls: numbers keep their digits so."""
 
     role: str
-    content: str
+    content: str | None
+    learned: bool
+    fields: str | None
 
 
 class EncodeParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -115,6 +118,7 @@ class EncodeParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_length: Annotated[int, msgspec.Meta(ge=1)] | None
     chat_template: str | None
     template_options: dict[str, str | bool | None]
+    split_special_tokens: bool
 
 
 class EncodeWarning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -327,7 +331,7 @@ class Verb(NamedTuple):
 
 VERBS: dict[str, Verb] = {
     "load": Verb(LoadParams, {}, ModelInfo, {}),
-    "encode": Verb(EncodeParams, {}, EncodeResult, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True), "promptLengths": Tensor("i32", 1, True)}),
+    "encode": Verb(EncodeParams, {}, EncodeResult, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True), "promptLengths": Tensor("i32", 1, True), "learned": Tensor("u8", 1, True)}),
     "decode": Verb(DecodeParams, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True)}, DecodeResult, {}),
     "forward": Verb(ForwardParams, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True)}, ForwardResult, {"logprobs": Tensor("f32", 1, True), "entropy": Tensor("f32", 1, False)}),
     "forwardBackward": Verb(ForwardBackwardParams, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True), "ceWeights": Tensor("f32", 1, False), "dftWeights": Tensor("f32", 1, False), "policyGradientWeights": Tensor("f32", 1, False), "advantages": Tensor("f32", 1, False), "oldLogprobs": Tensor("f32", 1, False), "referenceLogprobs": Tensor("f32", 1, False)}, ForwardBackwardResult, {"logprobs": Tensor("f32", 1, False), "entropy": Tensor("f32", 1, False)}),

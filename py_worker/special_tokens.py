@@ -36,26 +36,11 @@ class SpecialTokens:
         end = len(ids) - (0 if is_chat else self.suffix_length)
         return ids[start:end]
 
-    def end(self, ids: list[int], is_chat: bool) -> tuple[list[int], str | None]:
-        """End a completion where sampling would stop, and return a warning where that needs one.
-
-        Text gets an EOS when it has none; a chat ends with its template's last end of turn.
-        """
-        if is_chat:
-            ids = self._cut_blank_tail(ids)
-        if ids and ids[-1] in (self.turn_ends if is_chat else self.stops):
-            return ids, None
-        has_eos = self.eos is not None
-        return [
-            *ids,
-            self.eos,
-        ] if self.eos is not None else ids, None if has_eos and not is_chat else "missing_eos"
-
     def words(self, ids: list[int]) -> list[int]:
         """Return the ids without the end of the turn."""
         return [token for token in ids if token not in self.turn_ends]
 
-    def _cut_blank_tail(self, ids: list[int]) -> list[int]:
+    def cut_blank_tail(self, ids: list[int]) -> list[int]:
         """Drop white space behind the last end of turn: sampling would have stopped before it."""
         for end in range(len(ids), 0, -1):
             if ids[end - 1] in self.turn_ends:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields, replace
 from typing import Any
 
@@ -106,9 +107,31 @@ def muon_options(muon: protocol.Muon | None) -> optim.Muon | None:
     )
 
 
-def plain(content: str | list[protocol.Message] | None) -> Any:
-    """Messages as the dictionaries that chat templates read."""
-    return [msgspec.structs.asdict(message) for message in content] if isinstance(content, list) else content
+def plain_example(example: protocol.Example) -> tuple[Any, Any, Any]:
+    """Messages and tools as the dictionaries that chat templates read."""
+    tools = None if example.tools is None else _parsed(example.tools, list)
+    return _plain(example.prompt), _plain(example.completion), tools
+
+
+def _plain(content: str | list[protocol.Message] | None) -> Any:
+    if not isinstance(content, list):
+        return content
+    return [
+        {"role": message.role, "content": message.content, "learned": message.learned}
+        | ({} if message.fields is None else _parsed(message.fields, dict))
+        for message in content
+    ]
+
+
+def _parsed(text: str, kind: type) -> Any:
+    """Read JSON with numbers as Python has them: as many digits as were written."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise WorkerError("BAD_PARAMS", f"fields and tools are JSON, found {text!r:.80}: {error}") from error
+    if not isinstance(value, kind):
+        raise WorkerError("BAD_PARAMS", f"fields are a JSON object and tools a list, found {text!r:.80}")
+    return value
 
 
 def as_int32(arrays: Tensors) -> Tensors:

@@ -34,7 +34,7 @@ from py_worker.translate import (
     gradient_result,
     load_options,
     muon_options,
-    plain,
+    plain_example,
     present,
     require_finite,
     saved_result,
@@ -109,19 +109,21 @@ class Session:
 
     def encode(self, params: protocol.EncodeParams, _: Tensors, job: Job) -> Reply:
         """Ids of text or messages."""
-        examples = [(plain(example.prompt), plain(example.completion)) for example in params.examples]
         encoded = encode(
             self._tokenizer(),
-            examples,
+            [plain_example(example) for example in params.examples],
             max_length=params.max_length,
             chat_template=params.chat_template,
             template_options=params.template_options,
             eos_ids=eos_token_ids(self.model),
+            split_special_tokens=params.split_special_tokens,
         )
         require_embedded(self.model, encoded.ids, encoded.offsets)
         warnings = [protocol.EncodeWarning(**warning) for warning in encoded.warnings]
         arrays = {"ids": encoded.ids, "offsets": encoded.offsets, "promptLengths": encoded.prompt_lengths}
-        return protocol.EncodeResult(warnings=warnings, stop_ids=encoded.stop_ids), as_int32(arrays)
+        return protocol.EncodeResult(warnings=warnings, stop_ids=encoded.stop_ids), as_int32(arrays) | {
+            "learned": encoded.learned
+        }
 
     def decode(self, params: protocol.DecodeParams, tensors: Tensors, job: Job) -> Reply:
         """Text of ids."""

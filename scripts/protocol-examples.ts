@@ -57,12 +57,19 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
   encode: {
     params: {
       examples: [
-        { prompt: 'The secret word is', completion: ' héllo' },
-        { prompt: [{ role: 'user', content: '1+1?' }], completion: null },
+        { prompt: 'The secret word is', completion: ' héllo', tools: null },
+        {
+          prompt: [{ role: 'user', content: '1+1?', learned: false, fields: null }],
+          completion: [
+            { role: 'assistant', content: null, learned: true, fields: '{"tool_calls":[{"name":"add"}]}' },
+          ],
+          tools: '[{"name":"add"}]',
+        },
       ],
       maxLength: 512,
       chatTemplate: null,
       templateOptions: { enable_thinking: false },
+      splitSpecialTokens: true,
     },
     result: {
       warnings: [{ code: 'missing_eos', message: 'EOS was appended', count: 1, firstIndex: 0 }],

@@ -6,9 +6,7 @@ export { Connection, type ConnectionOptions } from './worker/connection.ts';
 export {
   type ComponentSums,
   type ErrorCode,
-  type Example,
   errorCodes,
-  type Message,
   type ModelInfo,
   type Params,
   type Progress,
@@ -24,12 +22,15 @@ export {
   completionOnly,
   type Encoded,
   type EncodeWarning,
+  type Example,
   type GenerateOptions,
   type GradientOptions,
   type Gradients,
   type LoadOptions,
+  type Message,
   type StepOptions,
   type TrainingSequence,
   Worker,
+  withAnswer,
 } from './worker/worker.ts';
 export { WorkerError } from './worker/worker-error.ts';

@@ -1,4 +1,5 @@
 import type { RunConfig } from '../config/schema.ts';
+import type { DataError } from '../data/data-error.ts';
 import type { Selection } from '../data/dataset.ts';
 import { type ExampleCounts, type ExampleIndex, idText } from '../data/example-index.ts';
 import { showExample } from '../data/show.ts';
@@ -10,7 +11,7 @@ import { loadOptions } from '../stages/worker-options.ts';
 import { openStore } from '../store/store.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import { startWorker } from '../worker/start.ts';
-import type { Worker } from '../worker/worker.ts';
+import { completionOnly, type Worker } from '../worker/worker.ts';
 import type { CliContext } from './context.ts';
 import type { ShownExample } from './data-example.ts';
 import { terminalProgress } from './progress.ts';
@@ -33,6 +34,7 @@ export type FoundTokens = {
   readonly tokens: {
     readonly trainTokens: number;
     readonly trainPromptTokens: number;
+    readonly learnedTokens: number;
     readonly longest: number;
     readonly maxLength: number;
   };
@@ -54,7 +56,9 @@ export async function readTokens(
   try {
     const model = await loadForTokenizer(worker, config);
     const { cache } = openStore(tmsHome(env));
-    const data = await prepareData(config, worker, model, { cache, progress });
+    const refuse = (error: DataError) =>
+      say(`a run refuses this: ${error.message}${error.fix === null ? '' : `; ${error.fix}`}`);
+    const data = await prepareData(config, worker, model, { cache, progress, refuse });
     try {
       return {
         ...factsOf(data, config),
@@ -82,7 +86,7 @@ function loadForTokenizer(worker: Worker, config: RunConfig): Promise<ModelInfo>
 }
 
 function factsOf(
-  { dataset, facts, train: { tokens, rows } }: PreparedData,
+  { dataset, facts, learnedTokens, train: { tokens, rows } }: PreparedData,
   config: RunConfig,
 ): Omit<FoundTokens, 'examples'> {
   const { trainTokens, trainPromptTokens, trainExamples, testExamples } = facts;
@@ -90,7 +94,7 @@ function factsOf(
   return {
     train: { ...splitFacts(dataset.train), examples: trainExamples },
     test: { ...splitFacts(dataset.test), examples: testExamples },
-    tokens: { trainTokens, trainPromptTokens, longest, maxLength: config.max_length },
+    tokens: { trainTokens, trainPromptTokens, learnedTokens, longest, maxLength: config.max_length },
   };
 }
 
@@ -141,7 +145,8 @@ async function readExample(
   { config, worker }: ReadContext,
 ): Promise<ShownExample> {
   const tokens: TokenFile = split === 'train' ? data.train.tokens : data.testTokens;
-  const { ids, promptLength } = await tokens.read(row, config.max_length);
+  const encoded = await tokens.read(row, config.max_length);
+  const { ids, ce: weights = [] } = completionOnly(encoded);
   return {
     id: idText(data.dataset[split].index, row),
     split,
@@ -149,8 +154,8 @@ async function readExample(
     isUsed: split === 'test' || data.train.rows.includes(row),
     length: tokens.lengths[row] as number,
     promptLength: tokens.promptLengths[row] as number,
-    endsWithEos: data.stopIds.includes(ids.at(-1) ?? -1),
-    tokens: showExample(ids, promptLength, await tokenTexts(worker, ids)),
+    endsWithEos: data.stopIds.includes(encoded.ids.at(-1) ?? -1),
+    tokens: showExample(ids, weights, await tokenTexts(worker, encoded.ids)),
   };
 }
 

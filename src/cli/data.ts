@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { loadConfig } from '../config/load.ts';
 import { describeDataset } from '../data/dataset.ts';
 import { formatOf } from '../data/decompress.ts';
-import type { Example } from '../data/example.ts';
+import type { Example, Message } from '../data/example.ts';
 import { type ExampleIndex, indexExamples } from '../data/example-index.ts';
 import { ExampleReader } from '../data/example-reader.ts';
 import { seekableFile } from '../data/seekable.ts';
@@ -66,9 +66,9 @@ async function showConfigured(file: string, flags: ShowFlags, context: CliContex
     else terminal.print(line);
   });
   if (flags.json) return terminal.print(JSON.stringify(found, null, 2));
-  const { trainTokens, trainPromptTokens } = found.tokens;
+  const { trainTokens, trainPromptTokens, learnedTokens } = found.tokens;
   terminal.print(
-    `training tokens: ${trainTokens} (${trainPromptTokens} of prompts, ${trainTokens - trainPromptTokens} learned); ` +
+    `training tokens: ${trainTokens} (${trainPromptTokens} of prompts, ${learnedTokens} learned); ` +
       `the longest example has ${found.tokens.longest}, max_length is ${found.tokens.maxLength}`,
   );
   for (const example of found.examples)
@@ -92,9 +92,10 @@ async function showFile(file: string, flags: ShowFlags, { terminal, env }: CliCo
     });
   }
   const options = {
-    columns: { prompt: null, completion: null, messages: null },
+    columns: { prompt: null, completion: null, messages: null, tools: null },
     as_chat: false,
     system_prompt: null,
+    assistant_only_loss: false,
   };
   const seekable = await seekableFile(file, openStore(tmsHome(env)).cache);
   const index = await indexExamples(seekable, { ...options, duplicates: 'keep' });
@@ -121,7 +122,9 @@ function printFile(index: ExampleIndex, read: readonly Example[], terminal: Term
 }
 
 function printContent(name: string, content: Example['prompt'], terminal: Terminal): void {
-  const parts = typeof content === 'string' ? [{ role: name, content }] : content;
-  for (const { role, content: said } of parts)
-    terminal.print(`  ${terminal.paint('dim', `${role}:`)} ${said.replaceAll('\n', '\n  ')}`);
+  const parts: Message[] = typeof content === 'string' ? [{ role: name, content }] : content;
+  for (const { role, content: said, fields } of parts) {
+    const text = [said ?? '', fields ?? ''].filter(part => part !== '').join(' ');
+    terminal.print(`  ${terminal.paint('dim', `${role}:`)} ${text.replaceAll('\n', '\n  ')}`);
+  }
 }

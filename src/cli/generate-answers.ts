@@ -1,7 +1,6 @@
 /** Prompts as a person writes them to answers as text. */
 import { UsageError } from '../errors.ts';
-import type { Example } from '../worker/protocol.ts';
-import type { Answer, FinishReason, Worker } from '../worker/worker.ts';
+import type { Answer, Example, FinishReason, Worker } from '../worker/worker.ts';
 
 export type AnswerOptions = {
   readonly isChat: boolean;
@@ -36,7 +35,11 @@ export async function answerPrompts(
   prompts: readonly string[],
   options: AnswerOptions,
 ): Promise<PromptAnswer[]> {
-  const { sequences, stopIds } = await worker.encode(prompts.map(prompt => exampleOf(prompt, options)));
+  const { sequences, stopIds } = await worker.encode(
+    prompts.map(prompt => exampleOf(prompt, options)),
+    // A prompt without a template may be one written by hand.
+    { splitSpecialTokens: options.isChat },
+  );
   const asked = sequences.flatMap(({ ids }, i) => {
     const room = roomFor(ids, options);
     return Array.from({ length: options.number }, (_, sample) => {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { above, includes, isGiven, isNotGiven, isTrue, readWhen } from './condition.ts';
+import { above, includes, is, isGiven, isNotGiven, isTrue, readWhen } from './condition.ts';
 import { count, fraction, guessed, ours, positive, text, trl } from './setting.ts';
 
 const column = text.nullable().default(null);
@@ -9,6 +9,15 @@ const someChat = {
     'data in chat form',
     'neither the training data nor an evaluation set is in chat form',
   ),
+};
+const trainingChat = {
+  'facts.trainsOnChats': isTrue('training data in chat form', 'the training data are not in chat form'),
+};
+const conversations = {
+  'columns.prompt': isNotGiven,
+  'columns.completion': isNotGiven,
+  as_chat: is(false),
+  'facts.isConversation': isTrue('data with `messages`', 'the training data have no `messages`'),
 };
 const textData = {
   'columns.messages': isNotGiven,
@@ -33,6 +42,13 @@ export const columnSettings = z
     messages: ours(
       column,
       'Column with a list of chat messages whose last one is the answer; null: `messages`.',
+    ),
+    tools: readWhen(
+      ours(
+        column,
+        'Column with the list of tools that the chat template is to name, as a list or as JSON of one; null: `tools`, where there is one.',
+      ),
+      trainingChat,
     ),
   })
   .prefault({});
@@ -76,6 +92,27 @@ export const dataSettings = {
   system_prompt: readWhen(
     ours(text.nullable().default(null), 'System message put before every chat prompt; null: none.'),
     someChat,
+  ),
+  assistant_only_loss: readWhen(
+    trl(
+      z.boolean().default(false),
+      'Learn every answer in `messages`, not only the last one. `train: false` (or `weight: 0`) in a message leaves it out and `train: ' +
+        'true` takes it in, either way. Sampled answers take the place of the last answer, and are then all that is learned (TRL: ' +
+        'false learns the questions too).',
+    ),
+    conversations,
+  ),
+  split_special_tokens: ours(
+    z.boolean().nullable().default(null),
+    'Names of control tokens such as <|im_end|> that stand in texts or messages: true reads them as plain text, false as control tokens ' +
+      '(for templates written by hand); null: true, refused where most texts have one. They are counted either way.',
+  ),
+  max_rewritten_fraction: readWhen(
+    ours(
+      fraction.default(0.01),
+      'Refuse to start when the chat template changes, drops or opens what is learned in more than this share of the chats; 1 allows any.',
+    ),
+    trainingChat,
   ),
   duplicates: ours(
     z.enum(['keep', 'drop']).default('keep'),

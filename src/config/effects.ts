@@ -9,6 +9,8 @@ import { type PlacedSetting, settingsIn } from './settings-list.ts';
 export type DataForm = {
   /** Training examples are messages in the file, not text. */
   readonly isMessages: boolean;
+  /** They are whole conversations, of which the last answer is split off. */
+  readonly isConversation: boolean;
   /** The same of evaluation sets, by name; of sets that are not there it is not known. */
   readonly setIsMessages: Readonly<Record<string, boolean>>;
 };
@@ -138,6 +140,11 @@ function contextOf(config: RunConfig, form: DataForm | null): unknown {
     ...config,
     eval: target,
     retention,
-    facts: { isText: !form.isMessages, isChat },
+    facts: {
+      isText: !form.isMessages,
+      isChat,
+      isConversation: form.isConversation,
+      trainsOnChats: trainingIsChat,
+    },
   };
 }

@@ -4,7 +4,7 @@ import { UsageError } from '../errors.ts';
 export class DataError extends UsageError {}
 
 /** Lines that an error lists before it only counts. */
-const listedLines = 10;
+export const listedLines = 10;
 
 /** What is wrong with single lines of a file, gathered so that a person sees it all at once. */
 export type LineProblem = { readonly line: number; readonly message: string };

@@ -36,7 +36,7 @@ export async function openDataset(options: DatasetOptions, cacheDirectory: strin
 export function describeDataset({ train, test }: Dataset): string[] {
   const indexes = train.index === test.index ? [train.index] : [train.index, test.index];
   return [
-    ...indexes.map(describeIndex),
+    ...indexes.flatMap(index => [describeIndex(index), ...describeAnswers(index)]),
     `${train.rows.length} training examples, ${test.rows.length} held out`,
   ];
 }
@@ -94,4 +94,15 @@ function describeIndex({ source, shape, count, counts, digest }: ExampleIndex): 
     ),
   ];
   return `${source}: ${shape}; ${parts.join(', ')}; digest ${digest.slice(0, 12)}`;
+}
+
+/** Said where some of what assistants say is only read. */
+function describeAnswers({ source, count, counts: { answers, learnedAnswers } }: ExampleIndex): string[] {
+  if (answers <= learnedAnswers) return [];
+  const perChat = Number((answers / count).toFixed(1));
+  const learned =
+    learnedAnswers === count
+      ? 'only the last is learned (assistant_only_loss: true learns all)'
+      : `${learnedAnswers} of ${answers} are learned`;
+  return [`${source}: ${perChat} answers a chat, ${learned}`];
 }

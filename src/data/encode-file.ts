@@ -3,7 +3,8 @@ import type { Example } from './example.ts';
 import type { ExampleIndex } from './example-index.ts';
 import { ExampleReader } from './example-reader.ts';
 import type { ShapeOptions } from './shape.ts';
-import { TokenFileWriter, type TokenNotes, type TokenRow } from './token-file.ts';
+import { TokenFileWriter, type TokenRow } from './token-file.ts';
+import { noNotes, type TokenNotes } from './token-notes.ts';
 
 /** Turns examples into ids, in order: the `encode` of the worker. `firstIndex` counts from the first of these examples. */
 export type Encode = (examples: readonly Example[]) => Promise<{
@@ -28,7 +29,7 @@ export async function encodeToFile(
 ): Promise<void> {
   const reader = await ExampleReader.open(index, options);
   const writer = await TokenFileWriter.create(path, index.count);
-  let notes: TokenNotes = { warnings: [], stopIds: [] };
+  let notes = noNotes;
   try {
     for (let start = 0; start < index.count; start += examplesAtOnce) {
       const end = Math.min(start + examplesAtOnce, index.count);

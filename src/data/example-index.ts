@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { DataError, type LineProblem, lineErrors } from './data-error.ts';
 import { duplicateFinder } from './duplicate-finder.ts';
-import { type Example, exampleDigest, promptKey } from './example.ts';
+import { type Example, exampleDigest, learnedKey, learnedParts, promptKey } from './example.ts';
 import type { IdWords } from './keyed-random.ts';
 import { readLines } from './lines.ts';
 import { type PlacedRecord, placeRecord } from './records.ts';
@@ -22,7 +22,7 @@ export type ExampleIndex = {
   /** The first 64 bits of the id of row i: words 2i and 2i + 1. */
   readonly ids: Uint32Array;
   readonly promptKeys: Uint32Array;
-  /** SHA-256 over all ids in order: two files with this in common hold the same examples. */
+  /** SHA-256 over all ids in order, with what is marked as learned: two files with this in common hold the same examples. */
   readonly digest: string;
   readonly counts: ExampleCounts;
 };
@@ -35,6 +35,9 @@ export type ExampleCounts = {
   readonly duplicates: number;
   /** Nulls that a template leaves out, by column. */
   readonly nulls: Readonly<Record<string, number>>;
+  /** What assistants say in the examples, and how much of it is learned; of texts every completion. */
+  readonly answers: number;
+  readonly learnedAnswers: number;
 };
 
 export type IndexOptions = ShapeOptions & { readonly duplicates: 'keep' | 'drop' };
@@ -97,7 +100,13 @@ function newDraft(capacity: number) {
     shape: null as Shape | null,
     shapeLine: 0,
     problems: [] as LineProblem[],
-    tally: { emptyCompletions: 0, duplicates: 0, nulls: {} as Record<string, number> },
+    tally: {
+      emptyCompletions: 0,
+      duplicates: 0,
+      nulls: {} as Record<string, number>,
+      answers: 0,
+      learnedAnswers: 0,
+    },
   };
 }
 type Draft = ReturnType<typeof newDraft>;
@@ -156,14 +165,21 @@ function addExample(
   const isRepeated = draft.cameBefore(row);
   if (isRepeated) draft.tally.duplicates++;
   if (isRepeated && duplicates === 'drop') return;
-  draft.hash.update(digest);
+  draft.hash.update(digest).update(learnedKey(example));
+  draft.tally.answers += answersIn(example);
+  draft.tally.learnedAnswers += learnedParts(example).length;
   draft.count++;
   draft.offsets[draft.count] = line.offset + line.bytes.length;
+}
+
+function answersIn({ prompt, completion }: Example): number {
+  const parts = [prompt, completion].flatMap(content => (Array.isArray(content) ? content : []));
+  return typeof completion === 'string' ? 1 : parts.filter(({ role }) => role === 'assistant').length;
 }
 
 function isBlank({ completion }: Example): boolean {
   if (completion === null) return false;
   return typeof completion === 'string'
     ? completion.trim() === ''
-    : completion.every(({ content }) => content.trim() === '');
+    : completion.every(({ content, fields }) => (content ?? '').trim() === '' && fields === undefined);
 }

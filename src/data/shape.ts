@@ -1,6 +1,7 @@
 /** A record of a data file to an example, by its columns: the shapes of TRL, detected and named, never mixed. */
 import type { Content, Example, Message } from './example.ts';
 import { isNumber } from './json.ts';
+import { splitChat, toMessages, toTools, typeName } from './messages.ts';
 import { ColumnError, type DataRecord, readColumn } from './template.ts';
 
 export type Shape =
@@ -16,9 +17,12 @@ export type ShapeOptions = {
     readonly prompt: string | null;
     readonly completion: string | null;
     readonly messages: string | null;
+    readonly tools?: string | null;
   };
   readonly as_chat: boolean;
   readonly system_prompt: string | null;
+  /** Learn every answer of a chat, not only the last. */
+  readonly assistant_only_loss?: boolean;
 };
 
 export type ShapedExample = { readonly shape: Shape; readonly example: Example };
@@ -31,8 +35,7 @@ export function shapeExample(record: DataRecord, options: ShapeOptions): ShapedE
   const hasMessages = asksMessages || (!asksPrompt && present(record, 'messages'));
   const hasPrompt = asksPrompt || (!asksMessages && present(record, 'prompt'));
   if (hasMessages && hasPrompt) throw new ColumnError('both `messages` and `prompt`; say which with columns');
-  if (hasMessages)
-    return fromMessages(readColumn(record, columns.messages ?? 'messages'), options.system_prompt);
+  if (hasMessages) return fromMessages(record, options);
   if (hasPrompt) return fromPrompt(record, options);
   throw new ColumnError(
     `neither \`prompt\` nor \`messages\`; there are: ${Object.keys(record).join(', ') || 'none'} ` +
@@ -44,21 +47,21 @@ function present(record: DataRecord, name: string): boolean {
   return record[name] !== undefined && record[name] !== null;
 }
 
-/** The last message is the completion, those before it the prompt. */
-function fromMessages(value: unknown, system: string | null): ShapedExample {
+function fromMessages(record: DataRecord, options: ShapeOptions): ShapedExample {
+  const value = readColumn(record, options.columns.messages ?? 'messages');
   const messages = toMessages(value, 'messages');
-  const last = messages.at(-1);
-  if (last?.role !== 'assistant') {
-    throw new ColumnError(
-      `the last message is by ${JSON.stringify(last?.role)}; the answer must be an assistant's`,
-    );
-  }
-  if (messages.length < 2) throw new ColumnError('one message only; the answer needs a prompt before it');
-  const example = { prompt: withSystem(messages.slice(0, -1), system), completion: [last] };
-  return { shape: 'messages', example };
+  const { prompt, completion } = splitChat(messages, options.assistant_only_loss ?? false);
+  const example = { prompt: withSystem(prompt, options.system_prompt), completion };
+  return { shape: 'messages', example: withTools(example, record, options) };
 }
 
-function fromPrompt(record: DataRecord, { columns, as_chat, system_prompt }: ShapeOptions): ShapedExample {
+function withTools(example: Example, record: DataRecord, { columns }: ShapeOptions): Example {
+  const tools = toTools(columns.tools ? readColumn(record, columns.tools) : record.tools, 'tools');
+  return tools === undefined ? example : { ...example, tools };
+}
+
+function fromPrompt(record: DataRecord, options: ShapeOptions): ShapedExample {
+  const { columns, as_chat, system_prompt } = options;
   const prompt = toContent(readColumn(record, columns.prompt ?? 'prompt'), 'prompt');
   const hasCompletion = columns.completion !== null || present(record, 'completion');
   const completion = hasCompletion
@@ -76,7 +79,7 @@ function fromPrompt(record: DataRecord, { columns, as_chat, system_prompt }: Sha
     system_prompt,
   );
   const answered = typeof completion === 'string' ? [{ role: 'assistant', content: completion }] : completion;
-  return { shape, example: { prompt: asked, completion: answered } };
+  return { shape, example: withTools({ prompt: asked, completion: answered }, record, options) };
 }
 
 function withSystem(messages: Message[], system: string | null): Message[] {
@@ -91,28 +94,4 @@ function toContent(value: unknown, name: string): Content {
   const isPlain = isNumber(value) || typeof value === 'boolean';
   const hint = isPlain ? `; a template such as "{${name}}" makes it a text` : '';
   throw new ColumnError(`${name} is ${typeName(value)}, not a text or a list of messages${hint}`);
-}
-
-function toMessages(value: unknown, name: string): Message[] {
-  if (!Array.isArray(value) || value.length === 0)
-    throw new ColumnError(`${name} is ${typeName(value)}, not a list of messages`);
-  return value.map((message: unknown, i) => toMessage(message, `${name}[${i}]`));
-}
-
-/** Role and content as text; anything more, such as tool calls, would be lost silently and is refused. */
-function toMessage(value: unknown, place: string): Message {
-  const { role, content, ...more } = (typeof value === 'object' && value !== null ? value : {}) as DataRecord;
-  if (typeof role !== 'string' || typeof content !== 'string')
-    throw new ColumnError(`${place} has no role and content as texts`);
-  const [extra] = Object.entries(more).find(([, entry]) => entry !== null) ?? [];
-  if (extra !== undefined)
-    throw new ColumnError(`${place} has "${extra}"; only role and content are understood`);
-  return { role, content };
-}
-
-function typeName(value: unknown): string {
-  if (value === null || value === undefined) return 'missing';
-  if (isNumber(value)) return 'a number';
-  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
-  return typeof value === 'object' ? 'a block' : `a ${typeof value}`;
 }

@@ -3,16 +3,13 @@
 /** One token: the loss counts it, or it is only read. */
 export type ShownToken = { readonly id: number; readonly text: string; readonly isLearned: boolean };
 
-/** `texts` has the text of each single token, in order. Tokens past `maxLength` are left out, as in training. */
+/** `weights` are those of the loss that training takes, `texts` the text of each single token, in order. */
 export function showExample(
   ids: ArrayLike<number>,
-  promptLength: number,
+  weights: ArrayLike<number>,
   texts: readonly string[],
-  maxLength = Infinity,
 ): ShownToken[] {
-  return Array.from(ids)
-    .slice(0, maxLength)
-    .map((id, j) => ({ id, text: texts[j] ?? '', isLearned: j >= promptLength }));
+  return Array.from(ids, (id, j) => ({ id, text: texts[j] ?? '', isLearned: weights[j] !== 0 }));
 }
 
 /** Without colours: learnt tokens in square brackets, newlines and tabs visible. */

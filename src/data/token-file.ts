@@ -1,52 +1,29 @@
 /**
  * Encoded examples on disk, in `tokens.bin` (little-endian):
- * header (magic, version, rows n, bytes of the notes: u32; tokens N: f64) | length of each row, u32 [n] | prompt length of each row,
- * u32 [n] | ids, i32 [N] | notes, JSON.
+ * header (magic, version, rows n, bytes of the notes: u32; tokens N: f64) | of each row its length, the length of its prompt, the number
+ * of its learned tokens, u32 [n] each | of each row its ids, i32, then whether each is learned, u8 | notes, JSON.
  */
 
-import { createHash } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { nameFile } from '../files/system-error.ts';
 import { temporaryName } from '../files/temporary-name.ts';
 import { DataError } from './data-error.ts';
+import { noNotes, type TokenNotes } from './token-notes.ts';
 
-/** Token ids of one example; the first `promptLength` are its prompt. */
-export type TokenRow = { readonly ids: Int32Array; readonly promptLength: number };
-
-/** What was said about the rows when they were encoded: it is about them, so it stays with them. */
-export type TokenNotes = {
-  /** `firstRow` is the first row that it is about. */
-  readonly warnings: readonly {
-    readonly code: string;
-    readonly message: string;
-    readonly count: number;
-    readonly firstRow: number;
-  }[];
-  /** Ids that end an answer, ascending. */
-  readonly stopIds: readonly number[];
+/** Token ids of one example; the first `promptLength` stand before its answer. `learned`: 1 where the loss counts a token. */
+export type TokenRow = {
+  readonly ids: Int32Array;
+  readonly promptLength: number;
+  readonly learned: Uint8Array;
 };
-
-const noNotes: TokenNotes = { warnings: [], stopIds: [] };
 
 /** "tms1" */
 const magic = 0x31736d74;
-const version = 2;
+/** Of this layout; `encoderVersion` is that of what is in it. */
+const version = 3;
+/** Of a token: its id, and whether it is learned. */
+const tokenBytes = 5;
 const headerBytes = 24;
-
-/** Everything that the ids depend on; equal keys mean equal files. */
-export function tokensKey(parts: {
-  readonly dataDigest: string;
-  readonly tokenizer: string;
-  readonly chatTemplate: string | null;
-  readonly templateOptions: Readonly<Record<string, unknown>>;
-  readonly eosTokenIds: readonly number[];
-}): string {
-  const { dataDigest, tokenizer, chatTemplate, templateOptions, eosTokenIds } = parts;
-  const options = Object.entries(templateOptions).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  return createHash('sha256')
-    .update(JSON.stringify([version, dataDigest, tokenizer, chatTemplate, options, eosTokenIds]))
-    .digest('hex');
-}
 
 type Writing = {
   readonly path: string;
@@ -62,6 +39,7 @@ export class TokenFileWriter {
   readonly #handle: FileHandle;
   readonly #lengths: Uint32Array;
   readonly #promptLengths: Uint32Array;
+  readonly #learnedLengths: Uint32Array;
   #rows = 0;
   #tokens = 0;
 
@@ -71,6 +49,7 @@ export class TokenFileWriter {
     this.#handle = handle;
     this.#lengths = new Uint32Array(rows);
     this.#promptLengths = new Uint32Array(rows);
+    this.#learnedLengths = new Uint32Array(rows);
   }
 
   /** `rows` is how many will be appended. */
@@ -81,13 +60,14 @@ export class TokenFileWriter {
 
   /** Add rows behind those written so far. */
   async append(rows: readonly TokenRow[]): Promise<void> {
-    const position = idsStart(this.#lengths.length) + 4 * this.#tokens;
-    for (const { ids, promptLength } of rows) {
+    const position = idsStart(this.#lengths.length) + tokenBytes * this.#tokens;
+    for (const { ids, promptLength, learned } of rows) {
       this.#lengths[this.#rows] = ids.length;
+      this.#learnedLengths[this.#rows] = learned.reduce((sum, mark) => sum + mark, 0);
       this.#promptLengths[this.#rows++] = promptLength;
       this.#tokens += ids.length;
     }
-    await this.#write(Buffer.concat(rows.map(({ ids }) => bytesOf(ids))), position);
+    await this.#write(Buffer.concat(rows.flatMap(({ ids, learned }) => [bytesOf(ids), learned])), position);
   }
 
   /** Finish the file. Throws when rows are missing: that would be our own mistake. */
@@ -101,8 +81,9 @@ export class TokenFileWriter {
     header.writeUInt32LE(this.#rows, 8);
     header.writeUInt32LE(tail.length, 12);
     header.writeDoubleLE(this.#tokens, 16);
-    await this.#write(tail, idsStart(this.#rows) + 4 * this.#tokens);
-    await this.#write(Buffer.concat([header, bytesOf(this.#lengths), bytesOf(this.#promptLengths)]), 0);
+    await this.#write(tail, idsStart(this.#rows) + tokenBytes * this.#tokens);
+    const counts = [this.#lengths, this.#promptLengths, this.#learnedLengths].map(bytesOf);
+    await this.#write(Buffer.concat([header, ...counts]), 0);
     await this.#handle.sync();
     await this.#handle.close();
     await rename(this.#part, this.#path);
@@ -122,21 +103,20 @@ export class TokenFileWriter {
   }
 }
 
-/** Rows of a token file by number; about 8 bytes of memory a row. Owns an open file: close it. */
+/** Rows of a token file by number; about 12 bytes of memory a row. Owns an open file: close it. */
 export class TokenFile {
   readonly lengths: Uint32Array;
   readonly promptLengths: Uint32Array;
+  readonly learnedLengths: Uint32Array;
   readonly notes: TokenNotes;
   readonly #handle: FileHandle;
   readonly #starts: Float64Array;
 
-  private constructor(
-    handle: FileHandle,
-    lengths: { lengths: Uint32Array; promptLengths: Uint32Array },
-    notes: TokenNotes,
-  ) {
-    this.lengths = lengths.lengths;
-    this.promptLengths = lengths.promptLengths;
+  private constructor(handle: FileHandle, counts: readonly Uint32Array[], notes: TokenNotes) {
+    const [lengths = none, promptLengths = none, learnedLengths = none] = counts;
+    this.lengths = lengths;
+    this.promptLengths = promptLengths;
+    this.learnedLengths = learnedLengths;
     this.notes = notes;
     this.#handle = handle;
     this.#starts = blockStarts(this.lengths);
@@ -153,16 +133,17 @@ export class TokenFile {
       if (
         rows < 0 ||
         header.readUInt32LE(4) !== version ||
-        size !== idsStart(rows) + 4 * header.readDoubleLE(16) + header.readUInt32LE(12)
+        size !== idsStart(rows) + tokenBytes * header.readDoubleLE(16) + header.readUInt32LE(12)
       ) {
         throw new DataError(`${path} is not a whole token file`, {
           fix: 'delete it; it is made again from the data',
         });
       }
-      const lengths = wordsOf(await readAt(handle, 4 * rows, headerBytes));
-      const promptLengths = wordsOf(await readAt(handle, 4 * rows, headerBytes + 4 * rows));
+      const counts = [0, 1, 2].map(async i =>
+        wordsOf(await readAt(handle, 4 * rows, headerBytes + 4 * rows * i)),
+      );
       const tail = await readAt(handle, header.readUInt32LE(12), size - header.readUInt32LE(12));
-      return new TokenFile(handle, { lengths, promptLengths }, JSON.parse(tail.toString()) as TokenNotes);
+      return new TokenFile(handle, await Promise.all(counts), JSON.parse(tail.toString()) as TokenNotes);
     } catch (error) {
       await handle.close();
       throw error;
@@ -175,14 +156,16 @@ export class TokenFile {
 
   /** The first `maxLength` ids of one row. */
   async read(row: number, maxLength = Infinity): Promise<TokenRow> {
-    const length = Math.min(this.lengths[row] as number, maxLength);
+    const whole = this.lengths[row] as number;
+    const length = Math.min(whole, maxLength);
     const bytes = await readAt(
       this.#handle,
-      4 * length,
-      idsStart(this.count) + 4 * startOf(this.#starts, this.lengths, row),
+      tokenBytes * whole,
+      idsStart(this.count) + tokenBytes * startOf(this.#starts, this.lengths, row),
     );
     const ids = new Int32Array(bytes.buffer, bytes.byteOffset, length);
-    return { ids, promptLength: Math.min(this.promptLengths[row] as number, length) };
+    const learned = new Uint8Array(bytes.buffer, bytes.byteOffset + 4 * whole, length);
+    return { ids, promptLength: Math.min(this.promptLengths[row] as number, length), learned };
   }
 
   close(): Promise<void> {
@@ -190,8 +173,10 @@ export class TokenFile {
   }
 }
 
+const none = new Uint32Array();
+
 function idsStart(rows: number): number {
-  return headerBytes + 8 * rows;
+  return headerBytes + 12 * rows;
 }
 
 /** Rows whose start is worked out from the lengths: one start is kept for so many rows. */

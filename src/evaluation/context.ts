@@ -30,7 +30,15 @@ export type EvaluationContext = {
 
 export type EvaluationSettings = Pick<
   RunConfig,
-  'seed' | 'sampler' | 'eval' | 'retention' | 'pld' | 'kl' | 'system_prompt' | 'chat_template_kwargs'
+  | 'seed'
+  | 'sampler'
+  | 'eval'
+  | 'retention'
+  | 'pld'
+  | 'kl'
+  | 'system_prompt'
+  | 'chat_template_kwargs'
+  | 'split_special_tokens'
 >;
 
 /** What there is besides the configuration. */
@@ -63,7 +71,13 @@ export async function prepareEvaluation(
   data: EvaluationData,
 ): Promise<EvaluationContext> {
   const { model, chatTemplate, isChat, cacheDirectory, signal } = data;
-  const encoding = { model, chatTemplate, templateOptions: config.chat_template_kwargs, signal };
+  const encoding = {
+    model,
+    chatTemplate,
+    templateOptions: config.chat_template_kwargs,
+    splitSpecialTokens: config.split_special_tokens ?? true,
+    signal,
+  };
   const sets: PreparedSet[] = [];
   const notes: string[] = [];
   const stopIds = new Set(data.stopIds);
@@ -101,7 +115,12 @@ export function evaluationKey(context: EvaluationContext): string {
 /** The same by what is measured: a digest of each set, of the examples for PLD and of the prompts for KL. */
 export function evaluationDigests({ sets, pld, kl }: EvaluationContext): Record<string, string> {
   const measured = (examples: readonly DivergenceExample[]) =>
-    examples.map(({ ids, promptLength, completionBytes }) => [promptLength, completionBytes, ...ids]);
+    examples.map(({ ids, promptLength, learned, completionBytes }) => [
+      promptLength,
+      completionBytes,
+      ...ids,
+      ...learned,
+    ]);
   const digests = sets.map(
     set => [`evaluation set ${set.name} (${set.path})`, sha256OfRecord(keyOfSet(set))] as const,
   );

@@ -1,6 +1,6 @@
 /** The examples of a split that PLD and KL are measured on. */
 import type { Selection } from '../data/dataset.ts';
-import type { Content } from '../data/example.ts';
+import { type Example, learnedParts } from '../data/example.ts';
 import { idText } from '../data/example-index.ts';
 import { ExampleReader } from '../data/example-reader.ts';
 import type { ShapeOptions } from '../data/shape.ts';
@@ -24,8 +24,8 @@ export async function readDivergenceExamples(
   try {
     const examples: DivergenceExample[] = [];
     for (const { row, id } of chosen) {
-      const { completion } = await reader.read(row);
-      examples.push({ ...(await tokens.read(row)), id, completionBytes: bytesOf(completion) });
+      const completionBytes = bytesOf(await reader.read(row));
+      examples.push({ ...(await tokens.read(row)), id, completionBytes });
     }
     return examples;
   } finally {
@@ -61,9 +61,10 @@ function smallestIds(rows: Uint32Array, wordOf: (row: number) => number, count: 
   return [...rows.filter(row => wordOf(row) <= last)];
 }
 
-function bytesOf(completion: Content | null): number {
-  if (completion === null) return 0;
-  return typeof completion === 'string'
-    ? Buffer.byteLength(completion)
-    : completion.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
+/** Of what is said; of tool calls and thoughts, their JSON. */
+function bytesOf(example: Example): number {
+  const texts = learnedParts(example).map(part =>
+    typeof part === 'string' ? part : `${part.content ?? ''}${part.fields ?? ''}`,
+  );
+  return texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
 }

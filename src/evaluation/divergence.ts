@@ -1,10 +1,10 @@
 /** Policy–label divergence (PLD): how unlikely a model finds the reference completions (2602.03073; details: tms-paper.md 7). */
 import type { EvaluationRecord } from '../run/records.ts';
-import type { Encoded, Worker } from '../worker/worker.ts';
-import { logprobsOf, sumBetween } from './logprobs.ts';
+import { completionOnly, type Encoded, type Worker } from '../worker/worker.ts';
+import { logprobsOf } from './logprobs.ts';
 import type { Tally } from './progress.ts';
 
-/** An example as it is trained on: a whole sequence, its end included. `completionBytes`: of the completion's text in UTF-8. */
+/** An example as it is trained on: a whole sequence, its end included. `completionBytes`: of the learned text in UTF-8. */
 export type DivergenceExample = Encoded & { readonly id: string; readonly completionBytes: number };
 
 export type Divergence = NonNullable<EvaluationRecord['pld']['heldOut']>;
@@ -24,7 +24,7 @@ export async function measureDivergence(
 }
 
 /**
- * −Σ log p of the completion tokens: over all tokens, over the examples, and in bits over the bytes of the completions. The token
+ * −Σ log p of the learned tokens: over all tokens, over the examples, and in bits over the bytes of the completions. The token
  * that ends a sequence counts as a token but has no byte.
  */
 export function divergenceOf(
@@ -33,10 +33,14 @@ export function divergenceOf(
 ): Divergence | null {
   if (examples.length === 0) return null;
   let [nll, tokens, bytes] = [0, 0, 0];
-  for (const [i, { ids, promptLength, completionBytes }] of examples.entries()) {
-    nll -= sumBetween(logprobs[i] as Float32Array, promptLength);
-    tokens += ids.length - promptLength;
-    bytes += completionBytes;
+  for (const [i, example] of examples.entries()) {
+    const { ce: weights = [] } = completionOnly(example);
+    for (const [j, logprob] of (logprobs[i] as Float32Array).entries()) {
+      if (weights[j] === 0) continue;
+      nll -= logprob;
+      tokens++;
+    }
+    bytes += example.completionBytes;
   }
   return {
     nllPerToken: nll / tokens,

@@ -28,8 +28,8 @@ export function readQuestions(
   place: SetPlace,
   problemOf: (question: Question) => string | null,
 ): Promise<Question[]> {
-  return readAll(set, place, record => {
-    const question = questionOf(record, set, place);
+  return readAll(set, place, (record, line) => {
+    const question = { ...questionOf(record, set, place), line };
     const problem = problemOf(question);
     if (problem !== null) throw new ColumnError(problem);
     return question;
@@ -38,25 +38,27 @@ export function readQuestions(
 
 /** Questions with options. Throws `DataError`. */
 export function readChoices(set: SetSettings, place: SetPlace): Promise<Choice[]> {
-  return readAll(set, place, record => {
+  return readAll(set, place, (record, line) => {
     const options = optionsOf(record, set);
     const labels = labelsOf(record, set, options.length);
     const answer = readColumn(record, set.columns.answer ?? 'answer');
     const right = rightOption({ answer, options, labels, reading: set.answer_is });
-    return { ...questionOf(record, set, place), reference: options[right] ?? null, options, right };
+    const question = questionOf(record, set, place);
+    return { ...question, line, reference: options[right] ?? null, options, right };
   });
 }
 
 async function readAll<T extends Question>(
   set: SetSettings,
   { cacheDirectory }: SetPlace,
-  read: (record: DataRecord) => T,
+  read: (record: DataRecord, line: number) => T,
 ): Promise<T[]> {
   const questions: T[] = [];
   const problems: LineProblem[] = [];
   for await (const placed of readRecords(await seekableFile(set.path, cacheDirectory))) {
-    const found = 'record' in placed ? tryRead(placed.record, read) : placed.problem.message;
-    if (typeof found === 'string') problems.push({ line: placed.line.number, message: found });
+    const { number } = placed.line;
+    const found = 'record' in placed ? tryRead(() => read(placed.record, number)) : placed.problem.message;
+    if (typeof found === 'string') problems.push({ line: number, message: found });
     else questions.push(found);
   }
   const place = `evaluation set ${set.name}: ${set.path}`;
@@ -70,9 +72,9 @@ async function readAll<T extends Question>(
   return chooseByHash(questions, set.limit);
 }
 
-function tryRead<T>(record: DataRecord, read: (record: DataRecord) => T): T | string {
+function tryRead<T>(read: () => T): T | string {
   try {
-    return read(record);
+    return read();
   } catch (error) {
     if (error instanceof ColumnError) return error.message;
     throw error;
@@ -80,13 +82,14 @@ function tryRead<T>(record: DataRecord, read: (record: DataRecord) => T): T | st
 }
 
 /** The id is a hash of the whole record, so that another prompt template, chat or not, asks the same questions. */
-function questionOf(record: DataRecord, { columns }: SetSettings, asked: AskedAs): Question {
-  const { prompt, completion } = exampleOf(record, columns.prompt, asked);
+function questionOf(record: DataRecord, { columns }: SetSettings, asked: AskedAs): Omit<Question, 'line'> {
+  const { prompt, completion, tools } = exampleOf(record, columns.prompt, asked);
   const answer = columns.answer ?? ['answer', 'completion'].find(name => Object.hasOwn(record, name));
   const reference = answer === undefined ? completion : readColumn(record, answer);
   return {
     id: sha256OfText(toJson(record, true)).slice(0, 16),
     prompt,
+    ...(tools !== undefined && { tools }),
     reference: textOf(reference),
     record,
   };
@@ -103,8 +106,8 @@ function isConversation(record: DataRecord, column: string | null): boolean {
 
 function exampleOf(record: DataRecord, column: string | null, { isChat, systemPrompt }: AskedAs): Example {
   const asked = isConversation(record, column)
-    ? { messages: record.messages }
-    : { prompt: readColumn(record, column ?? 'prompt') };
+    ? { messages: record.messages, tools: record.tools }
+    : { prompt: readColumn(record, column ?? 'prompt'), tools: record.tools };
   const columns = { prompt: null, completion: null, messages: null };
   return shapeExample(asked, { columns, as_chat: isChat, system_prompt: systemPrompt }).example;
 }

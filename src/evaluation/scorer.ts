@@ -5,7 +5,11 @@ import type { DataRecord } from '../data/template.ts';
 /** What is asked, with its reference where it has one, and the line of the file as it stands. */
 export type Question = {
   readonly id: string;
+  /** From 1, in the file. */
+  readonly line: number;
   readonly prompt: Content;
+  /** JSON of the tools that a chat template is to name. */
+  readonly tools?: string;
   readonly reference: string | null;
   readonly record: DataRecord;
 };

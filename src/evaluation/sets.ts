@@ -1,8 +1,9 @@
 /** Evaluation sets with their prompts as token ids: read and encoded once for a run. */
-import type { Content } from '../data/example.ts';
+import { basename } from 'node:path';
+import { warningText } from '../data/token-notes.ts';
 import { UsageError } from '../errors.ts';
-import type { Example, ModelInfo } from '../worker/protocol.ts';
-import type { EncodeWarning, Worker } from '../worker/worker.ts';
+import type { ModelInfo } from '../worker/protocol.ts';
+import type { Example, Worker } from '../worker/worker.ts';
 import { WorkerError } from '../worker/worker-error.ts';
 import { type Choice, readChoices, readQuestions, type SetPlace, type SetSettings } from './read-set.ts';
 import type { Question, Scorer } from './scorer.ts';
@@ -47,6 +48,7 @@ export type Encoding = {
   readonly model: ModelInfo;
   readonly chatTemplate: string | null;
   readonly templateOptions: Readonly<Record<string, string | boolean | null>>;
+  readonly splitSpecialTokens: boolean;
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -71,8 +73,13 @@ async function prepareAnswered(worker: Worker, request: SetRequest, encoding: En
   const { set } = request;
   const scorer = await makeScorer(set);
   const questions = await readQuestions(set, request, scorer.problemOf);
-  const examples = questions.map(({ prompt }) => ({ prompt: copyOf(prompt), completion: null }));
-  const { sequences, ...said } = await encode(worker, set, examples, encoding);
+  const examples = questions.map(({ prompt, tools }) => ({
+    prompt,
+    completion: null,
+    ...(tools && { tools }),
+  }));
+  const lines = questions.map(({ line }) => line);
+  const { sequences, ...said } = await encode(worker, set, { examples, lines }, encoding);
   const prompts = sequences.map(({ ids }) => ids);
   refuseTooLong(set, prompts, set.max_new_tokens, encoding.model);
   return { set: { ...common(request), kind: 'answered' as const, scorer, questions, prompts }, ...said };
@@ -82,9 +89,10 @@ async function prepareChoices(worker: Worker, request: SetRequest, encoding: Enc
   const { set } = request;
   const questions = await readChoices(set, request);
   const examples = questions.flatMap(question =>
-    question.options.map(option => optionExample(question.prompt, option)),
+    question.options.map(option => optionExample(question, option)),
   );
-  const { sequences, ...said } = await encode(worker, set, examples, encoding);
+  const lines = questions.flatMap(({ line, options }) => options.map(() => line));
+  const { sequences, ...said } = await encode(worker, set, { examples, lines }, encoding);
   refuseTooLong(
     set,
     sequences.map(({ ids }) => ids),
@@ -110,31 +118,38 @@ function common({ set, role, temperatures }: SetRequest): AnySet {
 }
 
 /** Behind a text prompt an option stands after its last white space, or after a space (as in lm-eval); in a chat it is the answer. */
-function optionExample(prompt: Content, option: string): Example {
+function optionExample({ prompt, tools }: Choice, option: string): Example {
   if (typeof prompt !== 'string')
-    return { prompt: copyOf(prompt), completion: [{ role: 'assistant', content: option }] };
+    return { prompt, completion: [{ role: 'assistant', content: option }], ...(tools && { tools }) };
   const asked = prompt.trimEnd();
   return { prompt: asked, completion: `${prompt.slice(asked.length) || ' '}${option}` };
 }
 
-function copyOf(prompt: Content): Example['prompt'] {
-  return typeof prompt === 'string' ? prompt : prompt.map(message => ({ ...message }));
-}
+/** `lines` are those of the file that the examples come from. */
+type Placed = { readonly examples: readonly Example[]; readonly lines: readonly number[] };
 
-async function encode(worker: Worker, { name, path }: SetSettings, examples: Example[], encoding: Encoding) {
-  const { chatTemplate, templateOptions, signal } = encoding;
+async function encode(
+  worker: Worker,
+  { name, path }: SetSettings,
+  { examples, lines }: Placed,
+  encoding: Encoding,
+) {
+  const { chatTemplate, templateOptions, splitSpecialTokens, signal } = encoding;
   try {
-    const options = { chatTemplate, templateOptions, ...(signal && { signal }) };
+    const options = { chatTemplate, templateOptions, splitSpecialTokens, ...(signal && { signal }) };
     const { sequences, warnings, stopIds } = await worker.encode(examples, options);
-    return { sequences, notes: warnings.map(warning => noteOf(name, warning)), stopIds };
+    const notes = warnings.map(
+      warning =>
+        `evaluation set ${name}: ${warningText(warning, `line ${lines[warning.firstIndex]} of ${basename(path)}`)}`,
+    );
+    return { sequences, notes, stopIds };
   } catch (cause) {
     if (!(cause instanceof WorkerError) || cause.code !== 'BAD_PARAMS') throw cause;
-    throw new UsageError(`evaluation set ${name} (${path}) cannot be encoded: ${cause.reason}`, { cause });
+    const place = typeof cause.data?.index === 'number' ? `, line ${lines[cause.data.index]}` : '';
+    throw new UsageError(`evaluation set ${name} (${path}${place}) cannot be encoded: ${cause.reason}`, {
+      cause,
+    });
   }
-}
-
-function noteOf(name: string, { count, message }: EncodeWarning): string {
-  return `evaluation set ${name}: ${message} (${count} times)`;
 }
 
 function refuseTooLong(

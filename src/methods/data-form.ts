@@ -22,7 +22,8 @@ export async function readDataForm(
   const known: (readonly [string, boolean])[] = [];
   for (const set of sets.filter(set => isOpen || set.as_chat !== null || set.system_prompt !== null))
     known.push([set.name, await isSetOfMessages(set, cacheDirectory)]);
-  return { isMessages, setIsMessages: Object.fromEntries(known) };
+  const isConversation = train.index.shape === 'messages';
+  return { isMessages, isConversation, setIsMessages: Object.fromEntries(known) };
 }
 
 /** Throws `ConfigError` with every key that these data leave without an effect. */

@@ -1,21 +1,21 @@
 /** The examples of a run as token files, with what the plan needs to know of them. */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import type { DataForm } from '../config/effects.ts';
 import type { RunConfig } from '../config/schema.ts';
+import type { DataError } from '../data/data-error.ts';
 import { type Dataset, describeDataset, openDataset, type Selection } from '../data/dataset.ts';
-import { encodeToFile } from '../data/encode-file.ts';
 import { idText, idWords, lineOfRow } from '../data/example-index.ts';
 import { checkLengths, checkPositions, describeDrops, type LengthReport } from '../data/lengths.ts';
-import { TokenFile, tokensKey } from '../data/token-file.ts';
+import type { TokenFile } from '../data/token-file.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import type { DataFacts } from '../plan/plan.ts';
 import type { Progress, TrainingData } from '../stages/run-context.ts';
-import { touch } from '../store/in-use.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
 import { readDataForm, refuseWithoutEffect } from './data-form.ts';
+import { encodeData } from './encode-data.ts';
 
 export type PreparedData = {
   readonly dataset: Dataset;
@@ -24,6 +24,8 @@ export type PreparedData = {
   readonly facts: DataFacts;
   /** What decides over keys that only some data give an effect. */
   readonly form: DataForm;
+  /** Tokens of the training examples that the loss counts, in one epoch over gold. */
+  readonly learnedTokens: number;
   readonly chatTemplate: string | null;
   /** Ids at which every sampling of a run stops, ascending: those of the model, and those that end an answer under the template. */
   readonly stopIds: readonly number[];
@@ -40,6 +42,8 @@ export type DataSurroundings = {
   readonly progress: Progress;
   /** Aborted when the person asks to stop. */
   readonly signal?: AbortSignal | undefined;
+  /** Takes what a run refuses and one may still look at; by default it is thrown. */
+  readonly refuse?: (error: DataError) => void;
 };
 
 /** Index, encode (once; a cache keeps the tokens) and check lengths. Says what was found. Throws `DataError`. */
@@ -47,7 +51,7 @@ export async function prepareData(
   config: RunConfig,
   worker: Worker,
   model: ModelInfo,
-  { cache, progress, signal }: DataSurroundings,
+  { cache, progress, signal, refuse = fail }: DataSurroundings,
 ): Promise<PreparedData> {
   checkPositions(config.max_length, model.maxPositions);
   const dataset = await openDataset(config, cache);
@@ -56,18 +60,31 @@ export async function prepareData(
   for (const line of describeDataset(dataset)) progress.say(line);
   const template =
     config.chat_template_path === null ? null : readFileSync(config.chat_template_path, 'utf8');
-  const encode = (selection: Selection) =>
-    encodeSelection(config, worker, selection, { cache, progress, signal, template, model });
+  const encode = ({ index }: Selection) =>
+    encodeData(config, worker, index, { cache, progress, signal, template, model, refuse });
   const train = await encode(dataset.train);
-  let test = train;
-  const close = async () => {
-    await train.tokens.close();
-    if (test !== train) await test.tokens.close();
-  };
+  const files = [train.tokens];
+  const close = async () => void (await Promise.all(files.map(file => file.close())));
   try {
-    if (dataset.test.index !== dataset.train.index) test = await encode(dataset.test);
+    const test = dataset.test.index === dataset.train.index ? train : await encode(dataset.test);
+    if (test !== train) files.push(test.tokens);
+    const stopIds = stopIdsOf(model, files);
+    await sayStops(worker, model, stopIds, progress);
+    const lengths = checkLengths(dataset.train.index.source, dataset.train.rows, train.tokens, config);
+    if (lengths.usable.length < dataset.train.rows.length || lengths.tooLong > 0)
+      progress.say(`training examples: ${describeDrops(lengths)}`);
+    const rows = createHash('sha256').update(lengths.usable).digest('hex');
     return {
-      ...(await checkData(config, worker, model, { dataset, form, train, test, template, progress })),
+      dataset,
+      train: trainingData(dataset.train, train.tokens, lengths),
+      testTokens: test.tokens,
+      facts: await factsOf(lengths, dataset, train.tokens),
+      form,
+      learnedTokens: await learnedIn(train.tokens, lengths.usable, config.max_length),
+      chatTemplate: template,
+      stopIds,
+      trainDigest: sha256OfRecord([train.key, rows, config.max_length]),
+      dataDigest: sha256OfRecord([train.key, test.key, dataset.train.rows.length, dataset.test.rows.length]),
       close,
     };
   } catch (error) {
@@ -76,40 +93,22 @@ export async function prepareData(
   }
 }
 
-type Encoded = Awaited<ReturnType<typeof encodeSelection>>;
-type EncodedData = Pick<EncodeContext, 'progress' | 'template'> & {
-  readonly dataset: Dataset;
-  readonly form: DataForm;
-  readonly train: Encoded;
-  readonly test: Encoded;
-};
+function fail(error: DataError): never {
+  throw error;
+}
 
-async function checkData(
-  config: RunConfig,
-  worker: Worker,
-  model: ModelInfo,
-  { dataset, form, train, test, template, progress }: EncodedData,
-): Promise<Omit<PreparedData, 'close'>> {
-  const stopIds = stopIdsOf(model, [train.tokens, test.tokens]);
-  await sayStops(worker, model, stopIds, progress);
-  const lengths = checkLengths(dataset.train.index.source, dataset.train.rows, train.tokens, config);
-  if (lengths.usable.length < dataset.train.rows.length || lengths.tooLong > 0)
-    progress.say(`training examples: ${describeDrops(lengths)}`);
-  return {
-    dataset,
-    train: trainingData(dataset.train, train.tokens, lengths),
-    testTokens: test.tokens,
-    facts: await factsOf(lengths, dataset, train.tokens),
-    form,
-    chatTemplate: template,
-    stopIds,
-    trainDigest: sha256OfRecord([
-      train.key,
-      createHash('sha256').update(lengths.usable).digest('hex'),
-      config.max_length,
-    ]),
-    dataDigest: sha256OfRecord([train.key, test.key, dataset.train.rows.length, dataset.test.rows.length]),
-  };
+/** Tokens that the loss counts, of which a cut example loses some. */
+async function learnedIn(tokens: TokenFile, rows: Uint32Array, maxLength: number): Promise<number> {
+  let learned = 0;
+  for (const row of rows) {
+    const isWhole = (tokens.lengths[row] as number) <= maxLength;
+    const cut = isWhole ? null : await tokens.read(row, maxLength);
+    learned +=
+      cut === null
+        ? (tokens.learnedLengths[row] as number)
+        : cut.learned.reduce((sum, mark) => sum + mark, 0);
+  }
+  return learned;
 }
 
 function trainingData({ index }: Selection, tokens: TokenFile, { usable }: LengthReport): TrainingData {
@@ -160,41 +159,4 @@ async function sayStops(
   progress.say(
     `note: answers end with ${texts.join(' or ')}, which is no end of sequence of the model: sampling stops there too`,
   );
-}
-
-type EncodeContext = DataSurroundings & { readonly template: string | null; readonly model: ModelInfo };
-
-async function encodeSelection(
-  config: RunConfig,
-  worker: Worker,
-  { index }: Selection,
-  { cache, progress, signal, template, model }: EncodeContext,
-) {
-  const key = tokensKey({
-    dataDigest: index.digest,
-    tokenizer: model.filesDigest,
-    chatTemplate: template,
-    templateOptions: config.chat_template_kwargs,
-    eosTokenIds: model.eosTokenIds,
-  });
-  const path = join(cache, `tokens-${key}.bin`);
-  if (!existsSync(path)) {
-    let done = 0;
-    const options = { chatTemplate: template, templateOptions: config.chat_template_kwargs, signal };
-    const encode = async (examples: Parameters<Worker['encode']>[0]) => {
-      const encoded = await worker.encode(examples, options);
-      done += examples.length;
-      progress.update('encode', done, index.count, 0);
-      return encoded;
-    };
-    await encodeToFile(index, config, encode, path);
-  } else touch(path);
-  const tokens = await TokenFile.open(path);
-  for (const { code, message, count, firstRow } of tokens.notes.warnings) {
-    const place = `line ${await lineOfRow(index, firstRow)} of ${basename(index.source)}`;
-    progress.say(
-      `warning: ${code}: ${message} (${count} ${count === 1 ? 'example, in' : 'examples, first in'} ${place})`,
-    );
-  }
-  return { key, tokens };
 }

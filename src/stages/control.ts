@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import type { TrainingPlan } from '../plan/training-plan.ts';
 import { answerRecord } from '../run/records.ts';
+import { withAnswer } from '../worker/worker.ts';
 import { writeAnswers } from './answer.ts';
 import { evaluateAt } from './evaluate.ts';
 import { sayControlAnswers } from './fallbacks.ts';
@@ -33,7 +34,6 @@ export async function trainOnBaseAnswers(run: RunContext, plan: TrainingPlan): P
 
   async function sequenceOf(example: number) {
     const { ids, promptLength } = await run.data.tokens.read(run.data.rows[example] as number);
-    const answer = answers[example]?.ids ?? [];
-    return sequenceOfRow({ ids: Int32Array.of(...ids.subarray(0, promptLength), ...answer), promptLength });
+    return sequenceOfRow(withAnswer(ids.subarray(0, promptLength), answers[example]?.ids ?? []));
   }
 }

@@ -13,7 +13,7 @@ import { type Draw, drawer } from '../plan/draws.ts';
 import { allVisits, type Visit } from '../plan/order.ts';
 import { noSources, type SourceCounts } from '../run/mixture.ts';
 import { answerRecord, type VisitRecord } from '../run/records.ts';
-import type { TrainingSequence } from '../worker/worker.ts';
+import { type TrainingSequence, withAnswer } from '../worker/worker.ts';
 import { answersFile, faultOf } from './answer.ts';
 import { checkFallbacks } from './fallbacks.ts';
 import { goldSequence, sequenceOfRow } from './gold.ts';
@@ -121,7 +121,7 @@ async function withPrompt(
   answer: readonly number[],
 ): Promise<TokenRow> {
   const { ids, promptLength } = await data.tokens.read(data.rows[example] as number);
-  return { ids: Int32Array.of(...ids.subarray(0, promptLength), ...answer), promptLength };
+  return withAnswer(ids.subarray(0, promptLength), answer);
 }
 
 /** Ascends with checkpoint, then example, then sample: the order in which answers are written. */

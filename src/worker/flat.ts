@@ -1,5 +1,5 @@
 /** Between rows of numbers, as callers have them, and the flat tensors of the protocol. */
-import type { Params, Result } from './protocol.ts';
+import type { Params, Result, WireExample, WireMessage } from './protocol.ts';
 import { packRows, type Row, unpackRows } from './ragged.ts';
 import type { Tensor, Tensors } from './tensor.ts';
 import { WorkerError } from './worker-error.ts';
@@ -8,14 +8,52 @@ import {
   type Component,
   components,
   type Encoded,
+  type Example,
   type GradientOptions,
   type Gradients,
+  type Message,
   type TrainingSequence,
 } from './worker-options.ts';
 
-/** Cross-entropy on the completion, nothing on the prompt. */
-export function completionOnly({ ids, promptLength }: Encoded): TrainingSequence {
-  return { ids, ce: Float32Array.from(ids, (_, j) => (j < promptLength ? 0 : 1)) };
+/** Cross-entropy on what is learned, nothing on what is only read: the one loss mask. */
+export function completionOnly({ ids, learned }: Encoded): TrainingSequence {
+  return { ids, ce: Float32Array.from(learned) };
+}
+
+/** A prompt with another answer behind it, of which alone the loss counts every token. */
+export function withAnswer(prompt: Row, answer: Row): Encoded {
+  const ids = Int32Array.of(...prompt, ...answer);
+  return { ids, promptLength: prompt.length, learned: new Uint8Array(ids.length).fill(1, prompt.length) };
+}
+
+/** With every field, as the wire wants them. */
+export function wireExample({ prompt, completion, tools }: Example): WireExample {
+  const messages = (said: string | readonly Message[], isAnswer: boolean) =>
+    typeof said === 'string' ? said : said.map(message => wireMessage(message, isAnswer));
+  return {
+    prompt: messages(prompt, false),
+    completion: completion === null ? null : messages(completion, true),
+    tools: tools ?? null,
+  };
+}
+
+function wireMessage({ role, content, learned, fields }: Message, isAnswer: boolean): WireMessage {
+  return {
+    role,
+    content,
+    learned: learned ?? (isAnswer && role === 'assistant'),
+    fields: fields ?? null,
+  };
+}
+
+export function encodedRows(tensors: Tensors): Encoded[] {
+  const promptLengths = required(tensors, 'promptLengths').data;
+  const learned = rows(tensors, 'learned') as Uint8Array[];
+  return rows(tensors, 'ids').map((ids, i) => ({
+    ids: ids as Int32Array,
+    promptLength: promptLengths[i] ?? 0,
+    learned: learned[i] as Uint8Array,
+  }));
 }
 
 export function pack(sequences: readonly Row[]): { ids: Tensor; offsets: Tensor } {

@@ -57,15 +57,30 @@ export const errorCode = z.enum(Object.keys(errorCodes) as [ErrorCode, ...ErrorC
 
 // Records shared by verbs. `meta({ id })` gives the name of the generated Python struct.
 
-export const message = z.strictObject({ role: z.string(), content: z.string() }).meta({ id: 'Message' });
-export type Message = z.infer<typeof message>;
+const message = z
+  .strictObject({
+    role: z.string(),
+    content: z.string().nullable(),
+    learned: z.boolean(),
+    fields: z.string().nullable(),
+  })
+  .meta({
+    id: 'Message',
+    description:
+      'One message; `learned`: the loss counts what stands in it. `fields` is JSON of what else the template takes, such as tool_calls: ' +
+      'numbers keep their digits so.',
+  });
 
 const text = z.union([z.string(), z.array(message)]);
-export const example = z.strictObject({ prompt: text, completion: text.nullable() }).meta({
-  id: 'Example',
-  description: 'A prompt with the answer to learn, both as text or both as chat messages.',
-});
-export type Example = z.infer<typeof example>;
+const example = z
+  .strictObject({ prompt: text, completion: text.nullable(), tools: z.string().nullable() })
+  .meta({
+    id: 'Example',
+    description:
+      'A prompt with the answer to learn, both as text or both as chat messages; `tools` is JSON of a list for the template.',
+  });
+export type WireExample = z.infer<typeof example>;
+export type WireMessage = z.infer<typeof message>;
 
 const adapter = z
   .strictObject({
@@ -167,13 +182,15 @@ export const verbs = {
   encode: {
     doc:
       "Turn text or chat messages into ids with the model's tokenizer and template; nothing is truncated. `stopIds` end an answer " +
-      'under the template: sampling stops there, whatever the model calls its end.',
+      'under the template: sampling stops there, whatever the model calls its end. With `splitSpecialTokens` the name of a control ' +
+      "token in somebody's words is plain text.",
     deadlineSeconds: 600,
     params: z.strictObject({
       examples: z.array(example),
       maxLength: z.int().min(1).nullable(),
       chatTemplate: z.string().nullable(),
       templateOptions: z.record(z.string(), z.union([z.string(), z.boolean(), z.null()])),
+      splitSpecialTokens: z.boolean(),
     }),
     tensors: {},
     result: z.strictObject({
@@ -187,7 +204,8 @@ export const verbs = {
     }),
     resultTensors: {
       ...sequences,
-      promptLengths: tensor('i32', 'ids of each sequence that belong to its prompt [n]'),
+      promptLengths: tensor('i32', 'ids of each sequence that stand before its last answer [n]'),
+      learned: tensor('u8', '1: the loss counts this token [N]'),
     },
   },
   decode: {

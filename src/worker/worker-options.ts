@@ -46,8 +46,31 @@ export const muonDefaults = {
   adjustLearningRate: 'match_rms_adamw',
 } as const;
 
-/** Ids with the number of them that belong to the prompt. */
-export type Encoded = { readonly ids: Int32Array; readonly promptLength: number };
+/** What is said in a chat. `learned`: the loss counts it; without it what an assistant says in a completion. */
+export type Message = {
+  readonly role: string;
+  /** Null where there are only tool calls. */
+  readonly content: string | null;
+  readonly learned?: boolean;
+  /** JSON of what else the chat template takes, such as `{"tool_calls": […]}`. */
+  readonly fields?: string;
+};
+
+/** A prompt with the answer to learn (null: it is only asked), both as text or both as messages. */
+export type Example = {
+  readonly prompt: string | readonly Message[];
+  readonly completion: string | readonly Message[] | null;
+  /** JSON of the tools that the chat template is to name. */
+  readonly tools?: string;
+};
+
+/** Ids, how many of them stand before the last answer, and which of them the loss counts (1 or 0 each). */
+export type Encoded = {
+  readonly ids: Int32Array;
+  readonly promptLength: number;
+  readonly learned: Uint8Array;
+};
+export type EncodeOptions = Partial<Omit<Params<'encode'>, 'examples'>>;
 export type EncodeWarning = Result<'encode'>['warnings'][number];
 
 /** Token ids with a weight a token for each loss component; absent means 0. Weight j belongs to the prediction of token j. */

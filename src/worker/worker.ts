@@ -2,14 +2,14 @@
 import { asCall, type Call, type CallOptions, type Channel } from './channel.ts';
 import {
   answersOf,
+  encodedRows,
   gradientParams,
   gradients,
   optionalPerToken,
   pack,
   packWeights,
   perToken,
-  required,
-  rows,
+  wireExample,
 } from './flat.ts';
 import {
   decodeParts,
@@ -20,7 +20,7 @@ import {
   rowParts,
   shiftIndex,
 } from './parts.ts';
-import type { Example, ModelInfo, Params, Progress, Result } from './protocol.ts';
+import type { ModelInfo, Params, Progress, Result } from './protocol.ts';
 import type { Row } from './ragged.ts';
 import { tensorOf } from './tensor.ts';
 import {
@@ -28,7 +28,9 @@ import {
   adamwDefaults,
   adapterDefaults,
   type Encoded,
+  type EncodeOptions,
   type EncodeWarning,
+  type Example,
   type GenerateOptions,
   type GradientOptions,
   type Gradients,
@@ -39,7 +41,7 @@ import {
   type TrainingSequence,
 } from './worker-options.ts';
 
-export { completionOnly } from './flat.ts';
+export { completionOnly, withAnswer } from './flat.ts';
 export type * from './worker-options.ts';
 
 /** A model under training in some backend. Calls run in order and may be sent back to back without awaiting. */
@@ -69,22 +71,26 @@ export class Worker {
   /** Ids of text or chat messages, and the ids that end an answer under the template. */
   async encode(
     examples: readonly Example[],
-    options: Partial<Omit<Params<'encode'>, 'examples'>> & CallOptions = {},
+    options: EncodeOptions & CallOptions = {},
   ): Promise<{ sequences: Encoded[]; warnings: EncodeWarning[]; stopIds: number[] }> {
-    const { maxLength = null, chatTemplate = null, templateOptions = {}, ...call } = options;
+    const {
+      maxLength = null,
+      chatTemplate = null,
+      templateOptions = {},
+      splitSpecialTokens = true,
+      ...call
+    } = options;
     const sequences: Encoded[] = [];
     const warnings = new Map<string, EncodeWarning>();
     const stopIds = new Set<number>();
-    const asked = { examples: [...examples], maxLength, chatTemplate, templateOptions };
+    const wire = examples.map(wireExample);
+    const asked = { examples: wire, maxLength, chatTemplate, templateOptions, splitSpecialTokens };
     for (const { start, end } of encodeParts(asked, this.#most)) {
-      const params = { ...asked, examples: asked.examples.slice(start, end) };
+      const params = { ...asked, examples: wire.slice(start, end) };
       const { result, tensors } = await this.#channel.call('encode', params, {}, call).catch(error => {
         throw shiftIndex(error, start);
       });
-      const promptLengths = required(tensors, 'promptLengths').data;
-      rows(tensors, 'ids').forEach((ids, i) => {
-        sequences.push({ ids: ids as Int32Array, promptLength: promptLengths[i] ?? 0 });
-      });
+      sequences.push(...encodedRows(tensors));
       for (const warning of result.warnings) mergeWarning(warnings, warning, start);
       for (const id of result.stopIds) stopIds.add(id);
     }

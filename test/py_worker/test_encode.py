@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import BOS, CHATML, LLAMA2, PLAIN, START, THINKING, bpe_tokenizer, char_tokenizer
+from builders import BOS, CHATML, LLAMA2, PLAIN, START, bpe_tokenizer, char_tokenizer
 from tokenizers import processors
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -153,21 +153,6 @@ def test_a_template_that_writes_bos_twice_is_mended_and_counted() -> None:
     assert codes(encoded) == {"double_bos": (1, 0)}
 
 
-def test_a_template_that_rewrites_the_prompt_falls_back_to_the_content_and_its_end() -> None:
-    tokenizer = char_tokenizer(chat_template=THINKING)
-    encoded = encode(tokenizer, [([user("q")], [assistant("a")])])
-    prompt, completion = parts(encoded)
-    assert decode(tokenizer, *one_row(prompt), skip_special_tokens=True)[0].endswith("assistant\n<think>\n")
-    assert completion == [*chars("a"), EOS]
-    assert codes(encoded) == {"template_rewrites_history": (1, 0)}
-
-
-def test_a_fallback_keeps_words_that_the_template_would_strip() -> None:
-    encoded = encode(char_tokenizer(chat_template=THINKING), [([user("q")], [assistant("why</think>a")])])
-    assert parts(encoded)[1] == [*chars("why</think>a"), EOS]
-    assert codes(encoded) == {"template_rewrites_history": (1, 0), "missing_eos": (1, 0)}
-
-
 def test_a_template_that_changes_the_answer_is_counted() -> None:
     shouting = CHATML.replace("message.content", "message.content | upper")
     encoded = encode(char_tokenizer(chat_template=shouting), [([user("q")], [assistant("a")])])
@@ -252,7 +237,17 @@ def test_examples_that_cannot_be_learnt_from_are_refused_by_index(example: tuple
 
 def test_all_empty_examples_are_counted_in_one_error() -> None:
     error = refused(char_tokenizer(), [("", "a"), ("b", "c"), ("", "d")])
-    assert error.data == {"index": 0, "reason": "empty_prompt", "count": 2, "indices": [0, 2]}
+    why = "has an empty prompt: it tokenises to nothing"
+    problems = [{"index": 0, "message": why}, {"index": 2, "message": why}]
+    assert error.data == {"index": 0, "reason": "empty_prompt", "count": 2, "problems": problems}
+
+
+def test_all_malformed_examples_are_told_in_one_error() -> None:
+    chat = [user("q")]
+    error = refused(char_tokenizer(), [(chat, [{"role": "assistant"}]), ("a", "b"), (chat, []), (chat, "a")])
+    assert error.data is not None
+    assert (error.data["reason"], error.data["count"]) == ("bad_message", 2)
+    assert [problem["index"] for problem in error.data["problems"]] == [0, 2]
 
 
 def test_messages_without_a_template_are_refused_with_the_option() -> None:

@@ -67,7 +67,8 @@ def test_a_template_renders_as_in_transformers(template: str, options: dict[str,
 def test_a_template_that_raises_gives_its_own_words() -> None:
     with pytest.raises(WorkerError, match=r"examples\[0\]: .*a question comes first, not system") as caught:
         encode(tokenizer(GUARD), [(MESSAGES, None)])
-    assert caught.value.data == {"index": 0, "reason": "template_failed"}
+    assert caught.value.data is not None
+    assert (caught.value.data["index"], caught.value.data["reason"]) == (0, "template_failed")
 
 
 HOSTILE = {
@@ -107,7 +108,8 @@ def test_a_hostile_template_is_refused_in_bounded_time_and_memory(
     ) as caught:
         encode(tokenizer(HOSTILE[name]), [(MESSAGES, None)])
     assert caught.value.code == "BAD_PARAMS"
-    assert caught.value.data == {"index": 0, "reason": "template_failed"}
+    assert caught.value.data is not None
+    assert (caught.value.data["index"], caught.value.data["reason"]) == (0, "template_failed")
     assert peak_bytes() - before < 1.5 * bounded.MEMORY_BYTES
     assert resource.getrlimit(resource.RLIMIT_AS) == limit
     assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)

@@ -25,7 +25,7 @@ function refused(sets: readonly string[], text = ''): string[] {
 /** Keys that every run reads: where the code asks for them depends on no other key. */
 const alwaysRead =
   `method output_dir run_name save_steps model_name_or_path dtype attn_implementation trust_remote_code use_peft
-  dataset_name dataset_test_name max_train_samples columns columns.messages duplicates max_length max_too_long_fraction
+  dataset_name dataset_test_name max_train_samples columns columns.messages split_special_tokens duplicates max_length max_too_long_fraction
   learning_rate lr_scheduler_type max_steps per_device_train_batch_size gradient_accumulation_steps weight_decay max_grad_norm
   optim gradient_checkpointing seed data_seed determinism tms tms.keep_checkpoints tms.student sampler sampler.backend
   eval eval.sets eval.sets.*.name eval.sets.*.path eval.sets.*.scorer eval.sets.*.columns eval.sets.*.columns.prompt
@@ -49,6 +49,7 @@ const cases: [string, string[], string[]][] = [
   ['columns.prompt=question', ['columns.messages=chat'], []],
   ['columns.completion=answer', ['columns.messages=chat'], []],
   ['as_chat=true', ['columns.messages=chat'], []],
+  ['assistant_only_loss=true', ['as_chat=true'], []],
   ['test_size=0.2', ['dataset_test_name=test.jsonl'], []],
   ['max_test_samples=5', ['test_size=0'], ['dataset_test_name=test.jsonl']],
   ['max_test_samples=5', nothingMeasured, ['pld.size=0']],
@@ -117,13 +118,17 @@ const cases: [string, string[], string[]][] = [
 ];
 
 /** Keys whose effect depends on the shape of the data; the file decides. */
-const text: DataForm = { isMessages: false, setIsMessages: { a: false } };
-const messages: DataForm = { isMessages: true, setIsMessages: { a: true } };
+const text: DataForm = { isMessages: false, isConversation: false, setIsMessages: { a: false } };
+const messages: DataForm = { isMessages: true, isConversation: true, setIsMessages: { a: true } };
+const answered: DataForm = { ...messages, isConversation: false };
 const dataCases: [string, string[], DataForm, DataForm][] = [
   ['as_chat=true', [], messages, text],
   ['system_prompt=Be brief.', [], text, messages],
   ['chat_template_kwargs={enable_thinking: false}', [], text, messages],
   ['chat_template_path=t.jinja', [], text, messages],
+  ['columns.tools=functions', [], text, messages],
+  ['max_rewritten_fraction=0.5', [], text, messages],
+  ['assistant_only_loss=true', [], answered, messages],
   ['eval.sets.0.as_chat=true', [set('')], messages, text],
   ['eval.sets.0.system_prompt=Be brief.', [set('as_chat: false')], text, messages],
 ];
@@ -173,13 +178,19 @@ describe('a key without an effect', () => {
       return readDataForm(config, await openDataset(config, temporaryDirectory()), temporaryDirectory());
     };
     const setAt = (file: string | undefined, more: string) => `eval.sets=[{name: a, path: ${file}${more}}]`;
-    expect(await formOf(texts, [setAt(chats, '')])).toEqual({ isMessages: false, setIsMessages: {} });
+    expect(await formOf(texts, [setAt(chats, '')])).toEqual({
+      isMessages: false,
+      isConversation: false,
+      setIsMessages: {},
+    });
     expect(await formOf(chats, [setAt(texts, ', as_chat: true')])).toEqual({
       isMessages: true,
+      isConversation: true,
       setIsMessages: { a: false },
     });
     expect(await formOf(texts, [setAt(chats, ''), 'system_prompt=x'])).toEqual({
       isMessages: false,
+      isConversation: false,
       setIsMessages: { a: true },
     });
   });

@@ -20,7 +20,10 @@ function answered(
   text: string,
   isFinished = true,
 ): AnsweredQuestion {
-  return { question: { id: `id of ${prompt}`, prompt, reference, record: {} }, answer: { text, isFinished } };
+  return {
+    question: { id: `id of ${prompt}`, line: 1, prompt, reference, record: {} },
+    answer: { text, isFinished },
+  };
 }
 
 function builtIn(scorer: EvaluationSet['scorer']) {

@@ -145,8 +145,8 @@ describe('PLD', () => {
   test('of two examples by hand', () => {
     const ids = Int32Array.of(7, 8, 9, 4);
     const sequences = [
-      { id: 'a', ids, promptLength: 2, completionBytes: 3 },
-      { id: 'b', ids, promptLength: 1, completionBytes: 1 },
+      { id: 'a', ids, promptLength: 2, learned: Uint8Array.of(0, 0, 1, 1), completionBytes: 3 },
+      { id: 'b', ids, promptLength: 1, learned: Uint8Array.of(0, 1, 1, 1), completionBytes: 1 },
     ];
     const logprobs = [Float32Array.of(0, -9, -1, -0.5), Float32Array.of(0, -2, -0.25, -0.25)];
     expect(divergenceOf(sequences, logprobs)).toEqual({
@@ -157,6 +157,11 @@ describe('PLD', () => {
       tokens: 5,
     });
     expect(divergenceOf([], [])).toBeNull();
+    const turns = { id: 'c', ids, promptLength: 3, learned: Uint8Array.of(0, 1, 0, 1), completionBytes: 2 };
+    expect(divergenceOf([turns], [Float32Array.of(0, -2, -9, -1)])).toMatchObject({
+      nllPerToken: 1.5,
+      tokens: 2,
+    });
   });
 
   test('is the likelihood of completions with their end, for each split', async () => {

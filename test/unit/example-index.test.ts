@@ -58,7 +58,15 @@ describe('indexExamples', () => {
       exampleDigest({ prompt: 'a', completion: 'b' }).toString('hex').slice(0, 16),
     );
     expect(idWords(index, 2)).toEqual(idWords(index, 0));
-    expect(index.counts).toEqual({ lines: 5, blankLines: 1, emptyCompletions: 1, duplicates: 1, nulls: {} });
+    expect(index.counts).toEqual({
+      lines: 5,
+      blankLines: 1,
+      emptyCompletions: 1,
+      duplicates: 1,
+      nulls: {},
+      answers: 3,
+      learnedAnswers: 3,
+    });
   });
 
   it('knows the line of each example, blank and dropped ones counted', async () => {

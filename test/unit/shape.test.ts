@@ -45,11 +45,8 @@ describe('shapeExample', () => {
     [{ messages: [assistant] }, /one message only/],
     [{ messages: [] }, /messages is an empty list/],
     [{ messages: 'hi' }, /messages is a string/],
-    [
-      { messages: [{ role: 'user', content: [] }, assistant] },
-      /messages\[0\] has no role and content as texts/,
-    ],
-    [{ messages: [user, { ...assistant, tool_calls: [{}] }] }, /messages\[1\] has "tool_calls"; only role/],
+    [{ messages: [{ role: 'user', content: [] }, assistant] }, /messages\[0\] has no content as a text/],
+    [{ messages: [user, { ...assistant, mood: 'glad' }] }, /messages\[1\] has "mood"; role, content, train,/],
   ])('refuses %j', (record, message) => {
     expect(() => shapeExample(record, plain)).toThrow(message);
   });

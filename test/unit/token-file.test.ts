@@ -4,41 +4,52 @@ import { describe, expect, it } from 'vitest';
 import { encodeToFile } from '../../src/data/encode-file.ts';
 import { indexExamples } from '../../src/data/example-index.ts';
 import { seekableFile } from '../../src/data/seekable.ts';
-import { TokenFile, TokenFileWriter, tokensKey } from '../../src/data/token-file.ts';
+import { TokenFile, TokenFileWriter } from '../../src/data/token-file.ts';
+import { tokensKey, warningText } from '../../src/data/token-notes.ts';
 import { temporaryDirectory, temporaryFile } from '../support/temporary-directory.ts';
 
-const row = (ids: number[], promptLength: number) => ({ ids: Int32Array.from(ids), promptLength });
+/** Of the ids behind the prompt, all are learned. */
+const row = (ids: number[], promptLength: number) => ({
+  ids: Int32Array.from(ids),
+  promptLength,
+  learned: Uint8Array.from(ids, (_, i) => Number(i >= promptLength)),
+});
 
 describe('token file', () => {
   it('gives back every row, in any order, and parts of it', async () => {
     const path = join(temporaryDirectory(), 'tokens.bin');
     const writer = await TokenFileWriter.create(path, 3);
-    await writer.append([row([1, 2, 70_000], 2)]);
+    const marked = { ...row([1, 2, 70_000], 2), learned: Uint8Array.of(0, 1, 1) };
+    await writer.append([marked]);
     await writer.append([row([], 0), row([5, 6], 1)]);
     await writer.finish();
     const file = await TokenFile.open(path);
     expect(await file.read(2)).toEqual(row([5, 6], 1));
-    expect(await file.read(0)).toEqual(row([1, 2, 70_000], 2));
+    expect(await file.read(0)).toEqual(marked);
+    expect(await file.read(0, 2)).toEqual({ ...row([1, 2], 2), learned: Uint8Array.of(0, 1) });
     expect(await file.read(1)).toEqual(row([], 0));
     expect(await file.read(0, 1)).toEqual(row([1], 1));
     expect([file.count, [...file.lengths], [...file.promptLengths]]).toEqual([3, [3, 0, 2], [2, 0, 1]]);
+    expect([...file.learnedLengths]).toEqual([2, 0, 1]);
     await file.close();
   });
 
   it('has the layout that its first lines describe', async () => {
     const path = join(temporaryDirectory(), 'tokens.bin');
     const writer = await TokenFileWriter.create(path, 1);
-    await writer.append([row([258], 1)]);
+    await writer.append([{ ...row([258, 3], 1), learned: Uint8Array.of(0, 1) }]);
     await writer.finish({ warnings: [], stopIds: [300] });
     expect(readFileSync(path).toString('hex')).toBe(
       '746d7331' +
-        '02000000' +
+        '03000000' +
         '01000000' +
         '1f000000' +
-        '000000000000f03f' +
+        '0000000000000040' +
+        '02000000' +
         '01000000' +
         '01000000' +
-        '02010000' +
+        '0201000003000000' +
+        '0001' +
         Buffer.from('{"warnings":[],"stopIds":[300]}').toString('hex'),
     );
   });
@@ -63,6 +74,14 @@ describe('token file', () => {
   });
 });
 
+describe('warningText', () => {
+  it('has the count and the place of the first', () => {
+    const warning = { code: 'c', message: 'm' };
+    expect(warningText({ ...warning, count: 1 }, 'line 3')).toBe('c: m (1 example, in line 3)');
+    expect(warningText({ ...warning, count: 2 }, 'line 3')).toBe('c: m (2 examples, first in line 3)');
+  });
+});
+
 describe('tokensKey', () => {
   const parts = {
     dataDigest: 'd',
@@ -70,6 +89,7 @@ describe('tokensKey', () => {
     chatTemplate: null,
     templateOptions: { a: true, b: 'x' },
     eosTokenIds: [2],
+    splitSpecialTokens: true,
   };
 
   it('depends on everything that ids depend on, and not on the order of options', () => {
@@ -81,9 +101,10 @@ describe('tokensKey', () => {
       { chatTemplate: 'c' },
       { templateOptions: {} },
       { eosTokenIds: [2, 3] },
+      { splitSpecialTokens: false },
     ];
     const all: Parameters<typeof tokensKey>[0][] = [parts, ...others.map(other => ({ ...parts, ...other }))];
-    expect(new Set(all.map(tokensKey)).size).toBe(6);
+    expect(new Set(all.map(tokensKey)).size).toBe(7);
   });
 });
 

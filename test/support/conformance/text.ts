@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { limits } from '../../../src/worker/protocol.ts';
+import type { Encoded } from '../../../src/worker/worker.ts';
 import { expectRefusal, type Subject } from './subject.ts';
 
 export function text(subject: Subject): void {
@@ -37,11 +38,47 @@ export function text(subject: Subject): void {
       expect(subject.loaded.eosTokenIds).toContain(answer.at(-1));
     });
 
+    it('mark what an assistant says in a completion as learned, in a prompt where asked, and nothing behind the last of it', async () => {
+      const say = (role: string, content: string, more = {}) => ({ role, content, ...more });
+      const prompt = [say('user', 'a'), say('assistant', 'One.', { learned: true }), say('user', 'b')];
+      const completion = [
+        say('assistant', 'Two.'),
+        say('user', 'c'),
+        say('assistant', 'Three.', { learned: false }),
+      ];
+      const { sequences } = await subject.worker.encode([
+        { prompt, completion },
+        { prompt, completion: null },
+      ]);
+      const [answered, asked] = sequences as [Encoded, Encoded];
+      const runs = [...answered.learned].join('').match(/1+/g) ?? [];
+      expect([...answered.learned].at(-1)).toBe(1);
+      const learned = answered.ids.filter((_, i) => answered.learned[i] === 1);
+      const said = [learned.slice(0, runs[0]?.length), learned.slice(runs[0]?.length)];
+      expect(await subject.worker.decode(said)).toEqual(['One.', 'Two.']);
+      for (const ids of said) expect(subject.loaded.eosTokenIds).toContain(ids.at(-1));
+      expect(answered.ids.slice(0, answered.promptLength)).toEqual(asked.ids);
+      expect([...asked.learned]).toEqual([...asked.ids].map(() => 0));
+    });
+
+    it('read the name of a control token in words as plain text, or as the token where asked, and count it', async () => {
+      const [eos = 0] = subject.loaded.eosTokenIds;
+      const [name = ''] = await subject.worker.decode([[eos]], { skipSpecialTokens: false });
+      const examples = [{ prompt: `a${name}b`, completion: null }];
+      const split = await subject.worker.encode(examples);
+      const kept = await subject.worker.encode(examples, { splitSpecialTokens: false });
+      const ends = ({ sequences }: typeof split) => sequences[0]?.ids.filter(id => id === eos).length;
+      expect([ends(split), ends(kept)]).toEqual([0, 1]);
+      expect(split.warnings).toMatchObject([{ code: 'special_tokens_split', count: 1, firstIndex: 0 }]);
+      expect(kept.warnings).toMatchObject([{ code: 'special_tokens_kept', count: 1, firstIndex: 0 }]);
+    });
+
     it('name the ids that end an answer under the template, for chats only', async () => {
       const chat = { prompt: [{ role: 'user', content: 'Well?' }], completion: null };
       const { sequences, stopIds } = await subject.worker.encode([{ ...chat, completion: 'Yes.' }]);
       expect(stopIds).toEqual([sequences[0]?.ids.at(-1)]);
-      expect((await subject.worker.encode([chat])).stopIds).toEqual(stopIds);
+      const all = (ids: readonly number[]) => new Set([...subject.loaded.eosTokenIds, ...ids]);
+      expect(all((await subject.worker.encode([chat])).stopIds)).toEqual(all(stopIds));
       expect((await subject.worker.encode([{ prompt: 'a', completion: 'b' }])).stopIds).toEqual([]);
     });
 

@@ -102,7 +102,11 @@ export class Session {
       'i32',
       sequences.map(sequence => sequence.ids),
     );
-    return { result: { warnings, stopIds }, tensors: { ids, offsets, promptLengths } };
+    const { values: learned } = packRows(
+      'u8',
+      sequences.map(sequence => sequence.learned),
+    );
+    return { result: { warnings, stopIds }, tensors: { ids, offsets, promptLengths, learned } };
   }
 
   #decode({ skipSpecialTokens }: Params<'decode'>, tensors: Tensors): Outcome<'decode'> {

@@ -17,6 +17,11 @@ export function tokenize(text: string): number[] {
   return pieces.map(piece => idOf.get(piece) ?? unknownId);
 }
 
+/** A token a character, whatever they spell. */
+export function tokenizePlain(text: string): number[] {
+  return Array.from(text, piece => idOf.get(piece) ?? unknownId);
+}
+
 /** The text of ids inside the vocabulary. */
 export function detokenize(ids: Iterable<number>, skipSpecialTokens: boolean): string {
   const kept = [...ids].filter(id => !(skipSpecialTokens && isSpecial(id)));
