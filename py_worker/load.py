@@ -35,7 +35,7 @@ class LoadOptions:
     dtype: str = "float32"
     """Of the stored weights."""
     compute_dtype: str | None = None
-    """Of matrix products; ``bfloat16`` over float32 weights means autocast. None: as stored."""
+    """Of matrix products; ``bfloat16`` over float32 weights means autocast. None: as stored; ``auto``: bfloat16 on a GPU that has it."""
     device: str = "auto"
     attention: str = "sdpa"
     trust_remote_code: bool = False
@@ -59,7 +59,7 @@ def load_model(options: LoadOptions) -> Model:
     transformers_logging.disable_progress_bar()
     notes: list[str] = []
     device = _choose_device(options.device)
-    dtype, compute_dtype = _choose_dtypes(options)
+    dtype, compute_dtype = choose_dtypes(options, device)
     determinism = _choose_determinism(options, device)
     _apply_determinism(determinism, device, notes)
     if options.threads is not None:
@@ -132,8 +132,11 @@ def _choose_device(asked: str) -> torch.device:
     return torch.device("cuda", number)
 
 
-def _choose_dtypes(options: LoadOptions) -> tuple[torch.dtype, torch.dtype]:
+def choose_dtypes(options: LoadOptions, device: torch.device) -> tuple[torch.dtype, torch.dtype]:
+    """Return the dtypes of weights and of matrix products; raise BAD_PARAMS for names that are not known and for pairs that do not fit."""
     compute = options.compute_dtype or options.dtype
+    if compute == "auto":
+        compute = "bfloat16" if _has_bfloat16(device) else options.dtype
     for field, value in (("dtype", options.dtype), ("compute_dtype", compute)):
         if value not in DTYPES:
             raise WorkerError("BAD_PARAMS", f"{field} {value!r} is unknown; use float32 or bfloat16.")
@@ -142,6 +145,11 @@ def _choose_dtypes(options: LoadOptions) -> tuple[torch.dtype, torch.dtype]:
             "BAD_PARAMS", "compute_dtype float32 needs dtype float32: bfloat16 weights have lost the bits."
         )
     return DTYPES[options.dtype], DTYPES[compute]
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Say whether it has units for it: NVIDIA since Ampere. A CPU computes in it too, but seldom faster."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _choose_determinism(options: LoadOptions, device: torch.device) -> str:

@@ -11,6 +11,7 @@ from torch import nn
 
 from py_worker.errors import WorkerError
 from py_worker.model import Model
+from py_worker.update_counts import UpdateCounts, count_lost
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,33 @@ class OptimizerState:
     adamw: torch.optim.AdamW | None = None
     muon: torch.optim.Muon | None = None
 
+    def update(self) -> None:
+        """Take a step on the gradients that are there."""
+        for optimizer in (self.muon, self.adamw):
+            if optimizer is not None:
+                optimizer.step()
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What a step tells of itself."""
+
+    grad_norm: float
+    """Global, before clipping."""
+    updates: UpdateCounts | None
+    """Where they were asked for."""
+
 
 def step(
-    model: Model, state: OptimizerState, adamw: Adamw, muon: Muon | None, max_grad_norm: float | None
-) -> float:
-    """Update the parameters from their gradients, clear these, and return their global norm before clipping.
+    model: Model,
+    state: OptimizerState,
+    adamw: Adamw,
+    muon: Muon | None,
+    max_grad_norm: float | None,
+    *,
+    count_updates: bool = False,
+) -> StepReport:
+    """Update the parameters from their gradients, and clear these.
 
     Raises WorkerError BAD_PARAMS where there is no gradient or the kind differs from the first step's, and NON_FINITE
     where the norm is not finite. Then weights and state are as before; gradients are cleared in every case.
@@ -67,13 +90,15 @@ def step(
         if state.kind is None:
             _create(model, state, kind)
         _set_hyperparameters(state, adamw, muon)
-        for optimizer in (state.muon, state.adamw):
-            if optimizer is not None:
-                optimizer.step()
+        updates = None
+        if count_updates:
+            updates = count_lost(parameters.values(), state.update)
+        else:
+            state.update()
     finally:
         for parameter in parameters.values():
             parameter.grad = None
-    return norm
+    return StepReport(norm, updates)
 
 
 def trainable_parameters(model: Model) -> dict[str, nn.Parameter]:

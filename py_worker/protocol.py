@@ -54,7 +54,7 @@ class LoadParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     model: Annotated[str, msgspec.Meta(min_length=1)]
     revision: str | None
     dtype: Literal["float32", "bfloat16"]
-    compute_dtype: Literal["float32", "bfloat16"]
+    compute_dtype: Literal["auto", "float32", "bfloat16"]
     device: str
     attention: str
     trust_remote_code: bool
@@ -240,6 +240,14 @@ class OptimStepParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     adamw: Adamw
     muon: Muon | None
     max_grad_norm: Annotated[float, msgspec.Meta(gt=0)] | None
+    count_updates: bool
+
+
+class UpdateCounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """Of evenly spread trained weights: those with a gradient other than 0, and how many of them are bit for bit what they were."""
+
+    counted: Annotated[int, msgspec.Meta(ge=0)]
+    lost: Annotated[int, msgspec.Meta(ge=0)]
 
 
 class OptimStepResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -247,6 +255,7 @@ class OptimStepResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     grad_norm: float
     step: Annotated[int, msgspec.Meta(ge=0)]
+    updates: UpdateCounts | None
 
 
 class GenerateParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):

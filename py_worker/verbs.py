@@ -168,11 +168,19 @@ class Session:
                 f"{found}: one failed, was cancelled or is unknown; gradients are cleared",
             )
         adamw = optim.Adamw(**msgspec.structs.asdict(params.adamw))
-        norm = optim.step(model, self._optimizer, adamw, muon_options(params.muon), params.max_grad_norm)
+        report = optim.step(
+            model,
+            self._optimizer,
+            adamw,
+            muon_options(params.muon),
+            params.max_grad_norm,
+            count_updates=params.count_updates,
+        )
         self._gradients = []
         self._steps += 1
         self._digest = None
-        return protocol.OptimStepResult(grad_norm=norm, step=self._steps), {}
+        updates = report.updates and protocol.UpdateCounts(**vars(report.updates))
+        return protocol.OptimStepResult(grad_norm=report.grad_norm, step=self._steps, updates=updates), {}
 
     def generate(self, params: protocol.GenerateParams, tensors: Tensors, job: Job) -> Reply:
         """Sample an answer to each prompt."""

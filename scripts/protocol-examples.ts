@@ -109,8 +109,9 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
         adjustLearningRate: 'match_rms_adamw',
       },
       maxGradNorm: 1,
+      countUpdates: true,
     },
-    result: { gradNorm: 0.75, step: 1 },
+    result: { gradNorm: 0.75, step: 1, updates: { counted: 1000, lost: 3 } },
   },
   generate: {
     params: {

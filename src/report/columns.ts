@@ -1,7 +1,7 @@
 /** Columns of the final table, for the terminal (narrow) and for pages (wide). Pure. */
 import type { Accuracy, Change } from '../metrics/retention.ts';
 import { changeText, exclusionOf, intervalNote, shortChangeText } from './changes.ts';
-import { alphaText, controlNotes, endlessText, fallbackNotes } from './fallbacks.ts';
+import { alphaText, controlNotes, endlessText, fallbackNotes, lostUpdateNotes } from './fallbacks.ts';
 import { amount, dash, fixed, modelLabels, shortDuration, withInterval } from './format.ts';
 import { bestPoint, type Curve, lastPoint } from './points.ts';
 import type { Results } from './results.ts';
@@ -96,6 +96,7 @@ export function tableNotes({
   const margins = [...new Set(rows.map(({ margin }) => margin))];
   return [
     ...fallbackNotes(rows, shortLabel),
+    ...lostUpdateNotes(results),
     ...(change === null ? [] : [retentionNote(change), ...margins.map(verdictNote)]),
     ...(target === null
       ? []

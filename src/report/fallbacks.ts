@@ -1,4 +1,5 @@
 /** What did not go as the method or the measurement means it, beside the numbers that it touches: answers without an end, gold in their place. Pure. */
+import { lostSentence, worthSaying } from '../run/lost-updates.ts';
 import { describeFaults, type Mixture, mixtureOf } from '../run/mixture.ts';
 import type { SetRecord } from '../run/records.ts';
 import { counted, fixed, modelLabels, percent } from './format.ts';
@@ -85,6 +86,16 @@ function mixtureNotes(rows: readonly ResultRow[]): string[] {
     .map(
       ({ replaced, drawn, why, alpha }) =>
         `${modelLabels.student}: gold took the place of ${replaced} of ${counted(drawn, 'drawn answer')} (${why}): α ${fixed(alpha)} in effect.`,
+    );
+}
+
+/** Trainings whose weights could not follow their gradients, from a twentieth of the updates on. */
+export function lostUpdateNotes(results: Results | undefined): string[] {
+  return Object.entries(results?.lostUpdates ?? {})
+    .filter(([, share]) => share > worthSaying)
+    .map(
+      ([model, share]) =>
+        `${modelLabels[model as keyof typeof modelLabels]}: in a step ${lostSentence(share, results?.config?.dtype)}. What did not move looks like retention.`,
     );
 }
 

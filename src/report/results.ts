@@ -40,6 +40,8 @@ export type Results = {
   /** In the order base, sft, control, student, each by step. */
   readonly evaluations: readonly EvaluationRecord[];
   readonly losses: Readonly<Partial<Record<ModelName, readonly LossPoint[]>>>;
+  /** Mean share of the updates that rounding lost, of trainings that lost any. */
+  readonly lostUpdates: Readonly<Partial<Record<ModelName, number>>>;
   readonly costs: readonly Cost[];
   readonly answerCounts: readonly AnswerCounts[];
   readonly prompts: readonly ShownPrompt[];
@@ -78,7 +80,7 @@ export async function readResults(runDirectory: string): Promise<Results> {
     environment: await readJson(at('environment.json'), environmentRecord),
     guessed: plan?.guessed ?? [],
     evaluations: await readEvaluations(at('evaluation')),
-    losses: await readLosses(at('metrics.jsonl'), noteTornEnd),
+    ...(await readLosses(at('metrics.jsonl'), noteTornEnd)),
     costs: await readCosts(at('timing.jsonl'), noteTornEnd),
     ...answers,
     modelPath: existsSync(modelPath) ? modelPath : null,
@@ -112,14 +114,23 @@ async function readEvaluations(folder: string): Promise<EvaluationRecord[]> {
   return records.sort((a, b) => modelOrder.indexOf(a.model) - modelOrder.indexOf(b.model) || a.step - b.step);
 }
 
-async function readLosses(file: string, onTornEnd: (file: string) => void): Promise<Results['losses']> {
+async function readLosses(
+  file: string,
+  onTornEnd: (file: string) => void,
+): Promise<Pick<Results, 'losses' | 'lostUpdates'>> {
   const losses: Partial<Record<ModelName, LossPoint[]>> = {};
-  for await (const { stage, step, loss } of readJsonLines(file, metricsLine, onTornEnd)) {
+  const lost: Partial<Record<ModelName, number[]>> = {};
+  for await (const { stage, step, loss, lost_updates } of readJsonLines(file, metricsLine, onTornEnd)) {
+    if (lost_updates !== undefined) lost[stage] = [...(lost[stage] ?? []), lost_updates];
     if (typeof loss !== 'number') continue;
     losses[stage] ??= [];
     losses[stage].push({ step, loss });
   }
-  return losses;
+  const mean = (shares: readonly number[]) => shares.reduce((sum, share) => sum + share, 0) / shares.length;
+  const lostUpdates = Object.fromEntries(
+    Object.entries(lost).map(([stage, shares]) => [stage, mean(shares)]),
+  );
+  return { losses, lostUpdates };
 }
 
 /** Adds up as it reads: a long run has a line a unit. */

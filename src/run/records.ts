@@ -58,7 +58,7 @@ export const environmentRecord = z.strictObject({
 });
 export type EnvironmentRecord = z.infer<typeof environmentRecord>;
 
-/** `stage` and `step` with flat numbers, such as `loss`, `learning_rate`, `grad_norm`, `num_tokens`, `eval/target/accuracy`. */
+/** `stage` and `step` with flat numbers, such as `loss`, `learning_rate`, `grad_norm`, `num_tokens`, `eval/target/accuracy`, `lost_updates` (lost-updates.ts). */
 export const metricsLine = z.object({ stage: modelName, step: count }).catchall(z.number());
 export type MetricsLine = z.infer<typeof metricsLine>;
 

@@ -1,6 +1,5 @@
 /** Training of one stage, in segments between the points where something else happens. */
 import { existsSync, readdirSync, rmSync } from 'node:fs';
-import { TmsError } from '../errors.ts';
 import { copyDirectoryAtomic } from '../files/atomic.ts';
 import { batches, type Visit } from '../plan/order.ts';
 import { learningRate } from '../plan/schedule.ts';
@@ -11,6 +10,7 @@ import { checkpointPath, stepName } from '../store/store.ts';
 import type { StepOptions, TrainingSequence } from '../worker/worker.ts';
 import { placeWeights } from './place.ts';
 import { type RunContext, timed } from './run-context.ts';
+import { isCounted, lostMetric, refuseUnmoved, sayLost } from './weight-moves.ts';
 import { loadOptions } from './worker-options.ts';
 
 /** A stage: what it trains on and for how long. Visits are those of the plan's order. */
@@ -116,6 +116,7 @@ async function trainSegment(run: RunContext, stage: Stage, from: number, to: num
       const line = await inFlight.shift();
       if (line === undefined) return;
       lines.push(line);
+      sayLost(run, stage, line);
       run.progress.update(`train ${stage.name}`, line.step, stage.plan.steps, line.num_tokens ?? 0);
     };
     for (let step = from; step < to; step++) {
@@ -144,11 +145,12 @@ async function trainStep(
   const { worker, config } = run;
   const rate = learningRate(stage.plan.schedule, step);
   const gradients = worker.forwardBackward(sequences, { dropoutSeed: (config.seed + step) % 2 ** 32 });
-  const update = worker.optimStep(stepOptions(run, rate));
-  const [{ loss, tokens }, { gradNorm }] = [await gradients, await update];
+  const countUpdates = rate > 0 && isCounted(step, stage.plan.steps);
+  const update = worker.optimStep({ ...stepOptions(run, rate), countUpdates });
+  const [{ loss, tokens }, { gradNorm, updates }] = [await gradients, await update];
   const epoch = (step + 1) / stage.plan.stepsPerEpoch;
   const values = { epoch, loss, learning_rate: rate, grad_norm: gradNorm, num_tokens: tokens };
-  return metricsLine.parse({ stage: stage.name, step: step + 1, ...values });
+  return metricsLine.parse({ stage: stage.name, step: step + 1, ...values, ...lostMetric(updates) });
 }
 
 function stepOptions({ config }: RunContext, learningRate: number): StepOptions {
@@ -181,23 +183,6 @@ async function recordSegment(run: RunContext, stage: Stage, step: number): Promi
     weightsDigest,
   });
   dropOldStates(run);
-}
-
-/** A training that changed nothing is no result: what is measured of it would be measured of what it began with. */
-function refuseUnmoved({ config, directory, model }: RunContext, stage: Stage, weightsDigest: string): void {
-  const startsFromSft = stage.name === 'student' && config.tms.student_init === 'sft';
-  const before = startsFromSft ? directory.trainedDigest('sft') : model.weightsDigest;
-  if (weightsDigest !== before) return;
-  const { steps, schedule } = stage.plan;
-  throw new TmsError(
-    `the training of ${stage.name} changed no weight: after ${steps} steps at up to ${schedule.peak} they are bit for bit those that it began with`,
-    {
-      fix:
-        config.dtype === 'bfloat16'
-          ? 'set dtype: float32 and bf16: true, so that small updates are not rounded away, or raise learning_rate'
-          : 'raise learning_rate',
-    },
-  );
 }
 
 async function save(run: RunContext, stage: Stage, path: string, isEnd: boolean): Promise<string> {

@@ -8,7 +8,7 @@ export function loadOptions(config: RunConfig): Omit<LoadOptions, 'model'> {
   return {
     revision: config.model_revision,
     dtype: config.dtype,
-    ...(config.bf16 === null ? {} : { computeDtype: config.bf16 ? 'bfloat16' : config.dtype }),
+    computeDtype: computeDtype(config),
     device: worker.device,
     attention: config.attn_implementation,
     trustRemoteCode: config.trust_remote_code,
@@ -18,6 +18,12 @@ export function loadOptions(config: RunConfig): Omit<LoadOptions, 'model'> {
     threads: worker.threads,
     seed: config.seed,
   };
+}
+
+/** Null leaves it to the worker, which knows the device; weights in bfloat16 are computed with as they are. */
+function computeDtype({ dtype, bf16 }: RunConfig): NonNullable<LoadOptions['computeDtype']> {
+  if (dtype === 'bfloat16') return dtype;
+  return bf16 === null ? 'auto' : bf16 ? 'bfloat16' : 'float32';
 }
 
 /** The LoRA adapter that a training starts with; null: all weights learn. */

@@ -161,7 +161,7 @@ export const verbs = {
       model: z.string().min(1),
       revision: z.string().nullable(),
       dtype: z.enum(['float32', 'bfloat16']),
-      computeDtype: z.enum(['float32', 'bfloat16']),
+      computeDtype: z.enum(['auto', 'float32', 'bfloat16']),
       device: z.string(),
       attention: z.string(),
       trustRemoteCode: z.boolean(),
@@ -310,9 +310,21 @@ export const verbs = {
         })
         .nullable(),
       maxGradNorm: z.number().positive().nullable(),
+      countUpdates: z.boolean(),
     }),
     tensors: {},
-    result: z.strictObject({ gradNorm: z.number(), step: count }),
+    result: z.strictObject({
+      gradNorm: z.number(),
+      step: count,
+      updates: z
+        .strictObject({ counted: count, lost: count })
+        .meta({
+          id: 'UpdateCounts',
+          description:
+            'Of evenly spread trained weights: those with a gradient other than 0, and how many of them are bit for bit what they were.',
+        })
+        .nullable(),
+    }),
     resultTensors: {},
   },
   generate: {

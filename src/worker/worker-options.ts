@@ -114,6 +114,8 @@ export type StepOptions = CallOptions & {
   readonly adamw: Partial<Params<'optimStep'>['adamw']> & { readonly learningRate: number };
   readonly muon?: Partial<NonNullable<Params<'optimStep'>['muon']>> & { readonly learningRate: number };
   readonly maxGradNorm?: number;
+  /** Count the updates that rounding loses, see `updates` of the result. */
+  readonly countUpdates?: boolean;
   /** The gradients to step on; the default is every `forwardBackward` since the last step. */
   readonly dependsOn?: readonly Call<Gradients>[];
 };

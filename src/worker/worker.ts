@@ -165,6 +165,7 @@ export class Worker {
       adamw: { ...adamwDefaults, ...options.adamw },
       muon: options.muon ? { ...muonDefaults, ...options.muon } : null,
       maxGradNorm: options.maxGradNorm ?? null,
+      countUpdates: options.countUpdates ?? false,
     };
     this.#sinceStep = [];
     const call = this.#channel.call('optimStep', params, {}, options);

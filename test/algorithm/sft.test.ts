@@ -1,4 +1,5 @@
 /** What fine-tuning asks of the worker, request by request: what is learned, at which rates, with which optimiser. */
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
   callsOf,
@@ -24,6 +25,7 @@ import {
   smallFacts,
   smallRun,
 } from '../support/small-run.ts';
+import { loadWeights } from '../support/toy/files.ts';
 
 const folder = workFolder();
 const sft = (settings: Settings = {}): Promise<RecordedRun> =>
@@ -92,6 +94,50 @@ describe('a run of method sft', () => {
   it('trains for max_steps where it is given, for a share of an epoch where epochs are a fraction', async () => {
     expectGradients(await stepsWith({ max_steps: 4 }), goldBatches(smallFacts, 4));
     expectGradients(await stepsWith({ num_train_epochs: 1.5 }), goldBatches(smallFacts, 5)); // ⌈1.5 · 3⌉
+  });
+
+  it('says which share of the updates was rounded away, and notes it with the step', async () => {
+    const first = (learning_rate: number) => sft({ learning_rate, max_steps: 1 });
+    const weightsOf = ({ output }: { output: string }) => loadWeights(join(output, 'models', 'sft'));
+    const [base, moved, tiny] = [loadWeights('toy:1'), await first(1), await first(1e-8)];
+    // A weight with a gradient is one that a large step moves.
+    const [far, near] = [weightsOf(moved), weightsOf(tiny)];
+    const reached = [...base.keys()].filter(i => far[i] !== base[i]);
+    const share = reached.filter(i => near[i] === base[i]).length / reached.length;
+    expect(share).toBeGreaterThan(0.1);
+    expect(readRows(tiny.output, 'metrics.jsonl')).toContainEqual(
+      expect.objectContaining({ stage: 'sft', step: 1, lost_updates: share }),
+    );
+    expect(tiny.said.filter(line => line.startsWith('warning: step 1 of sft: '))).toEqual([
+      expect.stringContaining(
+        `${(100 * share).toFixed(0)} % of the weights that had a gradient did not change`,
+      ),
+    ]);
+    expect(readRows(moved.output, 'metrics.jsonl').some(line => 'lost_updates' in line)).toBe(false);
+    expect(moved.said.filter(line => line.startsWith('warning'))).toEqual([]);
+  });
+
+  it('counts lost updates at sixteen steps of a long training, where the rate is above 0, and says so once', async () => {
+    const run = await sft({
+      learning_rate: 1e-8,
+      max_steps: 33,
+      lr_scheduler_type: 'linear',
+      warmup_steps: 4,
+    });
+    const counted = callsOf(run.calls, 'optimStep').flatMap(({ params }, step) =>
+      params.countUpdates ? [step + 1] : [],
+    );
+    // Every ⌈33/16⌉ = 3rd, back from the last; step 1 has rate 0 and is none of them anyway.
+    expect(counted).toEqual([3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 33]);
+    expect(run.said.filter(line => line.includes('rounded away'))).toHaveLength(1);
+    const short = await sft({
+      learning_rate: 1e-8,
+      max_steps: 2,
+      lr_scheduler_type: 'linear',
+      warmup_steps: 1,
+    });
+    const asked = callsOf(short.calls, 'optimStep').map(({ params }) => params.countUpdates);
+    expect(asked).toEqual([false, true]);
   });
 
   it('that changed no weight ends as a failure, also the student of such a run', async () => {

@@ -16,7 +16,7 @@ from py_worker.adapter import AdapterOptions
 from py_worker.describe import describe
 from py_worker.errors import WorkerError
 from py_worker.job import Job
-from py_worker.load import LoadOptions, load_model
+from py_worker.load import LoadOptions, choose_dtypes, load_model
 from py_worker.model import Model
 from py_worker.save import save_weights
 from py_worker.source import files_digest
@@ -325,6 +325,17 @@ def test_bfloat16_weights_and_compute_are_as_asked(llama: Path) -> None:
     assert (model.causal_lm.dtype, model.compute_dtype) == (torch.bfloat16, torch.bfloat16)
     mixed = load(llama, compute_dtype="bfloat16")
     assert (mixed.causal_lm.dtype, mixed.compute_dtype) == (torch.float32, torch.bfloat16)
+
+
+def test_auto_computes_in_bfloat16_on_a_gpu_that_has_it_and_not_on_a_cpu(
+    llama: Path, monkeypatch: pytest.MonkeyPatch
+):
+    assert load(llama, compute_dtype="auto").compute_dtype == torch.float32
+    assert load(llama, dtype="bfloat16", compute_dtype="auto").compute_dtype == torch.bfloat16
+    options, gpu = LoadOptions(str(llama), compute_dtype="auto"), torch.device("cuda", 0)
+    for capability, expected in (((7, 5), torch.float32), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
+        assert choose_dtypes(options, gpu) == (torch.float32, expected)
 
 
 def test_a_larger_tokenizer_than_vocabulary_is_noted(tmp_path: Path) -> None:

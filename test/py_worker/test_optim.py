@@ -25,6 +25,7 @@ from py_worker.optim import (
 )
 from py_worker.sequences import WeightedSequences
 from py_worker.train import GradientOptions, accumulate_gradients
+from py_worker.update_counts import SAMPLE, count_lost
 
 ADAMW = Adamw(1e-2, weight_decay=0.1)
 MUON = Muon(2e-2, weight_decay=0.1)
@@ -49,7 +50,7 @@ def train(model: Model, state: OptimizerState, steps: range, muon: Muon | None) 
     for index in steps:
         accumulate(model, index)
         adamw = Adamw(1e-2 * (1 - index / 40), weight_decay=0.1)
-        norms.append(step(model, state, adamw, muon, 1.0))
+        norms.append(step(model, state, adamw, muon, 1.0).grad_norm)
     return norms
 
 
@@ -63,7 +64,7 @@ def test_the_first_adamw_step_moves_by_the_learning_rate(tiny_model: Factory):
     before = {name: p.detach().clone() for name, p in trainable_parameters(model).items()}
     set_gradients(model, 0.5)
     count = sum(p.numel() for p in before.values())
-    norm = step(model, state, Adamw(0.1, epsilon=0.0, weight_decay=0.2), None, None)
+    norm = step(model, state, Adamw(0.1, epsilon=0.0, weight_decay=0.2), None, None).grad_norm
     assert norm == pytest.approx(0.5 * math.sqrt(count), rel=1e-5)
     for name, parameter in trainable_parameters(model).items():
         # decoupled decay of 0.1 * 0.2, then lr * m / sqrt(v) = 0.1 * 0.5 / 0.5
@@ -74,7 +75,7 @@ def test_the_first_adamw_step_moves_by_the_learning_rate(tiny_model: Factory):
 def test_clipping_scales_gradients_to_the_norm(tiny_model: Factory):
     model, state = tiny_model(), OptimizerState()
     set_gradients(model, 3.0)
-    norm = step(model, state, Adamw(0.0), None, 1.0)
+    norm = step(model, state, Adamw(0.0), None, 1.0).grad_norm
     tensors, _ = state_tensors(model, state)
     # after one step exp_avg is (1 - beta1) times the clipped gradient
     expected = 0.1 * 3.0 / norm
@@ -244,3 +245,48 @@ def test_a_state_before_the_first_step_is_restored_empty(tiny_model: Factory):
     model = tiny_model()
     tensors, description = state_tensors(model, OptimizerState())
     assert (tensors, restore(model, tensors, description)) == ({}, OptimizerState())
+
+
+def test_updates_that_bfloat16_rounds_away_are_counted(tiny_model: Factory):
+    model, state = tiny_model(), OptimizerState()
+    model.network.to(torch.bfloat16)
+    parameters = list(trainable_parameters(model).values())
+    for index, parameter in enumerate(parameters):
+        parameter.data.fill_(1.0 if index % 2 else 0.01)
+    set_gradients(model, 0.5)
+    still = parameters[0]
+    assert still.grad is not None
+    still.grad.view(-1)[3:] = 0
+    # Adam moves by the learning rate, 1e-4: below half a unit in the last place of 1 (2**-9), above that of 0.01 (2**-15)
+    report = step(model, state, Adamw(1e-4), None, None, count_updates=True)
+    of_one = sum(p.numel() for p in parameters[1::2])
+    of_hundredth = 3 + sum(p.numel() for p in parameters[2::2])
+    assert report.updates is not None
+    assert (report.updates.counted, report.updates.lost) == (of_one + of_hundredth, of_one)
+    assert all(p[0].flatten()[0] == 1.0 for p in parameters[1::2])
+
+
+def test_float32_loses_no_update_of_usual_size_and_all_that_are_tiny(tiny_model: Factory):
+    model, state = tiny_model(), OptimizerState()
+    count = sum(p.numel() for p in trainable_parameters(model).values())
+    for rate, lost in ((1e-4, 0), (1e-30, count)):
+        for parameter in trainable_parameters(model).values():
+            parameter.data.fill_(0.02)
+        set_gradients(model, 0.5)
+        report = step(model, state, Adamw(rate), None, None, count_updates=True)
+        assert report.updates is not None
+        assert (report.updates.counted, report.updates.lost) == (count, lost)
+    set_gradients(model, 0.5)
+    assert step(model, state, Adamw(1e-4), None, None).updates is None
+
+
+def test_counting_looks_at_all_columns_of_a_large_matrix_and_changes_no_step():
+    parameter = torch.nn.Parameter(torch.zeros(1024, 1024))
+    parameter.grad = torch.ones(1024, 1024)
+
+    def update() -> None:
+        parameter.data[:, ::2] += 1  # every other column stays
+
+    counts = count_lost([parameter], update)
+    assert 0.9 * SAMPLE <= counts.counted <= 1.1 * SAMPLE
+    assert counts.lost == pytest.approx(counts.counted / 2, rel=0.01)

@@ -535,3 +535,22 @@ describe('numbers as text', () => {
     expect(text).toBe(expected);
   });
 });
+
+test('a training whose updates were rounded away says so below the table, from a twentieth on', async () => {
+  const directory = temporaryDirectory();
+  writeFinishedRun(directory);
+  const file = join(directory, 'metrics.jsonl');
+  const share: Record<string, number> = { 'sft 10': 0.6, 'sft 20': 0.8, 'student 10': 0.01 };
+  const lines = readFileSync(file, 'utf8').trim().split('\n');
+  const changed = lines.map(line => {
+    const { stage, step } = JSON.parse(line) as { stage: string; step: number };
+    const lost = share[`${stage} ${step}`];
+    return lost === undefined ? line : line.replace('}', `,"lost_updates":${lost}}`);
+  });
+  writeFileSync(file, changed.join('\n'));
+  const results = await readResults(directory);
+  expect(results.lostUpdates).toEqual({ sft: expect.closeTo(0.7), student: 0.01 });
+  const table = finalTable(results).join(' ').replaceAll(/\s+/g, ' ');
+  expect(table).toContain('SFT: in a step 70 % of the weights that had a gradient did not change');
+  expect(table).not.toContain('TMS: in a step');
+});

@@ -47,6 +47,19 @@ export function training(subject: Subject): void {
       expect((second - third) / (first - second)).toBeCloseTo(1, 1);
     });
 
+    it('counts the updates that rounding loses where it is asked: none of a usual size, all at rate 0', async () => {
+      const updatesAt = async (learningRate: number, countUpdates: boolean) => {
+        void subject.worker.forwardBackward(batch);
+        return (await subject.worker.optimStep({ adamw: { learningRate }, countUpdates })).updates;
+      };
+      const usual = await updatesAt(0.02, true);
+      expect(usual?.counted).toBeGreaterThan(10);
+      expect(usual?.lost).toBe(0);
+      const none = await updatesAt(0, true);
+      expect(none?.lost).toBe(none?.counted);
+      expect(await updatesAt(0.02, false)).toBeNull();
+    });
+
     it('lowers the loss step by step, and counts the steps', async () => {
       const losses: number[] = [];
       for (let i = 1; i <= 12; i++) {

@@ -51,3 +51,13 @@ export function adamwStep(
   }
   return { steps: steps + 1, mean, square };
 }
+
+/** Weights with a gradient, and those of them that did not change. */
+export function countUpdates(
+  before: Float32Array,
+  after: Float32Array,
+  gradient: Float64Array,
+): { counted: number; lost: number } {
+  const moving = [...gradient.keys()].filter(i => gradient[i] !== 0);
+  return { counted: moving.length, lost: moving.filter(i => before[i] === after[i]).length };
+}

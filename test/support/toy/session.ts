@@ -7,6 +7,7 @@ import {
   adamwStep,
   checkHyperparameters,
   clipGradient,
+  countUpdates,
   gradientNorm,
   newAdamw,
 } from './adamw.ts';
@@ -149,12 +150,14 @@ export class Session {
     const gradient = this.#gradient ?? new Float64Array(loaded.model.weights.length);
     const gradNorm = gradientNorm(gradient);
     if (params.maxGradNorm !== null) clipGradient(gradient, gradNorm, params.maxGradNorm);
+    const before = loaded.model.weights.slice();
     loaded.adamw = adamwStep({ weights: loaded.model.weights, gradient }, loaded.adamw, params.adamw);
+    const updates = params.countUpdates ? countUpdates(before, loaded.model.weights, gradient) : null;
     loaded.model.known.length = 0;
     loaded.steps += 1;
     this.#digest = null;
     this.#dropGradients();
-    return { result: { gradNorm, step: loaded.steps } };
+    return { result: { gradNorm, step: loaded.steps, updates } };
   }
 
   #checkDependencies(dependsOn: readonly number[]): void {
