@@ -13,7 +13,7 @@ import { pythonPath, tinyModel } from '../support/tiny-model.ts';
 const main = join(projectRoot(), 'src', 'cli', 'main.ts');
 const program = [process.execPath, '--import', import.meta.resolve('tsx'), main];
 /** Long, since the machine may be busy; none of the tests waits for so long by design. */
-const patience = { timeout: 120_000, interval: 50 };
+const patience = { timeout: 300_000, interval: 50 };
 
 let python: string;
 let model: string;
@@ -68,7 +68,7 @@ function sleepyPython(folder: string): { TMS_PYTHON: string; started: string } {
 
 const isThere = (path: string) => expect.poll(() => existsSync(path), patience).toBe(true);
 
-describe('asked to stop while it prepares', () => {
+describe('asked to stop while it prepares', { timeout: 600_000 }, () => {
   test.each([
     ['SIGINT', 130],
     ['SIGTERM', 143],
@@ -103,7 +103,7 @@ describe('asked to stop while it prepares', () => {
   });
 });
 
-describe('a run', () => {
+describe('a run', { timeout: 600_000 }, () => {
   const isTraining = (output: string) =>
     expect
       .poll(
@@ -128,19 +128,34 @@ describe('a run', () => {
     expect(readdirSync(output)).not.toContain('lock');
   });
 
+  const workerOf = ({ pid }: ChildProcess) => {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
+    return children.find(id => readFileSync(`/proc/${id}/cmdline`, 'utf8').includes('py_worker')) as number;
+  };
+
+  test.runIf(process.platform === 'linux')(
+    'whose worker is killed ends with 1 and the command that goes on, in words of the command line',
+    async () => {
+      const { file, output, env } = newRun({ max_steps: 100_000 });
+      const { child, ended, said } = start([...program, 'run', file], env);
+      await isTraining(output);
+      process.kill(workerOf(child), 'SIGKILL');
+      expect(await ended).toBe(1);
+      expect(said()).toMatch(/error: \S+: the worker process killed by SIGKILL/);
+      expect(said()).toContain(`\n  go on with: tms resume ${output}\n`);
+      expect(said()).not.toMatch(/Start a new worker|bug/);
+      expect(JSON.parse(readFileSync(join(output, 'run.json'), 'utf8')).status).toBe('failed');
+    },
+  );
+
   test.runIf(process.platform === 'linux')(
     'that cannot reach a safe point ends at once at the second Ctrl-C',
     async () => {
       const { file, output, env } = newRun({ max_steps: 100_000 });
       const { child, ended, said } = start([...program, 'run', file], env);
       await isTraining(output);
-      const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8')
-        .trim()
-        .split(' ');
-      const worker = children
-        .map(Number)
-        .find(pid => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('py_worker'));
-      process.kill(worker as number, 'SIGSTOP');
+      const worker = workerOf(child);
+      process.kill(worker, 'SIGSTOP');
       child.kill('SIGINT');
       await expect
         .poll(said, patience)
