@@ -1,7 +1,7 @@
 /** What the system refuses, in words: the one place where an errno becomes an error for a person. */
 import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { EnvironmentError, TmsError } from '../errors.ts';
+import { EnvironmentError } from '../errors.ts';
 import { finalName } from './temporary-name.ts';
 
 const room = 'free some space (`tms store prune` removes what runs share), or write to another disk';
@@ -61,7 +61,7 @@ type SystemError = Error & { code: string; syscall: string; path?: string };
 
 /** Whether the system refused something, rather than we made a mistake. */
 export function isSystemError(error: unknown): error is SystemError {
-  if (!(error instanceof Error) || error instanceof TmsError) return false;
+  if (!(error instanceof Error)) return false;
   return 'errno' in error && 'syscall' in error && 'code' in error && typeof error.code === 'string';
 }
 

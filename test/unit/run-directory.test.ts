@@ -166,6 +166,19 @@ describe('a resume', () => {
     again.close();
   });
 
+  test('lets no new line be glued to one that a full disk cut off', () => {
+    const { covered } = killedRun();
+    truncateSync(join(path, 'timing.jsonl'), covered.length - 5);
+    const directory = resume();
+    directory.appendTiming(timing('train sft 20', 20));
+    directory.close();
+    const units = text('timing.jsonl')
+      .trimEnd()
+      .split('\n')
+      .map(line => JSON.parse(line).unit);
+    expect(units).toEqual(['train sft 5', 'train sft 10', 'train sft 20']);
+  });
+
   test('does again what the metrics were lost of, from a place where they are whole', () => {
     killedRun();
     truncateSync(join(path, 'metrics.jsonl'), text('metrics.jsonl').indexOf('\n') + 10); // in the second line
