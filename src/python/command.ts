@@ -26,11 +26,17 @@ export interface CommandOptions {
  * Run a program to its end, in a process group of its own: a signal ends all of it before `InterruptedError` is thrown, so that callers
  * can release what they hold. It runs in `/`: `python -c` imports from the current folder, where anything may lie.
  */
-export async function runCommand(
+export function runCommand(
   program: string,
   args: readonly string[],
   options: CommandOptions,
 ): Promise<CommandResult> {
+  return untilInterrupted(() => start(program, args, options));
+}
+
+type Running = { readonly stop: (signal: NodeJS.Signals) => void; readonly ended: Promise<CommandResult> };
+
+function start(program: string, args: readonly string[], options: CommandOptions): Running {
   const { env, show = false, timeoutSeconds, endsWithUs = false } = options;
   const output = show ? 2 : 'pipe';
   const [file, ...rest] = endsWithUs ? ['/bin/sh', '-c', guarded, program, ...args] : [program, ...args];
@@ -56,7 +62,7 @@ export async function runCommand(
     });
     child.once('close', code => done({ code, ...collected, startError: null }));
   });
-  return untilInterrupted(stop, ended).finally(() => clearTimeout(timer));
+  return { stop, ended: ended.finally(() => clearTimeout(timer)) };
 }
 
 /** A shell that becomes the program, after it has left somebody to wait for our end of a pipe to close: then the group is killed. */
@@ -72,19 +78,22 @@ function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
 
 const graceMilliseconds = 5000;
 
-async function untilInterrupted<T>(stop: (signal: NodeJS.Signals) => void, ended: Promise<T>): Promise<T> {
+/** Hears signals before it begins: one that comes while the program is being started counts too. */
+async function untilInterrupted(begin: () => Running): Promise<CommandResult> {
+  let running: Running | undefined;
   let interrupted: NodeJS.Signals | null = null;
   let timer: NodeJS.Timeout | undefined;
   const onSignal = (signal: NodeJS.Signals) => {
     if (signal === 'SIGHUP' && isHangUpIgnored(process.env)) return;
     interrupted = signal;
-    stop(signal);
-    timer ??= setTimeout(() => stop('SIGKILL'), graceMilliseconds);
+    running?.stop(signal);
+    timer ??= setTimeout(() => running?.stop('SIGKILL'), graceMilliseconds);
   };
   const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const name of names) process.on(name, onSignal);
   try {
-    const result = await ended;
+    running = begin();
+    const result = await running.ended;
     if (interrupted !== null) throw interruptedBy(interrupted);
     return result;
   } finally {

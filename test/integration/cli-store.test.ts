@@ -77,11 +77,11 @@ describe('tms store', () => {
 
   test('a run that begins clears away the marks of killed ones', async () => {
     const { store } = madeUpStore();
-    const dead = { pid: 2 ** 30, host: hostname(), since: 'yesterday' };
+    const dead = { ...ownIdentity(), pid: 2 ** 30, since: 'yesterday' };
     writeAt(join(store.root, 'in-use', 'killed', 'owner.json'), JSON.stringify(dead));
     writeAt(
       join(store.root, 'in-use', 'elsewhere', 'owner.json'),
-      JSON.stringify({ ...dead, host: 'node-17' }),
+      JSON.stringify({ ...dead, place: 'another boot', host: 'node-17' }),
     );
     const release = await useStore(store, () => undefined);
     const marks = readdirSync(join(store.root, 'in-use'));
