@@ -9,13 +9,13 @@ import { readRecord } from '../files/read-record.ts';
 import { type EvaluationRecord, evaluationRecord, metricsLine } from '../run/records.ts';
 import { touch } from '../store/in-use.ts';
 import { evaluationPath, stepName } from '../store/store.ts';
-import { type RunContext, timed } from './run-context.ts';
+import { type RunContext, safePoint, timed } from './run-context.ts';
 import { type Stage, standAt, standingDigest } from './train.ts';
 
 /** Write evaluation/….json and a line of metrics for a stage at `step`. */
 export async function evaluateAt(run: RunContext, stage: Stage | 'base', step: number): Promise<void> {
   const { directory } = run;
-  run.signal.throwIfAborted();
+  await safePoint(run);
   const name = stage === 'base' ? 'base' : stage.name;
   const file = `evaluation/${name}-${stepName(step)}.json`;
   const entry = directory.ledger.find('evaluate', name, step);

@@ -4,13 +4,13 @@ import { evaluationRecord, metricsLine } from '../run/records.ts';
 import { checkpointPath, writeFinishedStage } from '../store/store.ts';
 import type { Worker } from '../worker/worker.ts';
 import { WorkerError } from '../worker/worker-error.ts';
-import { type RunContext, timed } from './run-context.ts';
+import { type RunContext, safePoint, timed } from './run-context.ts';
 import { type Stage, standAt, standingDigest } from './train.ts';
 
 /** Save the weights of the SFT run at a checkpoint into the store, unless they are there. */
 export async function keepCheckpoint(run: RunContext, stage: Stage, step: number): Promise<void> {
   const { directory, store, sftKey, config } = run;
-  run.signal.throwIfAborted();
+  await safePoint(run);
   if (step === 0 || directory.ledger.find('checkpoint', stage.name, step)) return;
   const stored = run.finishedSft?.weightsDigests[step];
   const path = checkpointPath(store, sftKey, step);

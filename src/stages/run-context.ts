@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { RunConfig } from '../config/schema.ts';
 import type { IdWords } from '../data/keyed-random.ts';
 import type { TokenFile } from '../data/token-file.ts';
@@ -59,6 +60,12 @@ export type RunContext = {
   /** The SFT stage as an earlier run finished it. */
   readonly finishedSft: FinishedStage | null;
 };
+
+/** A place where a run may stop. Signals are heard between two turns of the event loop, and work that the store has takes none. */
+export async function safePoint({ signal }: RunContext): Promise<void> {
+  await nextTurn();
+  signal.throwIfAborted();
+}
 
 /** Time a unit of work and note it in timing.jsonl, apart from everything that must be the same in every run. */
 export async function timed<T>(

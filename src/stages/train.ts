@@ -9,7 +9,7 @@ import type { RunDirectory } from '../run/run-directory.ts';
 import { checkpointPath, stepName } from '../store/store.ts';
 import type { StepOptions, TrainingSequence } from '../worker/worker.ts';
 import { placeWeights } from './place.ts';
-import { type RunContext, timed } from './run-context.ts';
+import { type RunContext, safePoint, timed } from './run-context.ts';
 import { isCounted, lostMetric, refuseUnmoved, sayLost } from './weight-moves.ts';
 import { loadOptions } from './worker-options.ts';
 
@@ -36,7 +36,7 @@ const stepsInFlight = 4;
 export async function trainTo(run: RunContext, stage: Stage, step: number): Promise<void> {
   const { directory, config, reached } = run;
   for (let from = reached.get(stage.name) ?? 0; from < step; ) {
-    run.signal.throwIfAborted(); // where the store has the stage nothing else asks
+    await safePoint(run); // where the store has the stage nothing else asks
     const nextSave =
       config.save_steps === 0 ? step : (Math.floor(from / config.save_steps) + 1) * config.save_steps;
     const to = Math.min(step, nextSave);

@@ -242,7 +242,9 @@ it('asked to stop, it stops too where the store has all that is left to do', asy
   const { signal } = controller;
   const ask = signal.throwIfAborted.bind(signal);
   signal.throwIfAborted = () => {
-    if (existsSync(join(output_dir, 'ledger.jsonl'))) controller.abort(new Error('interrupted'));
+    // As a signal does: it is heard when the event loop turns next, not at once.
+    if (existsSync(join(output_dir, 'ledger.jsonl')))
+      setImmediate(() => controller.abort(new Error('interrupted')));
     ask();
   };
   const run = recordRun(folder, { ...settings, output_dir }, { home, signal });
