@@ -196,6 +196,21 @@ describe('room for answers', () => {
   });
 });
 
+describe('a stage of the store', () => {
+  it('that lacks a checkpoint of this plan is trained again, and that is said', async () => {
+    const home = join(folder, 'sft-first');
+    await tms({}, { method: 'sft' }, { home });
+    const run = await tms({}, {}, { home });
+    expect(run.said).toContain(
+      'note: this SFT stage is in the store, but without its checkpoints at steps 3, 6: it is trained again',
+    );
+    expect(stepsOf(run.calls)).toHaveLength(18);
+    const again = await tms({ alpha: 0.5 }, {}, { home });
+    expect(again.said.join()).not.toContain('without its checkpoints');
+    expect(stepsOf(again.calls)).toHaveLength(9);
+  });
+});
+
 describe('what is measured in part', () => {
   it('is said: held-out examples that do not fit, and answers of the base that have less room than others', async () => {
     const rows = [

@@ -256,6 +256,40 @@ describe('final table', () => {
     expect(Math.max(...lines.map(line => line.length))).toBeLessThanOrEqual(100);
   });
 
+  test('of a base that runs on doubts every Δ against it, for the share asked for and the set that it is of', async () => {
+    const directory = finishedRun();
+    const file = join(directory, 'evaluation', 'base-step-000000.json');
+    const record = JSON.parse(readFileSync(file, 'utf8'));
+    const leave = (unfinished: number) => {
+      const sets = record.sets.map((set: { name: string }) =>
+        set.name === 'reverse' ? { ...set, unfinished } : set,
+      );
+      writeFileSync(file, JSON.stringify({ ...record, sets }));
+      return readResults(directory);
+    };
+    const doubtful = analyse(await leave(2)).rows; // 2 of 12 are more than a tenth
+    expect(doubtful.map(({ model, endless, isDoubtful }) => [model, endless, isDoubtful])).toEqual([
+      ['base', { answers: 96, unfinished: 2 }, false],
+      ...['sft', 'sft', 'control', 'student'].map(model => [model, { answers: 96, unfinished: 0 }, true]),
+    ]);
+    for (const { verdict, sets } of doubtful.slice(1)) {
+      expect(verdict).toBe('not measured');
+      expect(sets.filter(set => set.verdict === 'not measured').map(({ name }) => name)).toEqual(['reverse']);
+    }
+    const text = finalTable(await leave(2))
+      .join(' ')
+      .replace(/ +/g, ' ');
+    expect(text).toContain('SFT @912 0.660 0.680 −.313 [−.411, −.229] ? 0% ');
+    expect(text).toContain('No end: 2 of 96 answers of base to the retention sets never ended');
+    const accepted = analyse(await leave(1)).rows; // 1 of 12 is less
+    expect(accepted.some(({ isDoubtful }) => isDoubtful)).toBe(false);
+    const few = finalTable(await leave(1))
+      .join(' ')
+      .replace(/ +/g, ' ');
+    expect(few).toContain('No end: 1 of 96 answers of base to the retention sets never ended');
+    expect(few).not.toContain('not to be trusted');
+  });
+
   test('says what the interval covers and that the best point is chosen on the test items', async () => {
     const text = finalTable(await readResults(finishedRun()))
       .join(' ')

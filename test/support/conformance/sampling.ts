@@ -122,6 +122,7 @@ export function sampling(subject: Subject): void {
       const end = whole.ids.indexOf(stop) + 1;
       const stopped = await one({ seeds: [11], stopIds: [subject.loaded.vocabSize - 1, stop] });
       expect([...stopped.ids]).toEqual([...whole.ids.subarray(0, end)]);
+      expect([...stopped.said]).toEqual([...whole.ids.subarray(0, end - 1)]);
       expect(stopped.finishReason).toBe('stop');
     });
 
