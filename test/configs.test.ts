@@ -11,11 +11,13 @@ import { loadConfig } from '../src/config/load.ts';
 import {
   planRun,
   readRecord,
+  readRows,
   recordRun,
   type Settings,
   workFolder,
   writeRows,
 } from './support/recorded-run.ts';
+import { smallRun } from './support/small-run.ts';
 import { temporaryFile } from './support/temporary-directory.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -101,6 +103,26 @@ describe('the plan', () => {
     expect(plan.sft).toMatchObject({ steps: 18, stepsPerEpoch: 6, evaluationSteps: [0, 9, 18] });
     expect(plan.checkpointSteps).toEqual([6, 12, 18]);
     expect(plan.data).toMatchObject({ trainExamples: 48, testExamples: 64 });
+  });
+});
+
+describe('the time of a plan', () => {
+  it('is unknown at first, then what training and sampling took here', async () => {
+    const settings = { ...smallRun(folder), output_dir: join(folder, 'timed') };
+    const home = join(folder, 'home-timed');
+    expect((await planRun(folder, settings, home)).seconds).toBeNull();
+    const { output } = await recordRun(folder, settings, { home });
+    const timing = readRows(output, 'timing.jsonl');
+    const secondsAToken = (kind: string) => {
+      const lines = timing.filter(line => line.kind === kind);
+      const sum = (key: string) => lines.reduce((total, line) => total + line[key], 0);
+      return sum('seconds') / sum('tokens');
+    };
+    const { tokens, seconds } = await planRun(folder, settings, home);
+    const trained = tokens.sftTokens + tokens.studentTokensExpected;
+    const expected =
+      trained * secondsAToken('train') + tokens.generatedTokensExpected * secondsAToken('answer');
+    expect(seconds / expected).toBeCloseTo(1, 6);
   });
 });
 

@@ -5,13 +5,12 @@
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { askedIn, stepsOf } from '../support/recorded-calls.ts';
 import {
-  askedIn,
   type RecordedRun,
   readRecord,
   recordRun,
   type Settings,
-  stepsOf,
   workFolder,
   writeRows,
 } from '../support/recorded-run.ts';

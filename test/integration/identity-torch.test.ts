@@ -5,14 +5,13 @@ import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 import { projectRoot } from '../../src/python/paths.ts';
 import type { Channel } from '../../src/worker/channel.ts';
 import { Connection } from '../../src/worker/connection.ts';
+import { askedIn, stepsOf } from '../support/recorded-calls.ts';
 import {
-  askedIn,
   interruptedRun,
   type RecordedRun,
   readRecord,
   recordRun,
   type Settings,
-  stepsOf,
   workFolder,
   writeRows,
 } from '../support/recorded-run.ts';

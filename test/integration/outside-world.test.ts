@@ -17,8 +17,8 @@ import { translateSystemError } from '../../src/files/system-error.ts';
 import { asCall, type Channel } from '../../src/worker/channel.ts';
 import type { VerbName } from '../../src/worker/protocol.ts';
 import { WorkerError } from '../../src/worker/worker-error.ts';
+import { callsOf } from '../support/recorded-calls.ts';
 import {
-  callsOf,
   type RecordedRun,
   readRecord,
   readRows,

@@ -3,7 +3,7 @@
  * where the two disagree one of them is wrong.
  */
 import { createHash } from 'node:crypto';
-import type { Learned } from './recorded-run.ts';
+import type { Learned } from './recorded-calls.ts';
 
 export type Example = { readonly prompt: string; readonly completion: string };
 

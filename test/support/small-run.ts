@@ -1,17 +1,7 @@
 /** A TMS run of a second, and the whole of what it must ask of the worker, worked out from what the toy answered. */
 import { expect } from 'vitest';
-import {
-  type Asked,
-  askedIn,
-  callsOf,
-  type Learned,
-  type RecordedRun,
-  readRows,
-  type Settings,
-  stepsOf,
-  type TrainingStep,
-  writeRows,
-} from './recorded-run.ts';
+import { type Asked, askedIn, callsOf, type Learned, stepsOf, type TrainingStep } from './recorded-calls.ts';
+import { type RecordedRun, readRows, type Settings, writeRows } from './recorded-run.ts';
 import {
   answerSeed,
   batchesOf,

@@ -2,7 +2,8 @@ import { expect, it } from 'vitest';
 import { asCall, type Call, type CallOptions, type Channel, type Reply } from '../../src/worker/channel.ts';
 import type { Params, VerbName } from '../../src/worker/protocol.ts';
 import type { Tensors } from '../../src/worker/tensor.ts';
-import { callsOf, readRecord, recordRun, workFolder } from '../support/recorded-run.ts';
+import { callsOf } from '../support/recorded-calls.ts';
+import { readRecord, recordRun, workFolder } from '../support/recorded-run.ts';
 import { smallRun } from '../support/small-run.ts';
 import { ToyChannel } from '../support/toy-worker.ts';
 
