@@ -14,15 +14,18 @@ def test_only_a_thread_that_neither_steps_nor_computes_is_idle() -> None:
         while not stop.is_set():
             sum(range(10_000))
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)  # a failure here must not hold the suite
     thread.start()
     made.wait()
     (pulse,) = pulses
 
     def watch(until: bool) -> None:
         pause = threading.Event()
-        while (pulse.idle_seconds(is_busy=True) > 1.5) is not until:
+        for _ in range(3000):
+            if (pulse.idle_seconds(is_busy=True) > 1.5) is until:
+                return
             pause.wait(0.1)
+        raise AssertionError(f"idle never became {until}")
 
     watch(until=True)
     assert pulse.place() is None  # not for long enough to be told
