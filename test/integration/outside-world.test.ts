@@ -150,7 +150,7 @@ function fill(place: string): void {
 
 describe.runIf(process.getuid?.() === 0)('a real disk', () => {
   it('that is full says so with the bytes left, in run.json too, and the run goes on when there is room', async context => {
-    const place = smallDisk('4m');
+    const place = smallDisk('256m');
     if (place === null) return context.skip();
     const settings = { ...newRun(), output_dir: join(place, 'out') };
     const output = settings.output_dir;
@@ -169,7 +169,7 @@ describe.runIf(process.getuid?.() === 0)('a real disk', () => {
   });
 
   it('that becomes read-only is named, though not even the lock can be removed', async context => {
-    const place = smallDisk('5m');
+    const place = smallDisk('257m');
     if (place === null) return context.skip();
     const settings = { ...newRun(), output_dir: join(place, 'out') };
     const remount = (mode: string) => spawnSync('mount', ['-o', `remount,${mode}`, place]);
