@@ -1,9 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { UsageError } from '../errors.ts';
+import { readUserText } from '../files/user-file.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import { startWorker } from '../worker/start.ts';
 import { integerFrom, numberWithin, textsWithEscapes } from './arguments.ts';
@@ -129,21 +130,13 @@ async function readPrompts(
     throw new UsageError('prompts are given and --file as well', { fix: 'leave one of them out' });
   if (given.length > 0) return given;
   if (file === undefined && process.stdin.isTTY) return null;
-  const prompts = (file === undefined ? await text(process.stdin) : readText(file))
+  const prompts = (file === undefined ? await text(process.stdin) : readUserText(file, 'the prompts'))
     .split(/\r?\n/)
     .filter(line => line.trim() !== '');
   if (prompts.length > 0) return prompts;
   throw new UsageError(`there is no prompt in ${file ?? 'standard input'}`, {
     fix: 'give one: tms generate MODEL "PROMPT"',
   });
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new UsageError(`cannot read the prompts ${file}: ${(cause as Error).message}`, { cause });
-  }
 }
 
 function answerOptions(model: ModelInfo, flags: GenerateFlags): AnswerOptions {

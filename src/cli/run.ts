@@ -1,7 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { loadConfig } from '../config/load.ts';
+import { loadConfig, loadInput } from '../config/load.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { exitCodes, TmsError, UsageError } from '../errors.ts';
 import { checkDisk } from '../methods/disk.ts';
@@ -76,16 +76,16 @@ function collect(value: string, values: string[]): string[] {
 }
 
 async function run(file: string, flags: RunFlags, context: CliContext): Promise<void> {
-  const config = loadConfig(file, flags.set);
-  await execute(config, readFileSync(file, 'utf8'), flags, context);
+  const { config, input } = loadInput(file, flags.set);
+  await execute(config, input, flags, context);
 }
 
 async function resume(directory: string, context: CliContext): Promise<void> {
   const saved = join(directory, 'config.resolved.yaml');
   if (!existsSync(saved))
     throw new UsageError(`${directory} holds no run to resume`, { fix: 'name the output_dir of a run' });
-  const config = loadConfig(saved, [`output_dir=${directory}`]);
-  await execute(config, readFileSync(saved, 'utf8'), { set: [], resume: true }, context);
+  const { config, input } = loadInput(saved, [`output_dir=${JSON.stringify(directory)}`]);
+  await execute(config, input, { set: [], resume: true }, context);
 }
 
 async function execute(

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { above, includes, is, isGiven, isNotGiven, isTrue, readWhen } from './condition.ts';
-import { count, fraction, guessed, ours, positive, text, trl } from './setting.ts';
+import { fraction, guessed, ours, positive, seed, text, trl } from './setting.ts';
 
 const column = text.nullable().default(null);
 const withoutMessages = { 'columns.messages': isNotGiven };
@@ -148,15 +148,9 @@ export const dataSettings = {
 
 /** How the order of examples and every other draw is seeded. */
 export const seedSettings = {
-  seed: trl(
-    count.max(2 ** 32 - 1).default(42),
-    'Seed of everything random, from adapter weights to sampled answers.',
-  ),
+  seed: trl(seed.default(42), 'Seed of everything random, from adapter weights to sampled answers.'),
   data_seed: trl(
-    count
-      .max(2 ** 32 - 1)
-      .nullable()
-      .default(null),
+    seed.nullable().default(null),
     'Seed of the order of examples and of the split; null: seed.',
   ),
 };

@@ -224,7 +224,7 @@ export const evaluationSettings = {
     'Distance from the base model, on stored samples of the base.',
   ),
   eval_points: ours(
-    z.int().min(2).default(4),
+    z.int().min(2).max(10_000).default(4),
     'Steps of a training run at which everything above is measured: equally spread, the base (step 0) and the last step included.',
   ),
 };

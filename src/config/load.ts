@@ -1,24 +1,26 @@
 /** A YAML file and `--set` values to a checked, frozen configuration, or to all problems at once. */
-import { readFileSync } from 'node:fs';
 import { stringify } from 'yaml';
-import { UsageError } from '../errors.ts';
+import { readUserText } from '../files/user-file.ts';
 import { checkTogether } from './check.ts';
 import { checkEffects, type DataForm, onlyRead } from './effects.ts';
 import { applyOverrides, type Override, parseOverride, removeAt } from './overrides.ts';
-import { ConfigError, type Path, type Problem, problemsOf, unknownKey } from './problems.ts';
+import { ConfigError, type Path, type Problem, problemsOf, unknownKey, valueAt } from './problems.ts';
 import { type RunConfig, runConfigSchema } from './schema.ts';
 import { keysAt, settingsIn } from './settings-list.ts';
 import { parseYaml } from './yaml-file.ts';
 
 /** Read and check a configuration file. Throws `UsageError` when it cannot be read, `ConfigError` when it is wrong. */
 export function loadConfig(file: string, sets: readonly string[] = []): RunConfig {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new UsageError(`cannot read the configuration ${file}: ${(cause as Error).message}`, { cause });
-  }
-  return parseConfig(text, file, sets);
+  return loadInput(file, sets).config;
+}
+
+/** The same with the text of the file, which is read once: it may be a pipe. */
+export function loadInput(
+  file: string,
+  sets: readonly string[] = [],
+): { readonly config: RunConfig; readonly input: string } {
+  const input = readUserText(file, 'the configuration');
+  return { config: parseConfig(input, file, sets), input };
 }
 
 /** Check the text of a configuration; `source` names it in messages. Throws `ConfigError`. */
@@ -67,10 +69,11 @@ function parseRest(
   issues: readonly { code?: string; path: PropertyKey[]; keys?: string[] }[],
 ): RunConfig | null {
   if (issues.some(({ path }) => typeof path.at(-1) === 'number')) return null; // an entry less would move the others
-  let rest = input;
+  const rest = structuredClone(input);
   for (const { path, keys } of issues) {
-    for (const wrong of keys === undefined ? [path] : keys.map(key => [...path, key]))
-      rest = removeAt(rest, wrong as Path);
+    const block = valueAt(rest, (keys === undefined ? path.slice(0, -1) : path) as Path);
+    for (const key of keys ?? path.slice(-1))
+      delete (block as Record<PropertyKey, unknown> | undefined)?.[key];
   }
   const missing = runConfigSchema.safeParse(rest);
   if (missing.success) return missing.data;

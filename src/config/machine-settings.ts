@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { is, readWhen } from './condition.ts';
 import { answeredSomewhere } from './evaluation-settings.ts';
-import { ours, positive, text } from './setting.ts';
+import { few, ours, positive, text } from './setting.ts';
 
 /** What generates the answers. */
 export const samplerSettings = z
@@ -31,7 +31,7 @@ export const workerSettings = z
       positive.default(2048),
       'Padded tokens of one micro-batch; lower it when memory runs out.',
     ),
-    threads: ours(positive.nullable().default(null), 'CPU threads of torch; null: torch’s choice.'),
+    threads: ours(few.nullable().default(null), 'CPU threads of torch; null: torch’s choice.'),
   })
   .prefault({});
 

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { z } from 'zod';
 import { is, readWhen, type ValueTest } from './condition.ts';
-import { guessed, positive, text, trl } from './setting.ts';
+import { guessed, text, trl } from './setting.ts';
 
 const isHubId: ValueTest = {
   holds: value => !isDirectory(String(value)),
@@ -32,7 +32,7 @@ export const modelSettings = {
     trl(z.boolean().default(false), 'Train a LoRA adapter (true) or all weights (false).'),
     'full fine-tuning, as in Retaining by Doing (arXiv 2510.18874)',
   ),
-  lora_r: readWhen(trl(positive.default(16), 'Rank of the LoRA matrices.'), withPeft),
+  lora_r: readWhen(trl(z.int().min(1).max(65_536).default(16), 'Rank of the LoRA matrices.'), withPeft),
   lora_alpha: readWhen(
     trl(z.number().positive().default(32), 'LoRA scale: the update is multiplied by lora_alpha / lora_r.'),
     withPeft,

@@ -1,6 +1,6 @@
 /** `--set a.b=c`: one value of a configuration, from the command line. */
 import { parse } from 'yaml';
-import { ConfigError, type Path } from './problems.ts';
+import { ConfigError, type Path, show } from './problems.ts';
 
 /** A value and the place it goes to; undefined takes the key out. */
 export type Override = { readonly path: Path; readonly value: unknown };
@@ -9,7 +9,8 @@ export type Override = { readonly path: Path; readonly value: unknown };
 export function parseOverride(text: string): Override {
   const at = text.indexOf('=');
   const names = text.slice(0, at).trim().split('.');
-  if (at < 1 || names.some(name => name === '')) throw refuse(text, 'key=value, such as tms.alpha=0.5');
+  if (at < 1 || names.some(name => name === '') || names.length > deepest)
+    throw refuse(text, 'key=value, such as tms.alpha=0.5');
   try {
     return {
       path: names.map(name => (/^\d+$/.test(name) ? Number(name) : name)),
@@ -19,6 +20,9 @@ export function parseOverride(text: string): Override {
     throw refuse(text, `a value that is valid YAML (${(error as Error).message.split('\n')[0]})`);
   }
 }
+
+/** Names of a path; the schema has no more than five. */
+const deepest = 20;
 
 /** A copy of `input` with the overrides put in, later ones last; blocks that are missing are made. */
 export function applyOverrides(input: unknown, overrides: readonly Override[]): unknown {
@@ -48,14 +52,18 @@ function replaceAt(input: unknown, path: Path, value: unknown): unknown {
   const [key, ...rest] = path;
   if (key === undefined) return value;
   if (Array.isArray(input) && typeof key === 'number') {
+    if (key > input.length) throw pastTheEnd(key, input.length);
     return Object.assign([...input], { [key]: replaceAt(input[key], rest, value) });
   }
   const block = typeof input === 'object' && input !== null && !Array.isArray(input) ? input : {};
   return { ...block, [key]: replaceAt((block as Record<string, unknown>)[key], rest, value) };
 }
 
+function pastTheEnd(index: number, length: number): ConfigError {
+  const expected = length === 0 ? '0, to be the first of the list' : `at most ${length}, one past the last`;
+  return new ConfigError('--set', [{ path: [], line: null, found: `entry ${index}`, expected, hint: null }]);
+}
+
 function refuse(text: string, expected: string): ConfigError {
-  return new ConfigError('--set', [
-    { path: [], line: null, found: JSON.stringify(text), expected, hint: null },
-  ]);
+  return new ConfigError('--set', [{ path: [], line: null, found: show(text), expected, hint: null }]);
 }

@@ -44,7 +44,7 @@ export function problemsOf(
 ): Problem[] {
   return issues.flatMap(issue => {
     const path = issue.path as Path;
-    if (issue.code === 'unrecognized_keys') return issue.keys.map(key => unknownKey([...path, key], lineOf));
+    if (issue.code === 'unrecognized_keys') return unknownKeys(path, issue.keys, lineOf);
     const value = valueAt(input, path);
     const problem = {
       path,
@@ -63,6 +63,17 @@ export function valueAt(input: unknown, path: Path): unknown {
     (value, key) => (value as Record<string | number, unknown> | null | undefined)?.[key],
     input,
   );
+}
+
+/** A file of thousands is none of ours: the first ones say so. */
+const mostUnknown = 50;
+
+function unknownKeys(path: Path, keys: readonly string[], lineOf: (path: Path) => number | null): Problem[] {
+  const problems = keys.slice(0, mostUnknown).map(key => unknownKey([...path, key], lineOf));
+  const more = keys.length - problems.length;
+  if (more === 0) return problems;
+  const found = `${more} more unknown keys`;
+  return [...problems, { path, line: null, found, expected: 'keys of the schema', hint: null }];
 }
 
 /** A key that the schema does not have, with what was probably meant. */
@@ -125,8 +136,17 @@ function hintOf(issue: z.core.$ZodIssue, value: unknown): string | null {
   return isNumberAsText ? 'remove the quotes' : null;
 }
 
+/** JSON has no word for blocks nested beyond the stack. */
+function shortJson(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return 'a value nested too deeply to show';
+  }
+}
+
 /** A value as the reader of the file would write it, shortened. */
 export function show(value: unknown): string {
-  const written = JSON.stringify(value) ?? String(value);
+  const written = typeof value === 'number' ? String(value) : shortJson(value);
   return written.length > 60 ? `${written.slice(0, 57)}…` : written;
 }

@@ -37,8 +37,15 @@ function withMeta<S extends z.ZodType>(schema: S, meta: SettingMeta): S {
   return schema.meta(meta as Record<string, unknown>) as S;
 }
 
-/** Short forms for the commonest types. */
-export const count = z.int().min(0);
-export const positive = z.int().min(1);
+/** Short forms for the commonest types. Their bounds lie far beyond any run: a slip of the hand fills no memory and is not planned for days. */
+export const count = z.int().min(0).max(1e9);
+export const positive = z.int().min(1).max(1e9);
+/** What a run does, or has, one by one. */
+export const few = z.int().min(1).max(10_000);
+export const seed = z
+  .int()
+  .min(0)
+  .max(2 ** 32 - 1);
+export const epochs = z.number().positive().max(1e6);
 export const fraction = z.number().min(0).max(1);
 export const text = z.string().min(1);

@@ -51,9 +51,10 @@ export function settingsIn(
 export function keysAt(path: readonly PropertyKey[]): string[] {
   let schema: z.ZodType = runConfigSchema;
   for (const part of path) {
-    const next = typeof part === 'number' ? elementOf(schema) : shapeOf(schema)[String(part)];
-    if (next === undefined) return [];
-    schema = next;
+    const shape = shapeOf(schema);
+    const isKnown = typeof part === 'number' || Object.hasOwn(shape, part);
+    if (!isKnown) return [];
+    schema = typeof part === 'number' ? elementOf(schema) : (shape[String(part)] as z.ZodType);
   }
   return Object.keys(shapeOf(schema));
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { above, type Condition, is, readWhen } from './condition.ts';
-import { count, fraction, guessed, ours, paper, positive, text } from './setting.ts';
+import { epochs, few, fraction, guessed, ours, paper, positive, text } from './setting.ts';
 
 const sampling = 'exact sampling, so that answers follow the policy of their checkpoint without bias';
 
@@ -29,10 +29,7 @@ const studentSettings = z
     ),
     num_train_epochs: readWhen(
       guessed(
-        ours(
-          z.number().positive().nullable().default(null),
-          'Epochs of the student; null: num_train_epochs.',
-        ),
+        ours(epochs.nullable().default(null), 'Epochs of the student; null: num_train_epochs.'),
         'the budget of the SFT run; "one student pass" in the paper could also mean one epoch',
       ),
       ofTms,
@@ -44,7 +41,7 @@ const studentSettings = z
 export const tmsSettings = z
   .strictObject({
     num_checkpoints: readWhen(
-      paper(positive.default(10), 'T: checkpoints of the SFT run that answer the prompts.'),
+      paper(few.default(10), 'T: checkpoints of the SFT run that answer the prompts.'),
       ofTms,
     ),
     spacing: readWhen(
@@ -73,10 +70,7 @@ export const tmsSettings = z
     ),
     samples_per_prompt: readWhen(
       guessed(
-        ours(
-          positive.default(1),
-          'S: answers a checkpoint has for each prompt; every visit draws one of them.',
-        ),
+        ours(few.default(1), 'S: answers a checkpoint has for each prompt; every visit draws one of them.'),
         'the plain reading of "its own answer to each question"',
       ),
       { ...ofTms, '.samples_per_prompt': is(1) },
@@ -161,7 +155,10 @@ export const tmsSettings = z
     ),
     max_redraws: readWhen(
       guessed(
-        ours(count.default(4), 'With unfinished: redraw, samples tried before the reference is taken.'),
+        ours(
+          z.int().min(0).max(10_000).default(4),
+          'With unfinished: redraw, samples tried before the reference is taken.',
+        ),
         'bounds the cost',
       ),
       ...answersAt({ '.unfinished': is('redraw') }),

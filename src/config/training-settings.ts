@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { above, atMost, is, isGiven, isNot, isNotGiven, readWhen } from './condition.ts';
-import { count, fraction, guessed, positive, text, trl } from './setting.ts';
+import { count, epochs, fraction, guessed, positive, text, trl } from './setting.ts';
 
 const retaining = 'Retaining by Doing (arXiv 2510.18874)';
 
@@ -43,11 +43,11 @@ export const trainingSettings = {
     withWarmup,
   ),
   num_train_epochs: readWhen(
-    guessed(trl(z.number().positive().default(3), 'Passes over the training examples.'), `2 in ${retaining}`),
+    guessed(trl(epochs.default(3), 'Passes over the training examples.'), `2 in ${retaining}`),
     { max_steps: atMost(0) },
   ),
   max_steps: trl(
-    z.int().min(-1).default(-1),
+    z.int().min(-1).max(1e9).default(-1),
     'Number of optimiser steps in place of num_train_epochs; -1: not used.',
   ),
   per_device_train_batch_size: guessed(

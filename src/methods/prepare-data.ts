@@ -1,6 +1,5 @@
 /** The examples of a run as token files, with what the plan needs to know of them. */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { DataForm } from '../config/effects.ts';
 import type { RunConfig } from '../config/schema.ts';
@@ -10,6 +9,7 @@ import { idText, idWords, lineOfRow } from '../data/example-index.ts';
 import { checkLengths, checkPositions, describeDrops, type LengthReport } from '../data/lengths.ts';
 import type { TokenFile } from '../data/token-file.ts';
 import { sha256OfRecord } from '../files/digest.ts';
+import { readUserText } from '../files/user-file.ts';
 import type { DataFacts } from '../plan/plan.ts';
 import type { Progress, TrainingData } from '../stages/run-context.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
@@ -59,7 +59,7 @@ export async function prepareData(
   refuseWithoutEffect(config, form);
   for (const line of describeDataset(dataset)) progress.say(line);
   const template =
-    config.chat_template_path === null ? null : readFileSync(config.chat_template_path, 'utf8');
+    config.chat_template_path === null ? null : readUserText(config.chat_template_path, 'chat_template_path');
   const encode = ({ index }: Selection) =>
     encodeData(config, worker, index, { cache, progress, signal, template, model, refuse });
   const train = await encode(dataset.train);

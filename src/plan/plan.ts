@@ -7,6 +7,7 @@ import { checkpointSteps } from './checkpoints.ts';
 import { secondsExpected, type Throughput, type TokenCost } from './cost.ts';
 import { type DiskCost, type DiskFacts, diskCost } from './disk.ts';
 import type { DrawOptions } from './draws.ts';
+import { refuseImmense } from './limits.ts';
 import { PlanError } from './plan-error.ts';
 import { type SamplingPlan, samplingPlan } from './sampling-plan.ts';
 import { studentPlan, type TrainingPlan, trainingPlan } from './training-plan.ts';
@@ -127,6 +128,7 @@ function planAnswers(
     order: tms.order,
     visits: student.visits,
   };
+  refuseImmense(draws, { examples: student.order.examples, isLazy: tms.lazy_harvest });
   const drawn = lazyAnswers(student.order, student.steps, draws, promptIdOf);
   const full = fullAnswers(student.order.examples, draws, drawn.referenceVisits);
   const set = tms.lazy_harvest ? drawn : full;

@@ -1,12 +1,21 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { guessedSettings } from '../../src/config/guessed.ts';
 import { configToYaml, loadConfig, parseConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/config/problems.ts';
-import { temporaryFile } from '../support/temporary-directory.ts';
+import { UsageError } from '../../src/errors.ts';
+import { temporaryDirectory, temporaryFile } from '../support/temporary-directory.ts';
 
 const required = 'model_name_or_path: model\ndataset_name: data.jsonl\noutput_dir: out\n';
 
 /** The lines below the heading of the refusal. */
+function temporaryBytes(text: string, encoding: BufferEncoding): string {
+  const file = temporaryFile('run.yaml', '');
+  writeFileSync(file, Buffer.from(text, encoding));
+  return file;
+}
+
 function refusal(text: string, sets: string[] = []): string[] {
   try {
     parseConfig(text, 'run.yaml', sets);
@@ -152,9 +161,71 @@ describe('parseConfig', () => {
     ]);
   });
 
+  it.each([
+    ['num_train_epochs: 1e9', 'at most 1000000'],
+    ['max_steps: 9e15', 'at most 1000000000'],
+    ['eval_points: 900000000', 'at most 10000'],
+    ['tms: {num_checkpoints: 1e6}', 'at most 10000'],
+    ['tms: {samples_per_prompt: 1e8}', 'at most 10000'],
+    ['worker: {threads: 1e6}', 'at most 10000'],
+    ['learning_rate: .nan', 'a number'],
+    ['weight_decay: .inf', 'a number'],
+    ['seed: 4294967296', 'at most 4294967295'],
+  ])('bounds %s', (line, expected) => {
+    expect(refusal(`${required}${line}\n`)).toEqual([expect.stringMatching(`expected ${expected}$`)]);
+  });
+
+  it('shows a number that is none as what it is', () => {
+    expect(refusal(`${required}learning_rate: .nan\n`)).toEqual([
+      'line 4, learning_rate: found NaN, expected a number',
+    ]);
+  });
+
+  const bomb = [...'bcdefghij'].map(
+    (name, i) => `${name}: &${name} [${Array(10).fill(`*${'abcdefghij'[i]}`).join(',')}]\n`,
+  );
+  it.each([
+    ['aliases that multiply', `a: &a [${Array(10).fill('x').join(',')}]\n${bomb.join('')}`],
+    ['an alias of nothing', 'seed: *x\n'],
+    ['lists nested a hundred thousand deep', `seed: ${'['.repeat(1e5)}`],
+    [
+      'blocks nested three thousand deep',
+      `x:\n${Array.from({ length: 3000 }, (_, i) => `${' '.repeat(i + 1)}a:\n`).join('')}`,
+    ],
+    ['a tag that makes an object', 'seed: !!js/function "x"\n'],
+    ['a set', 'tms: !!set {a, b}\n'],
+    ['twenty thousand keys', Array.from({ length: 20_000 }, (_, i) => `k${i}: 1\n`).join('')],
+    ['keys of every object', '__proto__: {a: 1}\nconstructor: {prototype: 1}\n'],
+    ['two documents', '---\nseed: 1\n'],
+  ])('refuses %s as a problem of the file', (_, yaml) => {
+    const problems = refusal(required + yaml);
+    expect(problems.length).toBeGreaterThan(0);
+    expect(problems.length).toBeLessThan(60);
+    for (const problem of problems) expect(problem.length).toBeLessThan(300);
+  });
+
+  it.each([
+    ['eval.sets.900000000={name: a}', 'found entry 900000000, expected at most 1, one past the last'],
+    ['eval.sets.2.limit=1', 'found entry 2, expected at most 1, one past the last'],
+    ['__proto__.polluted=1', '__proto__: found an unknown key, expected a key of the schema'],
+    ['tms.__proto__.polluted=1', 'tms.__proto__: found an unknown key, expected a key of the schema'],
+    [`${'a.'.repeat(1e5)}b=1`, /^found "a\.a.*…, expected key=value/],
+    [`seed=${'['.repeat(1e5)}`, /^found "seed=\[.*…, expected a value that is valid YAML/],
+  ])('refuses --set %s', (override, message) => {
+    const sets = 'eval: {sets: [{name: a, path: a.jsonl}]}\n';
+    expect(refusal(required + sets, [override])).toEqual([expect.stringMatching(message)]);
+    expect(({} as { polluted?: number }).polluted).toBeUndefined();
+  });
+
+  it('appends to a list with the index behind its last entry', () => {
+    const sets = 'eval: {sets: [{name: a, path: a.jsonl}]}\n';
+    const config = parseConfig(required + sets, 'run.yaml', ['eval.sets.1={name: b, path: b.jsonl}']);
+    expect(config.eval.sets.map(({ name }) => name)).toEqual(['a', 'b']);
+  });
+
   it('names the line of broken YAML', () => {
     expect(refusal('seed: 1\nseed: 2\n\tmethod: sft\n')).toEqual([
-      'line 2: found Map keys must be unique, expected valid YAML — remove one of the two',
+      'line 2: found seed for the second time, expected each key once — remove one of the two',
       'line 3: found Tabs are not allowed as indentation, expected valid YAML — indent with spaces',
     ]);
   });
@@ -169,10 +240,30 @@ describe('loadConfig', () => {
     expect(loadConfig(temporaryFile('run.yaml', required), ['seed=7']).seed).toBe(7);
   });
 
-  it('names a file that is not there', () => {
-    expect(() => loadConfig('/nowhere/run.yaml')).toThrow(
-      /cannot read the configuration \/nowhere\/run.yaml: ENOENT/,
-    );
+  it.each([
+    [
+      'that is not there',
+      () => '/nowhere/run.yaml',
+      /^cannot read the configuration \/nowhere\/run.yaml: .*no such file/,
+    ],
+    ['that is a folder', temporaryDirectory, /^cannot read the configuration .*: .*a folder, not a file/],
+    ['below a file', () => join(temporaryFile('a', ''), 'run.yaml'), /a part of the path is a file/],
+    ['with a name of 5,000 letters', () => 'a'.repeat(5000), /the name is too long/],
+    ['whose name holds a zero', () => 'a\0b', /^cannot read the configuration/],
+    ['that never ends', () => '/dev/zero', /^the configuration \/dev\/zero has more than 16 MiB/],
+    [
+      'in Latin-1',
+      () => temporaryBytes('seed: 1\nrun_name: caf\xe9\n', 'latin1'),
+      /is not UTF-8 \(line 2\)$/,
+    ],
+    ['in UTF-16', () => temporaryBytes('\ufeffseed: 1\n', 'utf16le'), /is not UTF-8 \(line 1\)$/],
+  ])('refuses a file %s', (_, place, message) => {
+    expect(() => loadConfig(place())).toThrow(UsageError);
+    expect(() => loadConfig(place())).toThrow(message);
+  });
+
+  it('reads a file with a byte order mark', () => {
+    expect(loadConfig(temporaryBytes(`\ufeff${required}`, 'utf8')).seed).toBe(42);
   });
 });
 

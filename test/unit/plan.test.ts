@@ -234,3 +234,35 @@ it('weights held in bfloat16 are a caution that says which of them cannot move, 
   ]);
   expect(planOf(['dtype=bfloat16', 'use_peft=true']).plan.cautions).toEqual([]);
 });
+
+describe('a plan is made or refused at once, whatever the schema lets through', () => {
+  const short = ['num_train_epochs=', 'warmup_steps='];
+
+  it.each([
+    [
+      ['num_train_epochs=1e6'],
+      /^the student would visit 600,000,000 examples; at most 30,000,000 can be drawn$/,
+    ],
+    [[...short, 'max_steps=1e9'], /^the student would visit [\d,]+ examples/],
+    [['tms.student.num_train_epochs=1e6'], /^the student would visit/],
+    [
+      ['tms.lazy_harvest=false', 'tms.samples_per_prompt=10000'],
+      /^600 examples × 10 checkpoints × 10,000 samples are 60,000,000 answers; at most 30,000,000/,
+    ],
+    [
+      ['tms.samples_per_prompt=10000', 'num_train_epochs=900', 'tms.num_checkpoints=10000'],
+      /60,000,000,000 answers/,
+    ],
+  ])('%j', (sets, message) => {
+    expect(() => planOf(sets)).toThrow(message);
+  });
+
+  it.each([
+    [['method=sft', 'num_train_epochs=1e6', 'eval_points=10000']],
+    [['method=sft', ...short, 'max_steps=1e9', 'save_steps=1']],
+    [['per_device_train_batch_size=1e9', 'gradient_accumulation_steps=1e9', 'tms.num_checkpoints=1']],
+    [['tms.samples_per_prompt=10000', 'tms.max_redraws=10000', 'tms.unfinished=redraw']],
+  ])('%j is planned', sets => {
+    expect(planOf(sets).plan.sft.steps).toBeGreaterThan(0);
+  });
+});

@@ -1,0 +1,58 @@
+/** A text file that a person named: read whole, or refused in words. */
+import { closeSync, openSync, readSync } from 'node:fs';
+import { UsageError } from '../errors.ts';
+import { translateSystemError } from './system-error.ts';
+
+/** Nobody writes more by hand; a device that never ends, or a data file named by mistake, is larger. */
+const mostBytes = 16 * 2 ** 20;
+
+/** The text of `path`, UTF-8; `what` names it in messages, such as "the configuration". Pipes are read too. Throws `UsageError`. */
+export function readUserText(path: string, what: string): string {
+  let bytes: Buffer;
+  try {
+    bytes = readUpTo(path, mostBytes + 1);
+  } catch (cause) {
+    const translated = translateSystemError(cause) as Error;
+    throw new UsageError(`cannot read ${what} ${path}: ${translated.message}`, {
+      fix: 'check the path',
+      cause,
+    });
+  }
+  if (bytes.length > mostBytes) {
+    throw new UsageError(`${what} ${path} has more than ${mostBytes / 2 ** 20} MiB: it is something else`, {
+      fix: 'check the path',
+    });
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new UsageError(`${what} ${path} is not UTF-8 (${placeOfFault(bytes)})`, {
+      fix: 'save it as UTF-8',
+      cause,
+    });
+  }
+}
+
+function readUpTo(path: string, most: number): Buffer {
+  const handle = openSync(path, 'r');
+  try {
+    const parts: Buffer[] = [];
+    for (let length = 0; length < most; ) {
+      const part = Buffer.alloc(64 * 1024);
+      const read = readSync(handle, part, 0, part.length, null);
+      if (read === 0) break;
+      parts.push(part.subarray(0, read));
+      length += read;
+    }
+    return Buffer.concat(parts);
+  } finally {
+    closeSync(handle);
+  }
+}
+
+/** The line of the first byte that decodes to nothing. */
+function placeOfFault(bytes: Buffer): string {
+  const text = bytes.toString('utf8'); // a fault becomes U+FFFD, which a file could also hold as such
+  const at = text.indexOf('\uFFFD');
+  return `line ${text.slice(0, at).split('\n').length}`;
+}
