@@ -24,9 +24,12 @@ def is_tied() -> bool:
 def tie() -> None:
     """Have the system end this process at the hangup, in the middle of a call into a library too, and through any wrapper.
 
-    The signal for it (SIGIO) ends a process by default. Where the system sends none, ``has_hung_up`` in the I/O thread tells.
+    SIGKILL, where the system lets it be chosen (Linux), ends a stopped process too; else SIGIO, which ends one by default. Where
+    the system sends none, ``has_hung_up`` in the I/O thread tells.
     """
     signal.signal(signal.SIGIO, signal.SIG_DFL)
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(DESCRIPTOR, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(DESCRIPTOR, fcntl.F_SETOWN, os.getpid())
     flags = fcntl.fcntl(DESCRIPTOR, fcntl.F_GETFL)
     fcntl.fcntl(DESCRIPTOR, fcntl.F_SETFL, flags | os.O_ASYNC)

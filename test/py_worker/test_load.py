@@ -380,8 +380,9 @@ def load_params(model: Path) -> dict[str, Any]:
 
 
 def encode_params(*prompts: str) -> dict[str, Any]:
-    examples = [{"prompt": prompt, "completion": None} for prompt in prompts]
-    return {"examples": examples, "maxLength": None, "chatTemplate": None, "templateOptions": {}}
+    examples = [{"prompt": prompt, "completion": None, "tools": None} for prompt in prompts]
+    options = {"maxLength": None, "chatTemplate": None, "templateOptions": {}, "splitSpecialTokens": True}
+    return {"examples": examples, **options}
 
 
 def perturb(model: Model) -> None:

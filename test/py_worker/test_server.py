@@ -202,7 +202,7 @@ def test_a_worker_ends_with_its_client_whatever_it_is_doing(stand_in, verb):
         peer.send({"v": 1, "t": "ping", "id": 1})
         peer.receive()
     process.stdin.close()  # what the system does when the client dies
-    assert process.wait(timeout=600) in (1, -signal.SIGIO)
+    assert process.wait(timeout=600) in (1, -signal.SIGIO, -signal.SIGKILL)
 
 
 def test_a_request_that_waits_for_ever_shows_itself_in_the_pongs(stand_in):
@@ -210,8 +210,9 @@ def test_a_request_that_waits_for_ever_shows_itself_in_the_pongs(stand_in):
     peer.send(request("save", {}, 7))
     pings = iter(range(1, 10_000))
     while (pong := peer.ask({"v": 1, "t": "ping", "id": next(pings)}))["idle"] <= 6:
-        assert (pong["t"], pong["busy"]) == ("pong", 7)
+        assert pong["busy"] in (7, None)  # none: not begun yet
         time.sleep(0.2)  # a flood of pings would be work
+    assert pong["busy"] == 7
     assert "serve > " in pong["place"]
     assert pong["place"].endswith(" wait")
 
