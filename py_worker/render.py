@@ -9,6 +9,7 @@ from typing import Any
 from py_worker.chat import Chat, Rendered, render_chat
 from py_worker.errors import WorkerError
 from py_worker.literals import MARK, Literals, texts_in
+from py_worker.template import TemplateLimit
 from py_worker.turns import Turn
 from py_worker.view import Template
 
@@ -19,8 +20,12 @@ What should follow is None where only the prompt is wanted.
 """
 
 
+LISTED = 10
+"""Examples that one refusal names."""
+
+
 def render_all(renderer: Renderer, examples: Sequence[Example]) -> dict[int, Rendered]:
-    """Render every example; what is wrong with any of them is told at once, as an error about the first."""
+    """Render every example; what is wrong with several of them is told at once, as an error about the first."""
     rendered: dict[int, Rendered] = {}
     refused: list[WorkerError] = []
     for index, example in enumerate(examples):
@@ -30,6 +35,8 @@ def render_all(renderer: Renderer, examples: Sequence[Example]) -> dict[int, Ren
             if error.data is None or "problems" not in error.data:
                 raise
             refused.append(error)
+            if len(refused) == LISTED or isinstance(error.__cause__, TemplateLimit):
+                break  # each would take as long
     if not refused:
         return rendered
     problems = [problem for error in refused for problem in error.data["problems"]]  # type: ignore[index]

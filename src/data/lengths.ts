@@ -24,9 +24,11 @@ export type LengthReport = {
   readonly tokens: number;
   readonly promptTokens: number;
   readonly longest: number;
+  /** Why a run refuses these: too many are too long. */
+  readonly tooMany: DataError | null;
 };
 
-/** Sort out `rows` by length. Throws `DataError` when too many are too long or nothing is left. `source` names the file in messages. */
+/** Sort out `rows` by length. Throws `DataError` when nothing is left. `source` names the file in messages. */
 export function checkLengths(
   source: string,
   rows: Uint32Array,
@@ -55,9 +57,10 @@ export function checkLengths(
     report.tokens += Math.min(length, options.max_length);
     report.promptTokens += promptLength;
   }
-  refuseTooMany(source, rows.length, report, options);
-  if (end === 0) throw new DataError(`${source}: no example is left to train on (${describeDrops(report)})`);
-  return { usable: end === rows.length ? rows : usable.subarray(0, end), ...report };
+  const tooMany = tooManyOf(source, rows.length, report, options);
+  if (end === 0)
+    throw tooMany ?? new DataError(`${source}: no example is left to train on (${describeDrops(report)})`);
+  return { usable: end === rows.length ? rows : usable.subarray(0, end), ...report, tooMany };
 }
 
 /** A prompt without tokens, a completion without tokens, … : the first that applies. */
@@ -68,18 +71,18 @@ function fateOf(length: number, promptLength: number, maxLength: number) {
   return length > maxLength ? 'tooLong' : 'fits';
 }
 
-type Drops = Omit<LengthReport, 'usable'>;
+type Drops = Omit<LengthReport, 'usable' | 'tooMany'>;
 
-function refuseTooMany(
+function tooManyOf(
   source: string,
   count: number,
   report: Drops,
   { max_length, max_too_long_fraction }: LengthOptions,
-): void {
+): DataError | null {
   const tooLong = report.tooLong + report.promptTooLong;
-  if (tooLong <= max_too_long_fraction * count) return;
+  if (tooLong <= max_too_long_fraction * count) return null;
   const share = ((100 * tooLong) / count).toFixed(1);
-  throw new DataError(
+  return new DataError(
     `${source}: ${tooLong} of ${count} examples (${share} %) are longer than max_length ${max_length}; the longest has ${report.longest} ` +
       `tokens, and ${report.promptTooLong} prompts alone fill it`,
     {

@@ -110,7 +110,7 @@ async function refusals(
     const share = warning.count / index.count;
     if (losses.includes(warning.code) && share > max_rewritten_fraction) {
       found.push(
-        new DataError(`${index.source}: ${warningText(warning, await placeOf(index, warning))}`, {
+        new DataError(`${index.source}: ${warning.count} of ${index.count} examples have ${warning.code}`, {
           fix:
             'change the answers or the template (chat_template_path, chat_template_kwargs), or allow it with ' +
             `max_rewritten_fraction: ${Math.ceil(1000 * share) / 1000}`,

@@ -66,25 +66,11 @@ export async function prepareData(
   const files = [train.tokens];
   const close = async () => void (await Promise.all(files.map(file => file.close())));
   try {
-    const test = dataset.test.index === dataset.train.index ? train : await encode(dataset.test);
+    const test = isSameFile(dataset) ? train : await encode(dataset.test);
     if (test !== train) files.push(test.tokens);
-    const stopIds = stopIdsOf(model, files);
-    await sayStops(worker, model, stopIds, progress);
-    const lengths = checkLengths(dataset.train.index.source, dataset.train.rows, train.tokens, config);
-    if (lengths.usable.length < dataset.train.rows.length || lengths.tooLong > 0)
-      progress.say(`training examples: ${describeDrops(lengths)}`);
-    const rows = createHash('sha256').update(lengths.usable).digest('hex');
+    const data = { dataset, form, train, test, template, progress, refuse };
     return {
-      dataset,
-      train: trainingData(dataset.train, train.tokens, lengths),
-      testTokens: test.tokens,
-      facts: await factsOf(lengths, dataset, train.tokens),
-      form,
-      learnedTokens: await learnedIn(train.tokens, lengths.usable, config.max_length),
-      chatTemplate: template,
-      stopIds,
-      trainDigest: sha256OfRecord([train.key, rows, config.max_length]),
-      dataDigest: sha256OfRecord([train.key, test.key, dataset.train.rows.length, dataset.test.rows.length]),
+      ...(await checkData(config, worker, model, data)),
       close,
     };
   } catch (error) {
@@ -95,6 +81,51 @@ export async function prepareData(
 
 function fail(error: DataError): never {
   throw error;
+}
+
+/** Held-out examples may be named to be those that are trained on: what is said of them is said once. */
+function isSameFile({ train, test }: Dataset): boolean {
+  const [{ source, digest }, other] = [train.index, test.index];
+  return source === other.source && digest === other.digest;
+}
+
+type Encoded = Awaited<ReturnType<typeof encodeData>>;
+type EncodedData = Required<Pick<DataSurroundings, 'progress' | 'refuse'>> & {
+  readonly template: string | null;
+  readonly dataset: Dataset;
+  readonly form: DataForm;
+  readonly train: Encoded;
+  readonly test: Encoded;
+};
+
+async function checkData(
+  config: RunConfig,
+  worker: Worker,
+  model: ModelInfo,
+  { dataset, form, train, test, template, progress, refuse }: EncodedData,
+): Promise<Omit<PreparedData, 'close'>> {
+  const stopIds = stopIdsOf(model, [train.tokens, test.tokens]);
+  await sayStops(worker, model, stopIds, progress);
+  const lengths = checkLengths(dataset.train.index.source, dataset.train.rows, train.tokens, config);
+  if (lengths.tooMany !== null) refuse(lengths.tooMany);
+  if (lengths.usable.length < dataset.train.rows.length || lengths.tooLong > 0)
+    progress.say(`training examples: ${describeDrops(lengths)}`);
+  return {
+    dataset,
+    train: trainingData(dataset.train, train.tokens, lengths),
+    testTokens: test.tokens,
+    facts: await factsOf(lengths, dataset, train.tokens),
+    form,
+    learnedTokens: await learnedIn(train.tokens, lengths.usable, config.max_length),
+    chatTemplate: template,
+    stopIds,
+    trainDigest: sha256OfRecord([
+      train.key,
+      createHash('sha256').update(lengths.usable).digest('hex'),
+      config.max_length,
+    ]),
+    dataDigest: sha256OfRecord([train.key, test.key, dataset.train.rows.length, dataset.test.rows.length]),
+  };
 }
 
 /** Tokens that the loss counts, of which a cut example loses some. */

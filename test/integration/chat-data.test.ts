@@ -87,7 +87,7 @@ describe('a template that opens a thought in the prompt', () => {
   }));
 
   test('has answers learned where it puts them, thoughts opened once, and a run refused that it changes too often', async () => {
-    const { shown, refused } = await prepare(chats, template('reasons', reasons));
+    const { shown, refused, said } = await prepare(chats, template('reasons', reasons));
     expect(shown).toEqual([
       '<|im_start|>q[A]⟦e<|im_end|>⟧',
       '<|im_start|>q[A]⟦s<|im_end|>⟧',
@@ -95,8 +95,11 @@ describe('a template that opens a thought in the prompt', () => {
       '<|im_start|>q[A]⟦hello there<|im_end|>⟧',
     ]);
     expect(refused).toHaveLength(1);
+    expect(said.join('\n')).toMatch(
+      /answer_without_opening: .* \(3 examples, first in line 1 of train\.jsonl\)/,
+    );
     expect(refused[0]).toMatch(
-      /answer_without_opening: .* \(3 examples, first in line 1 of train\.jsonl\); .*max_rewritten_fraction: 0\.75/,
+      /train\.jsonl: 3 of 4 examples have answer_without_opening; .*max_rewritten_fraction: 0\.75/,
     );
   });
 
