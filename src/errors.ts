@@ -4,7 +4,6 @@ import { constants } from 'node:os';
 export const exitCodes = {
   ok: 0,
   failed: 1,
-  qualityGate: 2,
   usage: 3,
   /** By Ctrl-C; as a shell reports it, 128 + the number of the signal: 143 by SIGTERM, 129 by a hang-up. */
   interrupted: 130,

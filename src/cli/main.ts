@@ -18,7 +18,7 @@ import { processTerminal } from './terminal.ts';
 
 const exitCodeHelp = `
 Exit codes:
-  0 ok, 1 failed, 2 a quality gate failed, 3 wrong usage or configuration,
+  0 ok, 1 failed, 3 wrong usage or configuration,
   130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP`;
 
 async function main(args: readonly string[]): Promise<number> {

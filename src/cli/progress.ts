@@ -41,7 +41,7 @@ export function terminalProgress(terminal: Terminal): Progress & { clear(): void
 type State = { stage: string; done: number; total: number; tokens: number; seconds: number };
 
 /** `train sft  120/456  1,234 tokens/s  0:35 left`. */
-export function progressLine({ stage, done, total, tokens, seconds }: State): string {
+function progressLine({ stage, done, total, tokens, seconds }: State): string {
   const speed =
     tokens > 0 && seconds > 0.5 ? `  ${Math.round(tokens / seconds).toLocaleString('en')} tokens/s` : '';
   const left =

@@ -25,7 +25,7 @@ const textData = {
 };
 
 /** How columns of a file become a prompt and a completion. */
-export const columnSettings = z
+const columnSettings = z
   .strictObject({
     prompt: readWhen(
       ours(

@@ -13,7 +13,7 @@ import {
 import { count, fraction, guessed, ours, positive, text } from './setting.ts';
 
 /** Scorers that come with `tms`. */
-export const scorers = ['exact_match', 'gsm8k', 'multiple_choice', 'command', 'module'] as const;
+const scorers = ['exact_match', 'gsm8k', 'multiple_choice', 'command', 'module'] as const;
 
 /** What the answer of a multiple-choice question can be. */
 export const answerReadings = ['index', 'index_from_1', 'label', 'option'] as const;

@@ -2,11 +2,6 @@
 import { z } from 'zod';
 import { runConfigSchema } from './schema.ts';
 
-/** First line of every configuration in the repository: where its schema lies, seen from the file. */
-export function schemaComment(path: string): string {
-  return `# yaml-language-server: $schema=${path}`;
-}
-
 /** JSON Schema (draft 2020-12) of what a person may write. */
 export function configJsonSchema(): Record<string, unknown> {
   const { $schema, ...rest } = z.toJSONSchema(runConfigSchema, {

@@ -28,7 +28,7 @@ export class ConfigError extends UsageError {
 }
 
 /** One line: place, what was found, what was expected, hint. */
-export function formatProblem({ path, line, found, expected, hint }: Problem): string {
+function formatProblem({ path, line, found, expected, hint }: Problem): string {
   const place = [line === null ? null : `line ${line}`, path.length > 0 ? path.join('.') : null].filter(
     part => part !== null,
   );

@@ -28,13 +28,6 @@ export class ExampleReader {
     return example as Example;
   }
 
-  /** Several examples, in the order asked for. */
-  async readMany(rows: Iterable<number>): Promise<Example[]> {
-    const examples: Example[] = [];
-    for (const row of rows) examples.push(await this.read(row));
-    return examples;
-  }
-
   /** Rows start … end − 1, read from disk in one go. */
   async readRange(start: number, end: number): Promise<Example[]> {
     const { offsets } = this.#index;

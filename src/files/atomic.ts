@@ -80,7 +80,7 @@ export function sha256OfFile(path: string): string {
 }
 
 /** So that a rename in it survives a power cut. */
-export function syncDirectory(path: string): void {
+function syncDirectory(path: string): void {
   const handle = openSync(path, 'r');
   try {
     fsyncSync(handle);

@@ -214,7 +214,7 @@ export const unessential: readonly string[] = [
   'retention.margin',
 ];
 
-export function configDigest(config: RunConfig): string {
+function configDigest(config: RunConfig): string {
   return sha256OfRecord(without(config, ''));
 }
 

@@ -101,7 +101,7 @@ async function checkNamed(
 }
 
 /** Whether py_worker cannot run on it. */
-export function isTooOld(interpreter: Interpreter): boolean {
+function isTooOld(interpreter: Interpreter): boolean {
   return compareVersions(interpreter.version, oldestPython) < 0;
 }
 

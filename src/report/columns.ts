@@ -70,7 +70,7 @@ function endlessColumn(rows: readonly ResultRow[], isWide: boolean): Column[] {
 }
 
 /** `SFT, last point (step 912)` */
-export function rowLabel({ model, kind, step }: ResultRow): string {
+function rowLabel({ model, kind, step }: ResultRow): string {
   if (kind === 'base') return modelLabels.base;
   const point = kind === 'last' ? 'last point' : 'best recorded point';
   return `${modelLabels[model]}, ${point} (step ${step})`;

@@ -6,7 +6,7 @@ import { changeText, exclusionOf } from './changes.ts';
 import { columnsFor, shortLabel, tableNotes } from './columns.ts';
 import { dash, modelLabels, settingText } from './format.ts';
 import { bootstrapSeed, evaluationOf, lastPoint, setsOf, type Trained } from './points.ts';
-import { type Results, readResults } from './results.ts';
+import type { Results } from './results.ts';
 import { type Analysis, analyse } from './rows.ts';
 import { haveSameItems } from './same-items.ts';
 import { curveOf, statusSentence } from './summary.ts';
@@ -31,11 +31,6 @@ export type Comparison = {
   /** Why numbers may not be comparable. */
   readonly cautions: readonly string[];
 };
-
-/** The comparison of the runs in these directories as text for a terminal. Throws `UsageError` for fewer than two. */
-export async function compareRuns(directories: readonly string[]): Promise<string> {
-  return comparisonText(compareResults(await Promise.all(directories.map(readResults)))).join('\n');
-}
 
 /** What is the same and what differs. Throws `UsageError` for fewer than two runs. */
 export function compareResults(results: readonly Results[]): Comparison {

@@ -11,7 +11,7 @@ import { modelName } from './records.ts';
 /** `timingBytes`: how much of timing.jsonl was there; a resume cuts it back, so that work done again is not counted twice. */
 const position = { stage: modelName, step: z.int().min(0), timingBytes: z.int().min(0) };
 
-export const ledgerEntry = z.discriminatedUnion('unit', [
+const ledgerEntry = z.discriminatedUnion('unit', [
   /** Training reached `step`; `state` (below the run directory) continues from it, null at the end of a stage. */
   z.strictObject({
     unit: z.literal('train'),

@@ -122,14 +122,14 @@ export const visitRecord = z.strictObject({
 });
 export type VisitRecord = z.infer<typeof visitRecord>;
 
-export const itemRecord = z.strictObject({
+const itemRecord = z.strictObject({
   id: z.string(),
   isCorrect: z.boolean(),
   /** Greedy answer, or the chosen option; null where items are scored by log-likelihood only. */
   answer: z.string().nullable(),
 });
 
-export const setRecord = z.strictObject({
+const setRecord = z.strictObject({
   name: z.string(),
   role: z.enum(['target', 'retention']),
   scorer: z.string(),

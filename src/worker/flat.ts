@@ -146,13 +146,13 @@ export function answersOf(tensors: Tensors): Answer[] {
   });
 }
 
-export function required(tensors: Tensors, name: string): Tensor {
+function required(tensors: Tensors, name: string): Tensor {
   const tensor = tensors[name];
   if (!tensor) throw new WorkerError('UNSERIALIZABLE', `tensor ${name} is missing in the reply`);
   return tensor;
 }
 
-export function rows(tensors: Tensors, name: string) {
+function rows(tensors: Tensors, name: string) {
   return unpackRows(required(tensors, name).data, required(tensors, 'offsets').data);
 }
 

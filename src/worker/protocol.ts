@@ -53,7 +53,7 @@ export const errorCodes = {
   CLOSED: 'Made by the client: the worker was closed.',
 } as const;
 export type ErrorCode = keyof typeof errorCodes;
-export const errorCode = z.enum(Object.keys(errorCodes) as [ErrorCode, ...ErrorCode[]]);
+const errorCode = z.enum(Object.keys(errorCodes) as [ErrorCode, ...ErrorCode[]]);
 
 // Records shared by verbs. `meta({ id })` gives the name of the generated Python struct.
 
@@ -97,7 +97,7 @@ const adapter = z
     description: 'A new LoRA adapter; null target modules mean every linear layer but the head.',
   });
 
-export const modelInfo = z
+const modelInfo = z
   .strictObject({
     architecture: z.string(),
     parameterCount: count,
@@ -397,10 +397,10 @@ export type Result<V extends VerbName> = z.infer<Verbs[V]['result']>;
 const tensorTable = z.array(z.tuple([z.string(), z.string(), z.array(count)]));
 const v = z.literal(protocolVersion);
 
-export const progress = z.strictObject({ done: count, total: count, tokens: count });
+const progress = z.strictObject({ done: count, total: count, tokens: count });
 export type Progress = z.infer<typeof progress>;
 
-export const errorEnvelope = z.strictObject({
+const errorEnvelope = z.strictObject({
   code: errorCode,
   type: z.string(),
   message: z.string(),

@@ -1,5 +1,5 @@
 import { TmsError } from '../errors.ts';
-import { type ErrorCode, errorCodes } from './protocol.ts';
+import type { ErrorCode } from './protocol.ts';
 
 export type WorkerErrorDetails = {
   /** The verb that failed; null when the session as a whole ended. */
@@ -34,11 +34,6 @@ export class WorkerError extends TmsError {
     this.type = details.type ?? null;
     this.trace = details.trace ?? null;
     this.data = details.data ?? null;
-  }
-
-  /** What the code means in general. */
-  get meaning(): string {
-    return errorCodes[this.code];
   }
 }
 

@@ -37,7 +37,7 @@ type Shape = {
 const none = [0, 0, 0, 0];
 
 /** Base: 25 of 50 right, no skill wrong. */
-export const baseShape: Shape = {
+const baseShape: Shape = {
   target: [25],
   sampled: [0.3],
   wrong: {},

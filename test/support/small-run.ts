@@ -179,7 +179,7 @@ const keyOf = ({ weights, prompt, seed }: Pick<Asked, 'weights' | 'prompt' | 'se
   `${weights} ${prompt} ${seed}`;
 
 /** The answer as it is learned: what stands before a stop text, with the end of gold. */
-export function endingAlike(asked: Asked, { stop }: Pick<Facts, 'stop'>): Asked {
+function endingAlike(asked: Asked, { stop }: Pick<Facts, 'stop'>): Asked {
   if (!asked.isStopped) return asked;
   const before = asked.answer.slice(0, asked.answer.indexOf(idsOf(stop)[0] ?? -1));
   return { ...asked, answer: [...before, endId] };
@@ -189,7 +189,7 @@ export function endingAlike(asked: Asked, { stop }: Pick<Facts, 'stop'>): Asked 
 export const isUsable = ({ answer, isFinished }: Asked): boolean => isFinished && answer.length > 1;
 
 /** What every visit of the student learns: the whole of the algorithm once more. */
-export function targetsOf(facts: Facts, harvest: Harvest): Target[][] {
+function targetsOf(facts: Facts, harvest: Harvest): Target[][] {
   const { dataSeed, batch, studentSteps } = facts;
   const batches = batchesOf(dataSeed, { count: examples.length, batch, steps: studentSteps });
   const mixture = { ...facts, visits: batches.flat().length };
@@ -250,5 +250,3 @@ export function sourcesOf(targets: readonly Target[]): Record<string, number> {
   for (const { record } of targets) counts[String(record.source)] = (counts[String(record.source)] ?? 0) + 1;
   return counts;
 }
-
-export { endId };

@@ -166,7 +166,7 @@ describe('ExampleReader', () => {
     );
     const index = await indexExamples(await seekableFile(path, 'unused'), mapped);
     const reader = await ExampleReader.open(index, mapped);
-    expect(await reader.readMany([1, 0])).toEqual([
+    expect([await reader.read(1), await reader.read(0)]).toEqual([
       { prompt: 'zwölf?', completion: '12' },
       { prompt: 'one?', completion: '1' },
     ]);

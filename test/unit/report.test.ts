@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { appendFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { compareResults, compareRuns, comparisonRecord } from '../../src/report/compare.ts';
+import { compareResults, comparisonRecord, comparisonText } from '../../src/report/compare.ts';
 import { costLines, loadingLines } from '../../src/report/cost.ts';
 import { amount, duration, fixed, shortDuration, signed } from '../../src/report/format.ts';
 import { readResults } from '../../src/report/results.ts';
@@ -499,7 +499,8 @@ describe('comparison of runs', () => {
     const [first, second] = [finishedRun('one'), finishedRun('two')];
     const config = join(second, 'config.resolved.yaml');
     writeFileSync(config, readFileSync(config, 'utf8').replace('alpha: 0.25', 'alpha: 0.5'));
-    const text = await compareRuns([first, second]);
+    const results = [await readResults(first), await readResults(second)];
+    const text = comparisonText(compareResults(results)).join('\n');
     expect(text).toMatch(/^A {2}one .*\nB {2}two /);
     expect(text).toContain('\nA TMS @912 ');
     expect(text).toContain('\nB TMS @912 ');
@@ -545,7 +546,8 @@ describe('comparison of runs', () => {
   });
 
   test('is refused for one run', async () => {
-    await expect(compareRuns([finishedRun()])).rejects.toThrow('at least two runs');
+    const one = [await readResults(finishedRun())];
+    expect(() => compareResults(one)).toThrow('at least two runs');
   });
 });
 

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { configJsonSchema, schemaComment } from '../../src/config/json-schema.ts';
+import { configJsonSchema } from '../../src/config/json-schema.ts';
 import { keysAt, listSettings } from '../../src/config/settings-list.ts';
 
 describe('listSettings', () => {
@@ -56,9 +56,5 @@ describe('configJsonSchema', () => {
     const root = join(import.meta.dirname, '../..');
     const tsx = join(root, 'node_modules/tsx/dist/cli.mjs');
     execFileSync(process.execPath, [tsx, 'scripts/generate-schema.ts', '--check'], { cwd: root });
-  });
-
-  it('has a comment for editors', () => {
-    expect(schemaComment('./schema.json')).toBe('# yaml-language-server: $schema=./schema.json');
   });
 });

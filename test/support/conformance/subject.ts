@@ -60,7 +60,7 @@ export const batch: readonly TrainingSequence[] = sequences.map(ids => ({ ids, c
 export const batchTokens = 16;
 
 /** 0 for the first `prompt` tokens, 1 for the rest. */
-export function weights(ids: Row, prompt = 1): number[] {
+function weights(ids: Row, prompt = 1): number[] {
   return Array.from(ids, (_, j) => (j < prompt ? 0 : 1));
 }
 

@@ -6,7 +6,7 @@ const tokens: readonly string[] = [...special, '\n', ...printable];
 const idOf = new Map(tokens.map((token, id) => [token, id]));
 
 export const vocabSize = tokens.length;
-export const unknownId = 0;
+const unknownId = 0;
 export const padId = 1;
 export const bosId = 2;
 export const eosId = 4;
