@@ -7,6 +7,7 @@ const python = (await developmentPython()).path;
 const steps: Step[] = [
   { name: 'format and lint', command: [nodeTool('biome'), 'ci', ...plain] },
   { name: 'TypeScript types', command: [nodeTool('tsc'), '-p', '.'] },
+  { name: 'unused code and packages', command: [nodeTool('knip'), '--no-progress'] },
   { name: 'generated protocol', command: [nodeTool('tsx'), 'scripts/generate-protocol.ts', '--check'] },
   { name: 'generated schema', command: [nodeTool('tsx'), 'scripts/generate-schema.ts', '--check'] },
   { name: 'architecture', command: [nodeTool('vitest'), 'run', 'test/architecture.test.ts'] },
