@@ -281,6 +281,7 @@ class SaveParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     path: Annotated[str, msgspec.Meta(min_length=1)]
     kind: Literal["weights", "trainingState"]
+    stop_ids: list[Annotated[int, msgspec.Meta(ge=0)]] | None
 
 
 class SavedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,15 @@ OPTIMIZER_FILE = "optimizer.safetensors"
 RNG_FILE = "rng.safetensors"
 
 
-def save_weights(model: Model, path: str | Path) -> dict[str, Any]:
+def save_weights(model: Model, path: str | Path, stop_ids: Sequence[int] | None = None) -> dict[str, Any]:
     """Write a directory that transformers or PEFT loads as it is; it appears complete or not at all.
+
+    Where ``stop_ids`` are given they are what ends a sequence for those who load it (a PEFT directory does not say).
 
     Returns path, bytes, files (name, bytes, sha256) and weights_digest. Raises BAD_PARAMS where ``path`` holds anything,
     SAVE_FAILED where the disk refuses.
     """
-    return _save(model, Path(path), None)
+    return _save(model, Path(path), None, stop_ids)
 
 
 def save_training_state(
@@ -84,7 +87,10 @@ def restore_rng(states: Mapping[str, torch.Tensor], device: torch.device) -> Non
 
 
 def _save(
-    model: Model, target: Path, optimizer_state: tuple[Mapping[str, torch.Tensor], Mapping[str, Any]] | None
+    model: Model,
+    target: Path,
+    optimizer_state: tuple[Mapping[str, torch.Tensor], Mapping[str, Any]] | None,
+    stop_ids: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     target = target.expanduser().absolute()
     weights = saved_tensors(model)
@@ -95,7 +101,7 @@ def _save(
         if isinstance(model.network, PeftModel):
             _write_adapter(model.network, weights, directory)
         else:
-            _write_causal_lm(model, directory)
+            _write_causal_lm(model, directory, stop_ids)
         if model.tokenizer is not None:
             model.tokenizer.save_pretrained(directory)
         if optimizer_state:
@@ -105,7 +111,7 @@ def _save(
     return {"path": str(target), "bytes": total, "files": files, "weights_digest": digest}
 
 
-def _write_causal_lm(model: Model, directory: Path) -> None:
+def _write_causal_lm(model: Model, directory: Path, stop_ids: Sequence[int] | None) -> None:
     causal_lm = model.causal_lm
     own = causal_lm.generation_config
     # transformers refuses to save some generation configs that it loads; ours never depends on them, so it is kept as is.
@@ -114,6 +120,9 @@ def _write_causal_lm(model: Model, directory: Path) -> None:
         causal_lm.save_pretrained(directory)
     finally:
         causal_lm.generation_config = own
+    if stop_ids:
+        own = copy.deepcopy(own) if own is not None else GenerationConfig()
+        own.eos_token_id = stop_ids[0] if len(stop_ids) == 1 else list(stop_ids)
     if own is not None:
         own.to_json_file(directory / "generation_config.json", use_diff=True, keys_to_pop=["compile_config"])
 

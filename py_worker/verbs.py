@@ -208,7 +208,7 @@ class Session:
         """Write weights, or all that training continues from."""
         model, path = self.model, Path(params.path)
         if params.kind == "weights":
-            saved = save_weights(model, path)
+            saved = save_weights(model, path, params.stop_ids)
         else:
             tensors, optimizer = optim.state_tensors(model, self._optimizer)
             saved = save_training_state(

@@ -85,9 +85,10 @@ def _apply(
     options = {**template.options, "tools": [dict(tool) for tool in tools] if tools else None, **flags}
 
     def explain(error: BaseException) -> WorkerError:
-        return bad_example(
-            index, "template_failed", f"the chat template refuses the messages: {one_line(error)}"
-        )
+        bare = next((place for place, message in enumerate(given) if message.get("content") is None), None)
+        hint = "" if bare is None else f" (message {bare} has tool calls and no content)"
+        why = f"the chat template refuses the messages: {one_line(error)}{hint}"
+        return bad_example(index, "template_failed", why)
 
     with from_library(explain):
         return apply_template(template.tokenizer, given, template.text, options)

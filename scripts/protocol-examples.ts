@@ -126,7 +126,7 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
     result: { newTokens: 61 },
   },
   save: {
-    params: { path: './out', kind: 'weights' },
+    params: { path: './out', kind: 'weights', stopIds: [2, 7] },
     result: {
       path: './out',
       bytes: 4_000_000_000,

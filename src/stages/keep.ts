@@ -19,16 +19,16 @@ export async function keepCheckpoint(run: RunContext, stage: Stage, step: number
     (await timed(run, { unit: `checkpoint ${step}`, kind: 'save', stage: stage.name }, async () => {
       await standAt(run, stage, step);
       const isWanted = config.tms.keep_checkpoints && !existsSync(path);
-      if (isWanted) await saveUnlessThere(run.worker, path);
+      if (isWanted) await saveUnlessThere(run, path);
       return { value: await standingDigest(run), tokens: 0 };
     }));
   directory.ledger.append({ unit: 'checkpoint', stage: stage.name, step, weightsDigest });
 }
 
 /** A run beside this one may be quicker with the same checkpoint: what has the same name in the store has the same content. */
-async function saveUnlessThere(worker: Worker, path: string): Promise<void> {
+async function saveUnlessThere(run: RunContext, path: string): Promise<void> {
   try {
-    await worker.save(path);
+    await run.worker.save(path, { stopIds: run.stopIds });
   } catch (error) {
     if (!(error instanceof WorkerError && error.data?.reason === 'exists')) throw error;
   }

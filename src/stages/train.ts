@@ -187,9 +187,11 @@ async function recordSegment(run: RunContext, stage: Stage, step: number): Promi
 
 async function save(run: RunContext, stage: Stage, path: string, isEnd: boolean): Promise<string> {
   return timed(run, { unit: `save ${path}`, kind: 'save', stage: stage.name }, async () => {
-    const saved = await run.worker.save(run.directory.file(path), {
-      kind: isEnd ? 'weights' : 'trainingState',
-    });
+    // Whoever loads the weights stops where this run did.
+    const saved = await run.worker.save(
+      run.directory.file(path),
+      isEnd ? { stopIds: run.stopIds } : { kind: 'trainingState' },
+    );
     return { value: saved.weightsDigest, tokens: 0 };
   });
 }

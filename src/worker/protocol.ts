@@ -354,9 +354,15 @@ export const verbs = {
     },
   },
   save: {
-    doc: 'Write a Hugging Face or PEFT directory (`weights`), or one that training continues from bit-equally (`trainingState`).',
+    doc:
+      'Write a Hugging Face or PEFT directory (`weights`), or one that training continues from bit-equally (`trainingState`). ' +
+      '`stopIds` become the ends of sequence of its generation config; null leaves those that were loaded.',
     deadlineSeconds: 3600,
-    params: z.strictObject({ path: z.string().min(1), kind: z.enum(['weights', 'trainingState']) }),
+    params: z.strictObject({
+      path: z.string().min(1),
+      kind: z.enum(['weights', 'trainingState']),
+      stopIds: z.array(count).nullable(),
+    }),
     tensors: {},
     result: z.strictObject({
       path: z.string(),

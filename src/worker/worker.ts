@@ -211,10 +211,11 @@ export class Worker {
   /** Write a directory that did not exist; atomic. Errors: BAD_PARAMS (it exists), SAVE_FAILED. */
   async save(
     path: string,
-    options: { kind?: Params<'save'>['kind'] } & CallOptions = {},
+    options: { kind?: Params<'save'>['kind']; stopIds?: readonly number[] } & CallOptions = {},
   ): Promise<Result<'save'>> {
-    const { kind = 'weights', ...call } = options;
-    return (await this.#channel.call('save', { path, kind }, {}, call)).result;
+    const { kind = 'weights', stopIds, ...call } = options;
+    const params = { path, kind, stopIds: stopIds ? [...stopIds] : null };
+    return (await this.#channel.call('save', params, {}, call)).result;
   }
 
   /** `digest` hashes all weights: a second a gigabyte. */

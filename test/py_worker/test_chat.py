@@ -300,6 +300,13 @@ def test_a_message_that_is_not_to_be_learned_is_read_only_and_nothing_stays_behi
     assert reason_of(chatml(), [user("q")], [assistant("a", learned=False)]) == "nothing_learned"
 
 
+def test_a_template_that_knows_no_calls_is_quoted_with_the_message_that_it_cannot_write() -> None:
+    joins = CHATML.replace("{{ message.content }}", "{{ '' + message.content }}")
+    calls = [{"function": {"name": "f", "arguments": {}}}]
+    with pytest.raises(WorkerError, match=r"message 1 has tool calls and no content"):
+        encode(chatml(joins), [([user("q")], [assistant(None, tool_calls=calls)])])
+
+
 def test_an_answer_that_goes_on_with_begun_words_begins_behind_them() -> None:
     text, codes = learned(chatml(), [user("q"), assistant("The e")], [assistant("nd")])
     assert (text, codes) == ("<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\nThe e⟦nd<|im_end|>⟧", [])

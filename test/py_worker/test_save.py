@@ -24,6 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from py_worker.adapter import AdapterOptions
 from py_worker.atomic import atomic_directory
+from py_worker.describe import eos_token_ids
 from py_worker.digest import tensors_digest, weights_digest
 from py_worker.encode import encode
 from py_worker.errors import WorkerError
@@ -78,6 +79,19 @@ def test_saved_weights_load_in_plain_transformers_with_equal_logits(family: str,
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "saved")
     assert tokenizer("hello")["input_ids"] == [78, 75, 82, 82, 85]
     assert tokenizer.chat_template == model.tokenizer.chat_template  # type: ignore[union-attr]
+
+
+def test_saved_weights_end_where_they_were_made_to_end_in_plain_transformers(tmp_path: Path) -> None:
+    model = load(write_model(tmp_path / "base"))
+    before = model.causal_lm.generation_config.to_dict()
+    save_weights(model, tmp_path / "saved", [3, 4])
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "saved")
+    assert plain.generation_config.eos_token_id == [3, 4]
+    assert model.causal_lm.generation_config.to_dict() == before
+    assert eos_token_ids(load(tmp_path / "saved")) == [3, 4]
+    save_weights(model, tmp_path / "as loaded")
+    as_loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "as loaded")
+    assert as_loaded.generation_config.eos_token_id == 4
 
 
 def test_a_saved_adapter_loads_in_plain_peft_with_equal_logits(llama: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import { ToyChannel } from '../support/toy-worker.ts';
 /** The toy's ChatML ends turns with `eosId`; its model is made to name another end. The stop ids of every `generate` are noted. */
 class OtherEnd implements Channel {
   readonly stopIds: number[][] = [];
+  readonly saved: Params<'save'>[] = [];
   readonly #toy = new ToyChannel();
 
   call: Channel['call'] = <V extends VerbName>(
@@ -23,6 +24,7 @@ class OtherEnd implements Channel {
     tensors?: Tensors,
     options?: CallOptions,
   ) => {
+    if (verb === 'save') this.saved.push(params as Params<'save'>);
     if (verb === 'generate') this.stopIds.push((params as Params<'generate'>).stopIds);
     const call = this.#toy.call(verb, params, tensors, options);
     call.then(
@@ -46,7 +48,9 @@ function otherEnd(): { channel: OtherEnd; worker: Worker } {
   return { channel, worker };
 }
 
-async function run(more: readonly string[]): Promise<{ stopIds: number[][]; said: string[] }> {
+async function run(
+  more: readonly string[],
+): Promise<{ stopIds: number[][]; said: string[]; saved: Params<'save'>[] }> {
   const directory = temporaryDirectory();
   const records = Array.from({ length: 4 }, (_, i) =>
     JSON.stringify({ prompt: `Q${i}`, completion: `a${i}`, answer: `a${i}` }),
@@ -76,12 +80,15 @@ kl: {size: 2}
     tmsVersion: 'test',
     resume: false,
   });
-  return { stopIds: channel.stopIds, said };
+  return { stopIds: channel.stopIds, said, saved: channel.saved };
 }
 
 describe('every sampling stops at the end of turn of the template too', () => {
   test('of a run on chats: evaluation, KL and answers; and that is said', async () => {
-    const { stopIds, said } = await run(['as_chat=true']);
+    const { stopIds, said, saved } = await run(['as_chat=true']);
+    expect(saved.length).toBeGreaterThan(1);
+    for (const { kind, stopIds: ends } of saved)
+      expect(ends).toEqual(kind === 'weights' ? [padId, eosId] : null);
     expect(stopIds.length).toBeGreaterThan(3);
     expect(new Set(stopIds.map(ids => ids.join(' ')))).toEqual(new Set([`${padId} ${eosId}`]));
     expect(said).toContain(
