@@ -50,7 +50,7 @@ function promptsOf(
   const wanted = Math.min(maxSampleTokens, ...chosen.map(({ limit }) => limit));
   const maxNewTokens = Math.min(wanted, room);
   const notes =
-    room < wanted
+    chosen.length > 0 && room < wanted
       ? [
           `KL on ${set}: the base's answers are compared up to ${room} tokens, not ${wanted}, because a prompt has ${longest} of the ` +
             `${maxPositions} positions of the model`,

@@ -74,7 +74,7 @@ function statesAtOnce({ save_steps, save_total_limit }: RunConfig, plan: Stages)
     : Math.max(...states.map(count => Math.min(count, save_total_limit + 1)));
 }
 
-/** Ids as JSON in the store, again with text in the run, and those of the harvest once more in four bytes each behind their prompts. */
+/** Ids as JSON in the store, again with text in the run, and those of the harvest once more in five bytes a token behind their prompts. */
 function answerBytes({ answers, control, sampling, data }: Stages, { vocabSize }: ModelSize) {
   if (sampling === null) return { inRun: 0, inStore: 0 };
   const { maxNewTokens, redraws } = sampling;
@@ -83,7 +83,7 @@ function answerBytes({ answers, control, sampling, data }: Stages, { vocabSize }
   const tokens = maxNewTokens + 1; // an end of its own behind a stop text
   const bytesPerId = String(vocabSize).length + 1;
   const line = (perToken: number) => bytesPerLine + tokens * perToken;
-  const binary = harvested * (8 + 4 * (data.longestPrompt.tokens + tokens));
+  const binary = harvested * (12 + 5 * (data.longestPrompt.tokens + tokens));
   return {
     inRun: count * line(bytesPerId + bytesPerTokenOfText) + binary,
     inStore: count * (1 + redraws) * line(bytesPerId),

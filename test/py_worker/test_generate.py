@@ -28,6 +28,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from py_worker.decode import LENGTH, STOP_ID, STOP_TEXT, Request, ended_by
 from py_worker.errors import WorkerError
 from py_worker.generate import generate
 from py_worker.generate_probe import probe_strict
@@ -217,6 +218,42 @@ def test_a_stop_text_of_characters_of_several_bytes_is_found_when_its_last_byte_
     first = [bool(stops.ended([ids[:count]])[0]) for count in range(1, len(ids) + 1)]
     assert first.index(True) == 4  # n, o and three bytes
     assert tokenizer.decode(stops.before(ids[:5])) == "no"
+
+
+def test_a_stop_text_is_found_however_many_tokens_it_has_and_whatever_special_ones_stand_within() -> None:
+    bpe = bpe_tokenizer(["plain words"])
+    ids = np.array(bpe("no。。。。", add_special_tokens=False)["input_ids"], np.int32)
+    assert len(ids) == 2 + 4 * 3
+    stops = stop_texts(bpe, ["。。。。"])
+    assert stops is not None
+    assert stops.ended([ids, ids[:-1]]).tolist() == [True, False]
+    ids_by_text = {text: index for index, text in enumerate(TEXTS)}
+    within = np.array([ids_by_text[text] for text in ["a", "Q", *["<end>"] * 9, ":"]], np.int32)
+    stops = stop_texts(tokenizer_of(TEXTS), ["Q:"])
+    assert stops is not None
+    assert stops.ended([within, within[:-1]]).tolist() == [True, False]
+    assert [TEXTS[token] for token in stops.before(within)] == ["a"]
+
+
+def test_answers_that_end_at_one_step_end_each_by_what_it_has() -> None:
+    ids_by_text = {text: index for index, text in enumerate(TEXTS)}
+    rows = [
+        [ids_by_text[text] for text in row] for row in (["a", "<end>"], ["a", "b"], ["a", "\n"], ["b", "."])
+    ]
+    is_stop = np.arange(len(TEXTS)) == 1
+    stops = stop_texts(tokenizer_of(TEXTS), ["\n"])
+    request = Request([], np.zeros(0), 9, Sampling(), is_stop, stops, 4, print, print)
+    found = ended_by(request, np.array([row[-1] for row in rows]), lambda row: np.array(rows[row]))
+    assert found.tolist() == [STOP_ID, LENGTH, STOP_TEXT, LENGTH]
+
+
+def test_of_two_stop_texts_in_one_token_the_one_that_is_complete_first_counts() -> None:
+    ids_by_text = {text: index for index, text in enumerate(TEXTS)}
+    ids = np.array([ids_by_text["a"], ids_by_text["d e"]], np.int32)
+    for texts, expected in {(" ", "d e"): ["a", "d"], ("d e",): ["a"], ("d ", " "): ["a"]}.items():
+        stops = stop_texts(tokenizer_of(TEXTS), texts)
+        assert stops is not None
+        assert [TEXTS[token] for token in stops.before(ids)] == expected
 
 
 def test_each_token_is_the_inverse_of_the_cumulative_distribution() -> None:

@@ -16,6 +16,7 @@ import { divergenceOf } from '../../src/evaluation/divergence.ts';
 import { readDivergenceExamples } from '../../src/evaluation/divergence-examples.ts';
 import { evaluateModel, sampleBase } from '../../src/evaluation/evaluate.ts';
 import { baseSamples, klFromBase } from '../../src/evaluation/kl.ts';
+import { klPrompts } from '../../src/evaluation/kl-prompts.ts';
 import { metricsOf } from '../../src/evaluation/metrics.ts';
 import { newTally } from '../../src/evaluation/progress.ts';
 import { evaluationRecord } from '../../src/run/records.ts';
@@ -138,6 +139,25 @@ describe('multiple choice', () => {
       '\nzzz',
     ]);
     expect(await optionsOf('retention.sets.1.as_chat=true')).toEqual(['x2', 'yy2', 'zzz']);
+  });
+});
+
+describe('prompts of KL', () => {
+  test('of a small model have the room that it has, which is said where something is measured', () => {
+    const prompt = {
+      id: 'a'.repeat(16),
+      ids: Int32Array.of(7, 8, 9, 4),
+      promptLength: 3,
+      learned: Uint8Array.of(0, 0, 0, 1),
+      completionBytes: 1,
+    };
+    const of = (size: number) =>
+      klPrompts([], { seed: 1, size, model: { maxPositions: 64 }, heldOut: [prompt] });
+    expect(of(1).prompts).toMatchObject([{ maxNewTokens: 61, stopTexts: [] }]);
+    expect(of(1).notes).toEqual([
+      "KL on held-out: the base's answers are compared up to 61 tokens, not 128, because a prompt has 3 of the 64 positions of the model",
+    ]);
+    expect(of(0)).toEqual({ prompts: [], notes: [] });
   });
 });
 

@@ -180,7 +180,7 @@ describe('describePlan', () => {
         "student   456 steps of 32 (24 epochs), learning rate 0.0001 linear after 10 warm-up steps (reaches 0.0001, above 0 at 455 of 456 steps)",
         "evaluate  at steps 0, 152, 304, 456 of each training",
         "tokens    576,000 trained, 50,790 generated if answers are as long as references (at most 203,160)",
-        "disk      at most 48.1 GB: weights 48 GB, training states 0 B, answers 10.4 MB, records 29.4 MB; 40 GB of it in the store",
+        "disk      at most 48.1 GB: weights 48 GB, training states 0 B, answers 10.8 MB, records 29.4 MB; 40 GB of it in the store",
         "time      about 18 min without evaluation",
       ]
     `);
