@@ -1,4 +1,5 @@
 /** What fine-tuning asks of the worker, request by request: what is learned, at which rates, with which optimiser. */
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { callsOf, stepsOf, type TrainingStep } from '../support/recorded-calls.ts';
@@ -11,7 +12,7 @@ import {
   workFolder,
   writeRows,
 } from '../support/recorded-run.ts';
-import { endId, idsOf } from '../support/reference.ts';
+import { type Example, endId, fnv, gold, idsOf, philox } from '../support/reference.ts';
 import {
   examples,
   expectGradients,
@@ -157,11 +158,8 @@ describe('a run of method sft', () => {
   });
 
   it('leaves out what is too long, and what it cannot use', async () => {
-    const rows = [
-      ...examples,
-      { prompt: 'say nothing', completion: ' ' },
-      { prompt: 'say 0x', completion: 'ab' },
-    ];
+    const again = examples[0] as Example;
+    const rows = [again, { prompt: 'say nothing', completion: ' ' }, ...examples];
     const steps = await stepsWith({
       dataset_name: writeRows(folder, 'more.jsonl', rows),
       max_length: 9,
@@ -177,6 +175,18 @@ describe('a run of method sft', () => {
       i => `say ${i}${'xyb'[i % 3]}${['ab', 'ba', 'aab', 'b', 'abab'][i % 5]}`,
     );
     expect(texts.toSorted()).toEqual(wanted.map(text => String([...idsOf(text), endId])).toSorted());
+  });
+
+  it('holds out the prompts with the smallest hashes, and never learns them', async () => {
+    const hashOf = ({ prompt }: Example) => {
+      const key = createHash('sha256').update(JSON.stringify(prompt)).digest().readUInt32BE(0);
+      return philox([0, 0, 0, key], [7, fnv('held-out')])[0] as number;
+    };
+    const smallest = examples.toSorted((one, other) => hashOf(one) - hashOf(other)).slice(0, 3);
+    const steps = await stepsWith({ dataset_test_name: null, test_size: 3, num_train_epochs: 1 });
+    const learnt = steps.flatMap(({ sequences }) => sequences.map(({ ids }) => String(ids)));
+    const others = examples.filter(example => !smallest.includes(example));
+    expect(learnt.toSorted()).toEqual(others.map(example => String(gold(example).ids)).toSorted());
   });
 });
 
