@@ -72,6 +72,18 @@ def test_the_first_adamw_step_moves_by_the_learning_rate(tiny_model: Factory):
         assert parameter.grad is None
 
 
+def test_without_a_gradient_muon_only_decays_its_matrices(tiny_model: Factory):
+    model, state = tiny_model(), OptimizerState()
+    before = {name: p.detach().clone() for name, p in trainable_parameters(model).items()}
+    set_gradients(model, 0.0)
+    step(model, state, Adamw(0.5), Muon(0.5, weight_decay=0.25), None)
+    matrices = muon_parameters(model)
+    assert 0 < len(matrices) < len(before)
+    for name, parameter in trainable_parameters(model).items():
+        expected = before[name] * (0.875 if name in matrices else 1.0)  # 1 - 0.5 * 0.25
+        torch.testing.assert_close(parameter.detach(), expected, rtol=1e-6, atol=1e-7)
+
+
 def test_clipping_scales_gradients_to_the_norm(tiny_model: Factory):
     model, state = tiny_model(), OptimizerState()
     set_gradients(model, 3.0)
