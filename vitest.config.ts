@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
-// `forks` is required: PR_SET_PDEATHSIG in the worker belongs to the thread that spawned it.
+// A process for each file: tests send signals, and native modules live in it.
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],

@@ -1,7 +1,8 @@
 """Render a chat template as transformers does, within bounds: a template is code that came with somebody's model.
 
 Memory is bounded by the system (RLIMIT_AS, on Linux), time by a signal between two bytecodes, and the operators that make one
-bytecode last for ever (powers, products of huge numbers, repetition) by size. Bounds cost microseconds a rendering.
+bytecode last for ever (powers, products of huge numbers, repetition) by size. Bounds cost a tenth of a
+millisecond a rendering.
 """
 
 from __future__ import annotations

@@ -80,6 +80,7 @@ HOSTILE = {
     "doubles a text": "{% set n = namespace(x='x') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
     "doubles a list": "{% set n = namespace(x=[0]) %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}",
     "pads by a method": "{{ 'x'.ljust(10 ** 10) }}",
+    "pads by less than the machine has": "{{ 'x'.ljust(3 * 10 ** 9) | length }}",
     "pads by a filter": "{{ 'x' | center(10 ** 10) }}",
     "pads by a format": "{{ '%9999999999d' % 1 }}",
     "pads by a format method": "{{ '{:9999999999}'.format(1) }}",
