@@ -2,7 +2,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { evaluationRecord, metricsLine } from '../run/records.ts';
 import { checkpointPath, writeFinishedStage } from '../store/store.ts';
-import type { Worker } from '../worker/worker.ts';
 import { WorkerError } from '../worker/worker-error.ts';
 import { type RunContext, safePoint, timed } from './run-context.ts';
 import { type Stage, standAt, standingDigest } from './train.ts';

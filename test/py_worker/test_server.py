@@ -101,7 +101,7 @@ def test_requests_are_answered_or_refused_by_their_own_id(peer):
         ("dance", {}, "UNKNOWN_VERB", "no verb `dance`"),
         ("forward", {"returnEntropy": "yes"}, "BAD_PARAMS", "$.returnEntropy"),
         ("forward", {"returnEntropy": False}, "BAD_PARAMS", "tensor `ids` is missing"),
-        ("save", {"path": "x", "kind": "weights"}, "NO_MODEL", "no model is loaded"),
+        ("save", {"path": "x", "kind": "weights", "stopIds": None}, "NO_MODEL", "no model is loaded"),
     ]:
         error = peer.ask(request(op, params, 5))
         assert (error["id"], error["e"]["code"]) == (5, code)
