@@ -1,7 +1,7 @@
 /** Which checkpoints answer, how often, and what becomes of an answer that is unusable. */
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { VerbName } from '../../src/worker/protocol.ts';
+import type { Channel } from '../../src/worker/channel.ts';
 import { askedIn, callsOf } from '../support/recorded-calls.ts';
 import {
   isThere,
@@ -12,6 +12,7 @@ import {
   writeRows,
 } from '../support/recorded-run.ts';
 import { expectTms, type Facts, isUsable, smallFacts, smallRun, sourcesOf } from '../support/small-run.ts';
+import { ToyChannel } from '../support/toy-worker.ts';
 
 const folder = workFolder();
 
@@ -111,29 +112,46 @@ describe('an answer that is unusable', () => {
 });
 
 describe('Ctrl-C while checkpoints answer', () => {
-  it('asks for no more answers, and a resume for those that are missing', async () => {
-    const rows = Array.from({ length: 300 }, (_, i) => ({ prompt: `say ${i}x`, completion: 'ab' }));
+  const rows = Array.from({ length: 300 }, (_, i) => ({ prompt: `say ${i}x`, completion: 'ab' }));
+
+  /** Interrupt the first request for answers, before or after its reply; how many were asked for, then and by a resume. */
+  async function interruptHarvest(when: 'in flight' | 'answered') {
     const settings = smallRun(folder, {
       dataset_name: writeRows(folder, 'many.jsonl', rows),
       per_device_train_batch_size: 8,
       max_steps: 2,
       tms: { num_checkpoints: 1, lazy_harvest: false },
-      output_dir: join(folder, 'many'),
+      output_dir: join(folder, when),
     });
-    const controller = new AbortController();
-    let asked = 0;
-    const onCall = (verb: VerbName) => {
-      if (verb !== 'generate') return;
-      asked += 1;
-      controller.abort(new Error('interrupted'));
+    const [home, controller, toy] = [join(folder, `home ${when}`), new AbortController(), new ToyChannel()];
+    const interrupt = () => controller.abort(new Error('interrupted'));
+    const asked: number[] = [];
+    const call: Channel['call'] = (verb, params, tensors, options) => {
+      const reply = toy.call(verb, params, tensors, options);
+      if (verb !== 'generate') return reply;
+      asked.push(tensors?.seeds?.data.length ?? 0);
+      if (when === 'in flight') setImmediate(interrupt);
+      else void reply.then(interrupt);
+      return reply;
     };
-    const home = join(folder, 'home-many');
-    const stopped = recordRun(folder, settings, { home, onCall, signal: controller.signal });
+    const channel = { call, close: () => toy.close() };
+    const stopped = recordRun(folder, settings, { home, channel, signal: controller.signal });
     await expect(stopped).rejects.toMatchObject({ exitCode: 130 });
-    expect(asked).toBe(1);
     const resumed = await recordRun(folder, settings, { home, resume: true });
-    const seeds = new Set(askedIn(resumed.calls).map(({ seed }) => seed));
-    expect(seeds.size).toBeGreaterThanOrEqual(300 - 256);
     expect(readRows(resumed.output, 'answers/step-000002.jsonl')).toHaveLength(300);
+    return { asked, askedAgain: askedIn(resumed.calls).length };
+  }
+
+  it('cancels what is asked: a resume asks for all', async () => {
+    const { asked, askedAgain } = await interruptHarvest('in flight');
+    expect(asked).toHaveLength(1);
+    expect(askedAgain).toBe(300);
+  });
+
+  it('asks for no more: a resume asks for those that are missing', async () => {
+    const { asked, askedAgain } = await interruptHarvest('answered');
+    expect(asked).toHaveLength(1);
+    expect(asked[0]).toBeLessThan(300);
+    expect(askedAgain).toBe(300 - (asked[0] as number));
   });
 });

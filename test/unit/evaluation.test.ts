@@ -95,6 +95,10 @@ function logprobOf(seed: number, prompt: string, text: string, isEnded: boolean)
   return sum;
 }
 
+function highest(values: readonly number[]): number {
+  return values.indexOf(Math.max(...values));
+}
+
 const base = { model: 'base', step: 0, weightsDigest: 'd', baseSamples: null } as const;
 
 describe('multiple choice', () => {
@@ -110,6 +114,30 @@ describe('multiple choice', () => {
     const right = expected.filter((answer, i) => answer === choices[i]?.choices.text[i % 3]).length;
     expect(found).toMatchObject({ accuracy: right / 8, sampledAccuracy: null, unfinished: 0 });
     expect(found?.items.filter(({ isCorrect }) => isCorrect)).toHaveLength(right);
+  });
+
+  test('in a chat sums over all of an option and nothing else, which shorter sums would tell otherwise', async () => {
+    const { worker, model } = await toy(3);
+    const letters = [...'abcdefghijk'];
+    const options = letters.map((_, i) =>
+      letters.map((letter, j) => `${letter}${letters[(j * 7 + i) % 11]}${'z'.repeat(j % 2)}`),
+    );
+    const rows = options.map(texts => ({ prompt: `pick ${texts[0]}`, choices: texts, answer: 0 }));
+    const changes = [
+      `retention.sets.1.path=${jsonl('chat.jsonl', rows)}`,
+      'retention.sets.1.columns={}',
+      'retention.sets.1.as_chat=true',
+    ];
+    const { record } = await evaluateModel(worker, await prepare(worker, model, changes), base);
+    const bestOf = (score: (option: string) => number) =>
+      options.map(texts => texts[highest(texts.map(score))]);
+    const sum = (option: string, isEnded = false) => logprobOf(3, '<|im_start|>assistant\n', option, isEnded);
+    const found = record.sets.find(({ name }) => name === 'choices')?.items.map(({ answer }) => answer);
+    expect(found).toEqual(bestOf(option => sum(option)));
+    expect(found).not.toEqual(bestOf(option => sum(option, true)));
+    expect(found).not.toEqual(bestOf(option => sum(option) / option.length));
+    expect(found).not.toEqual(bestOf(option => sum(option.slice(0, -1))));
+    expect(found).not.toEqual(bestOf(option => logprobOf(3, option.slice(0, 1), option.slice(1), false)));
   });
 
   test('counts an option as right that has the text of the right one', async () => {
