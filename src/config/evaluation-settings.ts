@@ -106,7 +106,8 @@ const evaluationSet = z.strictObject({
     ours(
       z.enum(answerReadings).nullable().default(null),
       'What the answer is: index (from 0), index_from_1, label or option. null: by its type, an integer is an index from ' +
-        '0, a text is a label where there are labels, else an option; what could be two of them is refused.',
+        '0, true and false are the option that says true or yes, false or no, a text is a label where there are labels, else an option; ' +
+        'what could be two of them is refused.',
     ),
     { '.scorer': is('multiple_choice') },
   ),

@@ -34,7 +34,8 @@ export function rightOption(asked: Asked): number {
 function byType(asked: Asked, written: string): number {
   const { answer, labels } = asked;
   if (typeof answer === 'number' && Number.isInteger(answer)) return plainIndex(asked, answer);
-  if (typeof answer !== 'string')
+  if (typeof answer === 'boolean' && labels === null) return affirmed(asked, answer);
+  if (typeof answer !== 'string' && typeof answer !== 'boolean')
     throw wrong(asked, 'an index (a whole number), a label or an option (a text); answer_is says which');
   return labels === null ? plainText(asked, written) : labelled(asked, written);
 }
@@ -45,6 +46,18 @@ function plainIndex(asked: Asked, answer: number): number {
   if (place < 0 || place === answer) return indexed(asked, 0);
   throw new ColumnError(
     `the answer ${answer} is the index of one option and the label of another; say with answer_is: index or answer_is: label`,
+  );
+}
+
+/** `true` is the option that says so, wherever it stands. */
+function affirmed({ options }: Asked, answer: boolean): number {
+  const words = answer ? ['true', 'yes'] : ['false', 'no'];
+  const places = options.flatMap((option, i) => (words.includes(option.trim().toLowerCase()) ? [i] : []));
+  const [place] = places;
+  if (place !== undefined && places.length === 1) return place;
+  throw new ColumnError(
+    `the answer is ${answer}, and ${place === undefined ? 'no option says' : 'several options say'} ${words.join(' or ')}; ` +
+      'name the options with columns.labels, such as ["false", "true"]',
   );
 }
 

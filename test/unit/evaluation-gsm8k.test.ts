@@ -209,20 +209,24 @@ const data = join(import.meta.dirname, '../../../shared/data/gsm8k');
 
 describe.skipIf(!existsSync(data))('the data set', () => {
   type Row = { answer: string };
-  const references = ['train', 'test'].flatMap(split =>
-    readFileSync(join(data, `${split}.jsonl`), 'utf8')
-      .trim()
-      .split('\n')
-      .map(line => (JSON.parse(line) as Row).answer),
-  );
+  // Read in a test: the body of a group that is skipped runs all the same.
+  const readReferences = () =>
+    ['train', 'test'].flatMap(split =>
+      readFileSync(join(data, `${split}.jsonl`), 'utf8')
+        .trim()
+        .split('\n')
+        .map(line => (JSON.parse(line) as Row).answer),
+    );
   const numberOf = (answer: string) => Number(/#### (.*)$/.exec(answer)?.[1]?.replaceAll(',', ''));
 
   test('every reference gives the number behind its ####', () => {
+    const references = readReferences();
     expect(references).toHaveLength(8792);
     expect(references.map(finalNumber)).toEqual(references.map(numberOf));
   });
 
   test('the worked steps alone give it, but for the few that end in another number', () => {
+    const references = readReferences();
     const agreeing = references.filter(
       answer => finalNumber(answer.replace(/#### .*$/, '')) === numberOf(answer),
     );

@@ -29,6 +29,14 @@ describe('the right option', () => {
     ['"-1"', ['1', '-1'], 1],
     ['"B"', abcd, 1],
     ['"4"', ['1', '2', '3', '4'], 3],
+    ['"yes"', ['no', 'yes'], 1],
+    ['"False"', ['True', 'False'], 1],
+    ['"trophy"', ['trophy', 'case'], 0],
+    // Of questions to be affirmed, as in BoolQ: what it says, not where it stands.
+    ['true', ['no', 'yes'], 1],
+    ['true', ['Yes', 'No'], 0],
+    ['false', ['True', 'False'], 1],
+    ['false', ['true', 'false', 'unknown'], 1],
   ])('of %s among %j stands at %i', (json, options, place) => {
     expect(rightOption(asked(json, options))).toBe(place);
   });
@@ -52,7 +60,18 @@ describe('the right option', () => {
     ['1.5', words, /the answer is 1.5/],
     ['1e0', words, /the answer is 1e0/],
     ['12345678901234567891', words, /the answer is 12345678901234567891/],
-    ['true', words, /the answer is true/],
+    [
+      'true',
+      words,
+      /the answer is true, and no option says true or yes; name the options with columns.labels/,
+    ],
+    ['true', ['no', 'No'], /no option says true or yes/],
+    ['false', ['no', 'false'], /the answer is false, and several options say false or no/],
+    ['"True"', ['no', 'yes'], /the answer is "True", not an index from 0 to 1 or one of the options/],
+    ['"YES"', ['no', 'yes'], /the answer is "YES", not/],
+    ['"t"', ['False', 'True'], /the answer is "t", not/],
+    ['"1"', ['no', 'yes'], /"1" is a text that may be the number \(from 0 or from 1\)/],
+    ['2', ['trophy', 'case'], /the answer is 2, not an index from 0 to 1/],
     ['null', words, /the answer is null/],
     ['[1]', words, /the answer is \[1\]/],
     ['"Red"', words, /the answer is "Red", not an index from 0 to 3 or one of the options/],
@@ -68,6 +87,7 @@ describe('the right option', () => {
     ['2', abcd, 2],
     ['1', ['0', '1', '2', '3'], 1],
     ['"D"', ['A', 'B', 'C', 'D', 'E'], 3],
+    ['true', ['false', 'true', 'neither', 'both'], 1],
   ])('of %s with labels %j stands at %i', (json, labels, place) => {
     expect(rightOption(asked(json, words, { labels }))).toBe(place);
   });
@@ -79,6 +99,7 @@ describe('the right option', () => {
     ['1', ['1', '2', '3', '4'], /1 is the index of one option and the label of another/],
     ['"A"', ['A', 'A', 'B', 'C'], /the label "A" stands twice/],
     ['"A"', ['A', 'B'], /2 labels for 4 options/],
+    ['true', abcd, /the answer is true, not one of A, B, C, D/],
   ])('is refused for %s with labels %j', (json, labels, message) => {
     expect(() => rightOption(asked(json, words, { labels }))).toThrow(message);
   });
