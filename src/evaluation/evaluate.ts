@@ -1,5 +1,5 @@
 /** Measure one model: accuracy on every set, PLD on both splits, KL from the base. */
-import type { EvaluationRecord, ModelName, SetRecord } from '../run/records.ts';
+import type { EvaluationRecord, SetRecord } from '../run/records.ts';
 import type { Worker } from '../worker/worker.ts';
 import { answerSets, shareOf } from './answer-sets.ts';
 import { chooseOptions } from './choices.ts';
@@ -14,7 +14,7 @@ export type { EvaluationContext } from './context.ts';
 
 /** Which model stands in the worker. `baseSamples` are what `sampleBase` gave; null: KL is not measured. */
 export type MeasuredModel = EvaluationCall & {
-  readonly model: ModelName;
+  readonly training: string;
   readonly step: number;
   readonly weightsDigest: string;
   readonly baseSamples: BaseSamples | null;
@@ -24,14 +24,14 @@ export type MeasuredModel = EvaluationCall & {
 export async function evaluateModel(
   worker: Worker,
   context: EvaluationContext,
-  { model, step, weightsDigest, baseSamples, ...call }: MeasuredModel,
+  { training, step, weightsDigest, baseSamples, ...call }: MeasuredModel,
 ): Promise<{ record: EvaluationRecord; tokens: TokenCounts }> {
   const tally = newTally(workIn(context, baseSamples), call);
   const sets = await measureSets(worker, context, tally);
   const heldOut = await measureDivergence(worker, context.pld.heldOut, tally);
   const train = await measureDivergence(worker, context.pld.train, tally);
   const kl = await measureKl(worker, baseSamples ?? { samples: [] }, tally);
-  const record = { model, step, weightsDigest, sets, pld: { heldOut, train }, kl };
+  const record = { training, step, weightsDigest, sets, pld: { heldOut, train }, kl };
   return { record, tokens: tally.tokens() };
 }
 

@@ -10,7 +10,13 @@ import type { DrawOptions } from './draws.ts';
 import { refuseImmense } from './limits.ts';
 import { PlanError } from './plan-error.ts';
 import { type SamplingPlan, samplingPlan } from './sampling-plan.ts';
-import { studentPlan, type TrainingPlan, trainingPlan } from './training-plan.ts';
+import {
+  type NamedTraining,
+  nameTrainings,
+  studentPlan,
+  type TrainingPlan,
+  trainingPlan,
+} from './training-plan.ts';
 
 /** What the plan needs to know of the data, lengths in tokens after cutting. */
 export type DataFacts = {
@@ -40,6 +46,8 @@ export type AnswerPlan = {
 /** A plain record: the run directory keeps it as JSON. Steps count optimiser updates. */
 export type Plan = {
   readonly method: RunConfig['method'];
+  /** By name, in the order in which they run. */
+  readonly trainings: Readonly<Record<string, NamedTraining>>;
   readonly data: Omit<DataFacts, 'completionLengths'>;
   readonly sft: TrainingPlan;
   /** Steps whose weights are kept, ascending; the last SFT step is always there. */
@@ -76,8 +84,8 @@ export function makePlan(
   const isTms = config.method === 'tms';
   const checkpoints = isTms ? checkpointsOf(config, sft.steps) : [sft.steps];
   const student = isTms ? studentPlan(config, data.trainExamples) : null;
-  const trainings = namedTrainings(sft, student);
-  refuseIdleTrainings(trainings);
+  const idle = namedTrainings(sft, student);
+  refuseIdleTrainings(idle);
   const answers = student === null ? null : planAnswers(config, student, checkpoints.length, promptIdOf);
   const sampling = student === null && control === null ? null : samplingPlan(config, data);
   const tokens = tokenCost(data, { sft, student, control, answers: answers?.plan ?? null, sampling });
@@ -94,8 +102,9 @@ export function makePlan(
     sampling,
   };
   const disk = machine.disk === null ? null : diskCost(config, stages, machine.disk);
-  const cautions = cautionsOf(config, trainings);
-  const plan = { method: config.method, ...stages, tokens, disk, seconds, cautions };
+  const cautions = cautionsOf(config, idle);
+  const trainings = nameTrainings(config, { sft, student, control });
+  const plan = { method: config.method, trainings, ...stages, tokens, disk, seconds, cautions };
   return { plan, answers: answers?.set ?? null };
 }
 

@@ -13,6 +13,52 @@ export type TrainingPlan = {
   readonly evaluationSteps: readonly number[];
 };
 
+/** What the report reads beside the plan itself: `plannedTrainings` in src/run/records.ts says what each field means. */
+export type NamedTraining = TrainingPlan & {
+  readonly label: string;
+  readonly role: 'baseline' | 'method' | 'control';
+  readonly needs: readonly string[];
+  readonly startsFrom: string;
+  readonly trainsOn: string;
+  readonly goldShare: number | null;
+};
+
+/** The trainings that there are, by name, in the order in which they run. */
+export function nameTrainings(
+  { tms }: RunConfig,
+  {
+    sft,
+    student,
+    control,
+  }: { sft: TrainingPlan; student: TrainingPlan | null; control: TrainingPlan | null },
+): Record<string, NamedTraining> {
+  const plain = { needs: [], startsFrom: 'base', goldShare: null };
+  const mixture = 'a mixture of gold and answers of SFT’s checkpoints';
+  return {
+    sft: { label: 'SFT', role: 'baseline', ...plain, trainsOn: 'gold', ...sft },
+    ...(student && {
+      student: {
+        label: 'TMS',
+        role: 'method',
+        needs: ['sft'],
+        startsFrom: tms.student_init,
+        trainsOn: mixture,
+        goldShare: tms.alpha,
+        ...student,
+      },
+    }),
+    ...(control && {
+      control: {
+        label: 'base answers',
+        role: 'control',
+        ...plain,
+        trainsOn: 'the base’s own answers',
+        ...control,
+      },
+    }),
+  };
+}
+
 /** The same as the SFT run, but for what `tms.student` says. */
 export function studentPlan(config: RunConfig, examples: number): TrainingPlan {
   const { learning_rate, num_train_epochs } = config.tms.student;

@@ -76,7 +76,11 @@ export async function readAnswers(
     const counts = await countAnswers(readJsonLines(file, answerRecord, onTornEnd), kept);
     if (counts !== null) answerCounts.push(counts);
   }
-  const ofControl = readJsonLines(join(directory, 'answers', 'base.jsonl'), answerRecord, onTornEnd);
+  const ofControl = readJsonLines(
+    join(directory, 'answers', 'base-step-000000.jsonl'),
+    answerRecord,
+    onTornEnd,
+  );
   const controlAnswers = await countAnswers(ofControl, new Map());
   const visits = readJsonLines(join(directory, 'curriculum.jsonl'), visitRecord, onTornEnd);
   const curriculum = await countVisits(visits, kept);
@@ -98,7 +102,7 @@ type Kept = Pick<ShownPrompt, 'example' | 'id' | 'prompt' | 'gold'> & {
 function answerFiles(folder: string): string[] {
   const names = existsSync(folder) ? readdirSync(folder) : [];
   return names
-    .filter(name => /^step-\d+\.jsonl$/.test(name))
+    .filter(name => /^(?!base-).*-step-\d+\.jsonl$/.test(name))
     .sort()
     .map(name => join(folder, name));
 }

@@ -2,8 +2,7 @@
 import * as Plot from '@observablehq/plot';
 import { mean } from '../metrics/statistics.ts';
 import { mixtureOf } from '../run/mixture.ts';
-import type { ModelName } from '../run/records.ts';
-import { counted, modelLabels, withInterval } from './format.ts';
+import { counted, type ModelName, modelLabels, withInterval } from './format.ts';
 import { axes, drawPanel, logScale, panelWidth } from './plot.ts';
 import { marks } from './point-marks.ts';
 import { lastPoint, type Point, type SetAccuracy } from './points.ts';

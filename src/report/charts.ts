@@ -1,6 +1,6 @@
 /** The panels of the report's figures. Every function gives SVG, or null where there is nothing to draw. */
 import * as Plot from '@observablehq/plot';
-import type { ModelName } from '../run/records.ts';
+import type { ModelName } from './format.ts';
 import { axes, drawPanel, linearScale, logScale, panelHeight } from './plot.ts';
 import { dotsOf, marks, type Place, pathOf } from './point-marks.ts';
 import type { Curve, Point } from './points.ts';

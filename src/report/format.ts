@@ -1,6 +1,7 @@
 /** Numbers as people read them: fixed digits, a true minus sign, a dash for what was not measured. */
 import type { Interval } from '../metrics/statistics.ts';
-import type { ModelName } from '../run/records.ts';
+
+export type ModelName = 'base' | 'sft' | 'student' | 'control';
 
 /** For what was not measured. */
 export const dash = '–';

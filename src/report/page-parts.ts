@@ -1,6 +1,5 @@
 /** Pieces that several sections of the page share. */
-import type { ModelName } from '../run/records.ts';
-import { dash, modelLabels } from './format.ts';
+import { dash, type ModelName, modelLabels } from './format.ts';
 import { type Html, html, raw } from './html-text.ts';
 
 /** A part of the page with an entry in its list of contents. */

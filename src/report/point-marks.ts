@@ -1,8 +1,7 @@
 /** How points of a training look in every panel: colour, shape, path and what the pointer shows. */
 import * as Plot from '@observablehq/plot';
-import type { ModelName } from '../run/records.ts';
 import { changeText } from './changes.ts';
-import { fixed, modelLabels, withInterval } from './format.ts';
+import { fixed, type ModelName, modelLabels, withInterval } from './format.ts';
 import type { Point } from './points.ts';
 
 /** Colour and shape of each model in all figures: told apart without colour too. */

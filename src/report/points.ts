@@ -2,7 +2,8 @@
 import { pldDrift } from '../metrics/divergence.ts';
 import { type Accuracy, accuracyChange, accuracyOf, type Change } from '../metrics/retention.ts';
 import { type Interval, mean, wilsonInterval } from '../metrics/statistics.ts';
-import type { EvaluationRecord, ModelName, SetRecord } from '../run/records.ts';
+import type { EvaluationRecord, SetRecord } from '../run/records.ts';
+import type { ModelName } from './format.ts';
 import type { Results } from './results.ts';
 
 /** Accuracy on one set, with Wilson's interval, and its change against the base. */
@@ -40,17 +41,17 @@ export const bootstrapSeed = 1;
 
 /** The base model, where it was measured. */
 export function basePoint(results: Results): Point | null {
-  const base = results.evaluations.find(({ model }) => model === 'base');
+  const base = results.evaluations.find(({ training }) => training === 'base');
   return base === undefined ? null : pointOf(base, base);
 }
 
 /** Every training run that was measured, in the order sft, control, student. */
 export function curvesOf(results: Results): Curve[] {
-  const base = results.evaluations.find(({ model }) => model === 'base');
-  const lastSft = results.evaluations.findLast(({ model }) => model === 'sft');
+  const base = results.evaluations.find(({ training }) => training === 'base');
+  const lastSft = results.evaluations.findLast(({ training }) => training === 'sft');
   const startsFromSft = valueAt(results.config, ['tms', 'student_init']) === 'sft';
   return (['sft', 'control', 'student'] as const).flatMap(model => {
-    const own = results.evaluations.filter(record => record.model === model && record.step > 0);
+    const own = results.evaluations.filter(record => record.training === model && record.step > 0);
     const start = model === 'student' && startsFromSft ? lastSft : base;
     if (own.length === 0) return [];
     const begin = start === undefined ? [] : [{ ...start, step: 0 }];
@@ -82,7 +83,7 @@ export function targetDifference(results: Results, before: Point, after: Point):
 
 /** The evaluation that a point was made of. */
 export function evaluationOf(results: Results, { model, step }: Point): EvaluationRecord | undefined {
-  return results.evaluations.find(record => record.model === model && record.step === step);
+  return results.evaluations.find(record => record.training === model && record.step === step);
 }
 
 /** The value of a key of nested mappings, such as `tms.alpha`; undefined where there is none. */
@@ -108,7 +109,7 @@ function pointOf(record: EvaluationRecord, base: EvaluationRecord | undefined): 
   const sampled = targets.map(({ sampledAccuracy }) => sampledAccuracy);
   const retention = setsOf(record, 'retention');
   return {
-    model: record.model,
+    model: record.training as ModelName,
     step: record.step,
     target: accuracyOf(targets, bootstrapSeed),
     sampledTarget: sampled.length > 0 && sampled.every(value => value !== null) ? mean(sampled) : null,

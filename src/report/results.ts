@@ -8,7 +8,6 @@ import {
   type EvaluationRecord,
   environmentRecord,
   evaluationRecord,
-  type ModelName,
   metricsLine,
   type RunRecord,
   runRecord,
@@ -16,6 +15,7 @@ import {
   timingLine,
 } from '../run/records.ts';
 import { type AnswerCounts, type Curriculum, readAnswers, type ShownPrompt } from './answers.ts';
+import type { ModelName } from './format.ts';
 import { readJson, readJsonLines, readYamlMapping } from './run-files.ts';
 import { checkSameItems } from './same-items.ts';
 
@@ -25,7 +25,7 @@ export type { Curriculum };
 export type Guessed = { readonly key: string; readonly value: unknown; readonly why: string };
 
 /** Seconds and tokens of one kind of work for one model, over the whole run. */
-export type Cost = Pick<TimingLine, 'kind' | 'stage' | 'seconds' | 'tokens'>;
+export type Cost = Pick<TimingLine, 'kind' | 'seconds' | 'tokens'> & { readonly stage: ModelName };
 
 export type LossPoint = { readonly step: number; readonly loss: number };
 
@@ -111,7 +111,11 @@ async function readEvaluations(folder: string): Promise<EvaluationRecord[]> {
     records.push(record);
     checkSameItems(records[0] ?? record, record, join(folder, name));
   }
-  return records.sort((a, b) => modelOrder.indexOf(a.model) - modelOrder.indexOf(b.model) || a.step - b.step);
+  return records.sort(
+    (a, b) =>
+      modelOrder.indexOf(a.training as ModelName) - modelOrder.indexOf(b.training as ModelName) ||
+      a.step - b.step,
+  );
 }
 
 async function readLosses(
@@ -120,7 +124,8 @@ async function readLosses(
 ): Promise<Pick<Results, 'losses' | 'lostUpdates'>> {
   const losses: Partial<Record<ModelName, LossPoint[]>> = {};
   const lost: Partial<Record<ModelName, number[]>> = {};
-  for await (const { stage, step, loss, lost_updates } of readJsonLines(file, metricsLine, onTornEnd)) {
+  for await (const { training, step, loss, lost_updates } of readJsonLines(file, metricsLine, onTornEnd)) {
+    const stage = training as ModelName;
     if (lost_updates !== undefined) lost[stage] = [...(lost[stage] ?? []), lost_updates];
     if (typeof loss !== 'number') continue;
     losses[stage] ??= [];
@@ -136,7 +141,8 @@ async function readLosses(
 /** Adds up as it reads: a long run has a line a unit. */
 async function readCosts(file: string, onTornEnd: (file: string) => void): Promise<Cost[]> {
   const sums = new Map<string, Cost>();
-  for await (const { kind, stage, seconds, tokens } of readJsonLines(file, timingLine, onTornEnd)) {
+  for await (const { kind, training, seconds, tokens } of readJsonLines(file, timingLine, onTornEnd)) {
+    const stage = training as ModelName;
     const sum = sums.get(`${kind} ${stage}`);
     const total = { seconds: seconds + (sum?.seconds ?? 0), tokens: tokens + (sum?.tokens ?? 0) };
     sums.set(`${kind} ${stage}`, { kind, stage, ...total });

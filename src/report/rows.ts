@@ -156,5 +156,5 @@ function costAt({ costs }: Results, { model, points }: Curve, { step }: Point): 
 function isNeededBefore(model: Trained, kind: string, stage: string): boolean {
   if (model === 'sft') return false;
   if (model === 'control') return kind === 'answer' && stage === 'control';
-  return (kind === 'train' && stage === 'sft') || (kind === 'answer' && stage !== 'control');
+  return (kind === 'train' && stage === 'sft') || (kind === 'answer' && stage === 'student');
 }

@@ -7,7 +7,7 @@ export function checkSameItems(first: EvaluationRecord, record: EvaluationRecord
   const [expected, found] = [itemNames(first), itemNames(record)];
   const different = found.findIndex((name, i) => name !== expected[i]);
   if (different === -1 && found.length === expected.length) return;
-  const where = `${found[different] ?? 'nothing more'}, where the evaluation of ${first.model} at step ${first.step} has ${expected[different] ?? 'nothing more'}`;
+  const where = `${found[different] ?? 'nothing more'}, where the evaluation of ${first.training} at step ${first.step} has ${expected[different] ?? 'nothing more'}`;
   throw corrupt(file, null, `evaluates other items: ${where}`);
 }
 

@@ -6,10 +6,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { appendDurably, writeFileAtomic } from '../files/atomic.ts';
 import { sha256OfText } from '../files/digest.ts';
-import { modelName } from './records.ts';
+import { trainingName } from './records.ts';
 
 /** `timingBytes`: how much of timing.jsonl was there; a resume cuts it back, so that work done again is not counted twice. */
-const position = { stage: modelName, step: z.int().min(0), timingBytes: z.int().min(0) };
+const position = { stage: trainingName, step: z.int().min(0), timingBytes: z.int().min(0) };
 
 const ledgerEntry = z.discriminatedUnion('unit', [
   /** Training reached `step`; `state` (below the run directory) continues from it, null at the end of a stage. */

@@ -9,28 +9,26 @@
  *     metrics.jsonl          one line a step or evaluation, no wall time    MetricsLine
  *     timing.jsonl           wall times                           TimingLine
  *     base-samples.json      what the base said to the prompts of KL
- *     answers/step-000123.jsonl      the answers of that checkpoint         AnswerRecord
- *     answers/base.jsonl     those of the base, for the control    AnswerRecord
+ *     answers/<training>-step-000123.jsonl    what that checkpoint answered, `base-step-000000` what the base did    AnswerRecord
  *     answers/tokens.bin     the answers of all checkpoints behind their prompts, as ids
  *     examples.jsonl         prompt and gold completion as text, of the first examples with answers: for the report    ExampleRecord
- *     curriculum.jsonl       what each visit of the student trains on       VisitRecord
- *     evaluation/<model>-step-000123.json                         EvaluationRecord
+ *     curriculum.jsonl       what each visit trains on, of trainings whose targets are drawn    VisitRecord
+ *     evaluation/<training>-step-000123.json, `base-step-000000` of the base    EvaluationRecord
  *     models/<name>/         plain Hugging Face directories; states/: what training continues from
  *     report.html report.md report.json
  *     lock                   while a process has the run
  *
- * Steps are optimiser steps, 0 being the base model. Names of models: `base`, `sft`, `student`, `control` (trained on the base's own samples).
+ * Steps are optimiser steps of a training, 0 being what it starts from. A method names its trainings; `base` is the model before any.
  */
 import { z } from 'zod';
 
 const count = z.int().min(0);
-export const modelName = z.enum(['base', 'sft', 'student', 'control']);
-export type ModelName = z.infer<typeof modelName>;
+export const trainingName = z.string().regex(/^[a-z][a-z0-9-]*$/);
 
 export const runRecord = z.strictObject({
   format: z.literal(1),
   id: z.string(),
-  method: z.enum(['sft', 'tms']),
+  method: z.string(),
   tmsVersion: z.string(),
   status: z.enum(['running', 'finished', 'interrupted', 'failed']),
   startedAt: z.string(),
@@ -45,6 +43,25 @@ export const runRecord = z.strictObject({
 });
 export type RunRecord = z.infer<typeof runRecord>;
 
+/** What the report reads of a training in plan.json. The rest of the entry is the plan's own. */
+const plannedTraining = z.object({
+  /** Its name for people. */
+  label: z.string(),
+  /** A method is held against each baseline; a control shows what something else than the method does by itself. */
+  role: z.enum(['baseline', 'method', 'control']),
+  /** Trainings without which it could not have been made: their cost is part of its cost. */
+  needs: z.array(trainingName).default([]),
+  /** The training whose last weights it begins with. */
+  startsFrom: trainingName.default('base'),
+  /** Its targets, as the end of a sentence: `gold`, `the base’s own answers`. */
+  trainsOn: z.string().nullable().default(null),
+  /** The share of visits that is asked to train on gold, where its targets are drawn. */
+  goldShare: z.number().nullable().default(null),
+});
+
+/** `trainings` of plan.json, in the order in which they run. */
+export const plannedTrainings = z.record(trainingName, plannedTraining);
+
 export const environmentRecord = z.strictObject({
   versions: z.record(z.string(), z.string()),
   device: z.string(),
@@ -58,15 +75,15 @@ export const environmentRecord = z.strictObject({
 });
 export type EnvironmentRecord = z.infer<typeof environmentRecord>;
 
-/** `stage` and `step` with flat numbers, such as `loss`, `learning_rate`, `grad_norm`, `num_tokens`, `eval/target/accuracy`, `lost_updates` (lost-updates.ts). */
-export const metricsLine = z.object({ stage: modelName, step: count }).catchall(z.number());
+/** `training` and `step` with flat numbers, such as `loss`, `learning_rate`, `grad_norm`, `num_tokens`, `eval/target/accuracy`, `lost_updates` (lost-updates.ts). */
+export const metricsLine = z.object({ training: trainingName, step: count }).catchall(z.number());
 export type MetricsLine = z.infer<typeof metricsLine>;
 
 export const timingLine = z.strictObject({
   unit: z.string(),
   kind: z.enum(['load', 'encode', 'train', 'answer', 'evaluate', 'save']),
-  /** Answers of the SFT run's checkpoints count to `sft`, those of the base for the control to `control`. */
-  stage: modelName,
+  /** What the work was done for: answers count to the training that asked for them, whoever answered. */
+  training: trainingName,
   seconds: z.number(),
   /** Trained, sampled or scored tokens. */
   tokens: count,
@@ -99,7 +116,7 @@ export const exampleRecord = z.strictObject({
 });
 export type ExampleRecord = z.infer<typeof exampleRecord>;
 
-/** What a visit of the student trains on. */
+/** What a visit trains on. */
 export const visitSources = [
   'gold',
   'answer',
@@ -113,10 +130,13 @@ export const visitSources = [
 export type VisitSource = (typeof visitSources)[number];
 
 export const visitRecord = z.strictObject({
+  training: trainingName,
   epoch: count,
   example: count,
   /** Why: the coin said gold; an answer was drawn (learned though unusable, as asked); gold took the place of an unusable one. */
   source: z.enum(visitSources),
+  /** Whose checkpoint answered, and at which step; null where no answer was drawn. */
+  answers: trainingName.nullable(),
   checkpointStep: count.nullable(),
   sample: count.nullable(),
 });
@@ -162,7 +182,7 @@ const klFromBase = z.strictObject({
 });
 
 export const evaluationRecord = z.strictObject({
-  model: modelName,
+  training: trainingName,
   step: count,
   weightsDigest: z.string(),
   sets: z.array(setRecord),

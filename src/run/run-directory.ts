@@ -7,7 +7,7 @@ import { readRecord } from '../files/read-record.ts';
 import { isSystemError } from '../files/system-error.ts';
 import { isTemporaryName } from '../files/temporary-name.ts';
 import { type Ledger, openLedger } from './ledger.ts';
-import { type MetricsLine, type ModelName, type RunRecord, runRecord, type TimingLine } from './records.ts';
+import { type MetricsLine, type RunRecord, runRecord, type TimingLine } from './records.ts';
 
 /** What makes two runs the same: a resume must find all of it as it was. */
 export type RunIdentity = Pick<RunRecord, 'configDigest' | 'baseDigest' | 'dataDigest' | 'evaluationDigests'>;
@@ -20,7 +20,7 @@ export class RunDirectory {
   readonly droppedLedgerLines: number;
   #record: RunRecord;
   #metricsBytes: number;
-  readonly #timedTo: ReadonlyMap<ModelName, number>;
+  readonly #timedTo: ReadonlyMap<string, number>;
   readonly #release: () => void;
 
   private constructor(path: string, record: RunRecord, release: () => void) {
@@ -122,17 +122,17 @@ export class RunDirectory {
   }
 
   /** The step that training of a stage has durably reached. */
-  trainedTo(stage: ModelName): number {
+  trainedTo(stage: string): number {
     return this.ledger.entries.findLast(entry => entry.unit === 'train' && entry.stage === stage)?.step ?? 0;
   }
 
   /** Whether an earlier attempt has trained to `step` and noted its time: the time of doing it again is no cost of the run. */
-  isTimed(stage: ModelName, step: number): boolean {
+  isTimed(stage: string, step: number): boolean {
     return step <= (this.#timedTo.get(stage) ?? 0);
   }
 
   /** Digest of the weights at the last step that a stage has durably reached; null before the first. */
-  trainedDigest(stage: ModelName): string | null {
+  trainedDigest(stage: string): string | null {
     const entry = this.ledger.entries.findLast(found => found.unit === 'train' && found.stage === stage);
     return entry?.unit === 'train' ? entry.weightsDigest : null;
   }

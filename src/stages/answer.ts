@@ -16,7 +16,7 @@ const promptsAtOnce = 256;
 /** One answer that is wanted, with the seed that makes it. */
 type Wanted = AnswerKey & { readonly seed: number; readonly prompt: Int32Array; readonly key: string };
 
-/** Write answers/step-….jsonl with every answer drawn at this checkpoint. */
+/** Write answers/…-step-….jsonl with every answer drawn at this checkpoint. */
 export async function answerAt(run: RunContext, stage: Stage, step: number): Promise<void> {
   const { plan, answers } = run;
   if (answers === null) throw new Error('the plan has no answers');
@@ -25,7 +25,7 @@ export async function answerAt(run: RunContext, stage: Stage, step: number): Pro
     stage,
     step,
     [...answers.at(plan.checkpointSteps.indexOf(step))],
-    answersFile(step),
+    answersFile(stage.name, step),
   );
 }
 
@@ -56,8 +56,8 @@ export async function writeAnswers(
   });
 }
 
-export function answersFile(step: number): string {
-  return `answers/${stepName(step)}.jsonl`;
+export function answersFile(training: string, step: number): string {
+  return `answers/${training}-${stepName(step)}.jsonl`;
 }
 
 /** Why an answer is not one to learn from, null where it is: it has no end, or nothing before its end. */
@@ -161,7 +161,8 @@ async function generateMissing(
     );
   if (missing.length === 0) return;
   await standAt(run, stage, step);
-  await timed(run, { unit: `answers ${step}`, kind: 'answer', stage: stage.name }, async () => {
+  const asker = stage.name === 'sft' ? 'student' : stage.name;
+  await timed(run, { unit: `answers ${step}`, kind: 'answer', training: asker }, async () => {
     let tokens = 0;
     for (let start = 0; start < missing.length; start += promptsAtOnce) {
       run.signal.throwIfAborted();

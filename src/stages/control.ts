@@ -6,14 +6,14 @@ import { readFileSync } from 'node:fs';
 import type { TrainingPlan } from '../plan/training-plan.ts';
 import { answerRecord } from '../run/records.ts';
 import { withAnswer } from '../worker/worker.ts';
-import { writeAnswers } from './answer.ts';
+import { answersFile, writeAnswers } from './answer.ts';
 import { evaluateAt } from './evaluate.ts';
 import { sayControlAnswers } from './fallbacks.ts';
 import { sequenceOfRow } from './gold.ts';
 import type { RunContext } from './run-context.ts';
 import { type Stage, stopsOf, trainTo } from './train.ts';
 
-const file = 'answers/base.jsonl';
+const file = answersFile('base', 0);
 
 export async function trainOnBaseAnswers(run: RunContext, plan: TrainingPlan): Promise<void> {
   const control: Stage = { name: 'control', plan, sequenceOf: ({ example }) => sequenceOf(example) };

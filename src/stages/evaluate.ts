@@ -26,7 +26,7 @@ export async function evaluateAt(run: RunContext, stage: Stage | 'base', step: n
   // Parsed in either case: keys have one order, wherever the record comes from.
   const record = known ?? evaluationRecord.parse(await measure(run, stage, step));
   if (!isThere) directory.write(file, `${JSON.stringify(record, null, 1)}\n`);
-  directory.appendMetrics([metricsLine.parse({ stage: name, step, ...metricsOf(record) })]);
+  directory.appendMetrics([metricsLine.parse({ training: name, step, ...metricsOf(record) })]);
   if (isThere) return; // a resume had cut the line off
   const { metricsBytes } = directory;
   directory.ledger.append({
@@ -45,13 +45,13 @@ async function measure(run: RunContext, stage: Stage | 'base', step: number): Pr
   const known =
     step === 0 ? run.model.weightsDigest : name === 'sft' ? run.finishedSft?.weightsDigests[step] : undefined;
   const stored = known ? readStored(run, known) : null;
-  if (stored) return { ...stored, model: name, step };
-  return timed(run, { unit: `evaluate ${name} ${step}`, kind: 'evaluate', stage: name }, async () => {
+  if (stored) return { ...stored, training: name, step };
+  return timed(run, { unit: `evaluate ${name} ${step}`, kind: 'evaluate', training: name }, async () => {
     const baseSamples = await samplesOfBase(run);
     await standAt(run, stage, step);
     const weightsDigest = known ?? (await standingDigest(run));
     const measured: MeasuredModel = {
-      model: name,
+      training: name,
       step,
       weightsDigest,
       baseSamples,

@@ -15,7 +15,7 @@ export async function keepCheckpoint(run: RunContext, stage: Stage, step: number
   const path = checkpointPath(store, sftKey, step);
   const weightsDigest =
     stored ??
-    (await timed(run, { unit: `checkpoint ${step}`, kind: 'save', stage: stage.name }, async () => {
+    (await timed(run, { unit: `checkpoint ${step}`, kind: 'save', training: stage.name }, async () => {
       await standAt(run, stage, step);
       const isWanted = config.tms.keep_checkpoints && !existsSync(path);
       if (isWanted) await saveUnlessThere(run, path);
@@ -40,7 +40,7 @@ export function publishSft(run: RunContext): void {
   const lines = readFileSync(directory.file('metrics.jsonl'), 'utf8').split('\n').filter(Boolean);
   const metrics = lines
     .map(line => metricsLine.parse(JSON.parse(line)))
-    .filter(line => line.stage === 'sft' && 'loss' in line);
+    .filter(line => line.training === 'sft' && 'loss' in line);
   const digests = directory.ledger.entries.flatMap(entry => {
     if (entry.stage !== 'sft') return [];
     if (entry.unit === 'checkpoint') return [[entry.step, entry.weightsDigest] as const];

@@ -71,9 +71,13 @@ function chooseTarget(
   draw: Draw,
 ): { record: VisitRecord; row: number | null } {
   const checkpointStep = run.plan.checkpointSteps[draw.checkpoint] ?? null;
-  const drawn = { epoch, example, checkpointStep, sample: draw.sample };
+  const place = { training: 'student', epoch, example };
+  const drawn = { ...place, answers: 'sft', checkpointStep, sample: draw.sample };
   if (draw.isReference)
-    return { record: { ...drawn, source: 'gold', checkpointStep: null, sample: null }, row: null };
+    return {
+      record: { ...place, source: 'gold', answers: null, checkpointStep: null, sample: null },
+      row: null,
+    };
   const row = rowOf(table, keyOf(run, draw.checkpoint, example, draw.sample));
   if (row === -1)
     throw new Error(`no answer of step ${checkpointStep} to example ${example}: the harvest is incomplete`);
@@ -100,7 +104,7 @@ async function openAnswers(run: RunContext): Promise<AnswerTable> {
   let row = 0;
   for (const [checkpoint, step] of plan.checkpointSteps.entries()) {
     for await (const line of createInterface({
-      input: createReadStream(directory.file(answersFile(step))),
+      input: createReadStream(directory.file(answersFile('sft', step))),
     })) {
       const record = answerRecord.parse(JSON.parse(line));
       const { ids, example, sample } = record;

@@ -5,7 +5,6 @@ import type { TokenFile } from '../data/token-file.ts';
 import type { EvaluationContext } from '../evaluation/evaluate.ts';
 import type { AnswerSet } from '../plan/answer-set.ts';
 import type { Plan } from '../plan/plan.ts';
-import type { ModelName } from '../run/records.ts';
 import type { RunDirectory } from '../run/run-directory.ts';
 import type { FinishedStage, Store } from '../store/store.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
@@ -29,7 +28,7 @@ export type Progress = {
 };
 
 /** Which weights stand in the worker; `canTrain` when its optimiser stands there too. */
-export type Standing = { readonly stage: ModelName; readonly step: number; readonly canTrain: boolean };
+export type Standing = { readonly stage: string; readonly step: number; readonly canTrain: boolean };
 
 /** Everything that the stages of a run share. */
 export type RunContext = {
@@ -56,7 +55,7 @@ export type RunContext = {
   readonly signal: AbortSignal;
   standing: Standing;
   /** Step of each stage up to which metrics are written and points are passed. */
-  readonly reached: Map<ModelName, number>;
+  readonly reached: Map<string, number>;
   /** The SFT stage as an earlier run finished it. */
   readonly finishedSft: FinishedStage | null;
 };
@@ -73,7 +72,7 @@ export async function timed<T>(
   line: {
     unit: string;
     kind: 'load' | 'encode' | 'train' | 'answer' | 'evaluate' | 'save';
-    stage: ModelName;
+    training: string;
   },
   work: () => Promise<{ value: T; tokens: number }>,
 ): Promise<T> {

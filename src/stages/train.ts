@@ -4,7 +4,7 @@ import { copyDirectoryAtomic } from '../files/atomic.ts';
 import { batches, type Visit } from '../plan/order.ts';
 import { learningRate } from '../plan/schedule.ts';
 import type { TrainingPlan } from '../plan/training-plan.ts';
-import { type MetricsLine, type ModelName, metricsLine } from '../run/records.ts';
+import { type MetricsLine, metricsLine } from '../run/records.ts';
 import type { RunDirectory } from '../run/run-directory.ts';
 import { checkpointPath, stepName } from '../store/store.ts';
 import type { StepOptions, TrainingSequence } from '../worker/worker.ts';
@@ -15,7 +15,7 @@ import { loadOptions } from './worker-options.ts';
 
 /** A stage: what it trains on and for how long. Visits are those of the plan's order. */
 export type Stage = {
-  readonly name: Exclude<ModelName, 'base'>;
+  readonly name: string;
   readonly plan: TrainingPlan;
   readonly sequenceOf: (visit: Visit) => Promise<TrainingSequence>;
 };
@@ -131,7 +131,7 @@ async function trainSegment(run: RunContext, stage: Stage, from: number, to: num
     return { value: undefined, tokens: lines.reduce((sum, line) => sum + (line.num_tokens ?? 0), 0) };
   };
   if (run.directory.isTimed(stage.name, to)) await work();
-  else await timed(run, { unit, kind: 'train', stage: stage.name }, work);
+  else await timed(run, { unit, kind: 'train', training: stage.name }, work);
   run.standing = { stage: stage.name, step: to, canTrain: true };
   return lines;
 }
@@ -150,7 +150,7 @@ async function trainStep(
   const [{ loss, tokens }, { gradNorm, updates }] = [await gradients, await update];
   const epoch = (step + 1) / stage.plan.stepsPerEpoch;
   const values = { epoch, loss, learning_rate: rate, grad_norm: gradNorm, num_tokens: tokens };
-  return metricsLine.parse({ stage: stage.name, step: step + 1, ...values, ...lostMetric(updates) });
+  return metricsLine.parse({ training: stage.name, step: step + 1, ...values, ...lostMetric(updates) });
 }
 
 function stepOptions({ config }: RunContext, learningRate: number): StepOptions {
@@ -186,7 +186,7 @@ async function recordSegment(run: RunContext, stage: Stage, step: number): Promi
 }
 
 async function save(run: RunContext, stage: Stage, path: string, isEnd: boolean): Promise<string> {
-  return timed(run, { unit: `save ${path}`, kind: 'save', stage: stage.name }, async () => {
+  return timed(run, { unit: `save ${path}`, kind: 'save', training: stage.name }, async () => {
     // Whoever loads the weights stops where this run did.
     const saved = await run.worker.save(
       run.directory.file(path),
@@ -214,7 +214,7 @@ export function dropOldStates({ directory, config }: RunContext): void {
     if (stateName.test(name) && !kept.has(`states/${name}`))
       rmSync(directory.file('states', name), { recursive: true, force: true });
 
-  function statesOf({ ledger }: RunDirectory, stage: ModelName): string[] {
+  function statesOf({ ledger }: RunDirectory, stage: string): string[] {
     const states = ledger.entries.flatMap(entry =>
       entry.unit === 'train' && entry.stage === stage ? [entry.state] : [],
     );

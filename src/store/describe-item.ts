@@ -45,11 +45,11 @@ function describeStage(store: Store, key: string): string {
   ].join(', ');
 }
 
-const evaluation = z.object({ model: z.string(), step: z.int() });
+const evaluation = z.object({ training: z.string(), step: z.int() });
 
 function describeEvaluation(path: string): string {
   const found = readRecord(path, evaluation).value;
-  return found === null ? 'unreadable' : `${found.model} at step ${found.step}`;
+  return found === null ? 'unreadable' : `${found.training} at step ${found.step}`;
 }
 
 async function lineCount(path: string): Promise<number> {

@@ -36,14 +36,14 @@ describe('evaluations', () => {
   it('stand in metrics.jsonl as numbers, each where it was made', async () => {
     const { output } = (await measured()).run;
     const lines = readRows(output, 'metrics.jsonl').filter(line => !('loss' in line));
-    expect(lines.map(({ stage, step }) => [stage, step])).toEqual([
+    expect(lines.map(({ training, step }) => [training, step])).toEqual([
       ['base', 0],
       ...['sft', 'student'].flatMap(stage => [3, 6, 9].map(step => [stage, step])),
     ]);
     const { sets, pld, kl } = (await measured()).found.student;
     const [say, kept, chosen] = sets;
     expect(lines.at(-1)).toEqual({
-      stage: 'student',
+      training: 'student',
       step: 9,
       'eval/say/accuracy': say.accuracy,
       'eval/say/accuracy_t1': say.sampledAccuracy,

@@ -55,7 +55,7 @@ describe('a stop text of the answers', () => {
       learned: { ids },
     } of learned)
       expect(ids.at(-1)).toBe(endId);
-    const lines = [3, 6, 9].flatMap(step => readRows(run.output, `answers/step-00000${step}.jsonl`));
+    const lines = [3, 6, 9].flatMap(step => readRows(run.output, `answers/sft-step-00000${step}.jsonl`));
     for (const line of lines.filter(({ finishReason }) => finishReason === 'stop_text')) {
       expect(line.ids.at(-1)).toBe(endId);
       expect(line.text).toBe(textOf(line.ids));
@@ -384,7 +384,7 @@ describe('disk', () => {
     const kept = readdirSync(join(home, 'store', 'evaluations')).map(name =>
       readRecord(home, 'store', 'evaluations', name),
     );
-    expect(kept.map(({ model, step }) => `${model} ${step}`).toSorted()).toEqual([
+    expect(kept.map(({ training, step }) => `${training} ${step}`).toSorted()).toEqual([
       'base 0',
       'sft 5',
       'sft 9',

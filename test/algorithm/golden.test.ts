@@ -4,8 +4,6 @@
  * the commit shows it. Floating-point numbers have six digits, so that another libm does not count as a change.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readRecord, readRows, recordRun, workFolder, writeRows } from '../support/recorded-run.ts';
 import { examples, smallRun } from '../support/small-run.ts';
@@ -29,19 +27,22 @@ it('a run on the toy gives the numbers that it gave', async () => {
     tms: { include_base: true, samples_per_prompt: 2, unfinished: 'redraw', max_redraws: 2 },
   });
   const { output } = await recordRun(folder, settings);
-  const answers = [0, 3, 6, 9].flatMap(step => readRows(output, `answers/step-00000${step}.jsonl`));
+  const answers = [0, 3, 6, 9].flatMap(step => readRows(output, `answers/sft-step-00000${step}.jsonl`));
+  const visits = readRows(output, 'curriculum.jsonl');
   const metrics = readRows(output, 'metrics.jsonl');
   const last = (stage: string) =>
-    rounded(metrics.findLast(line => line.stage === stage && 'pld/test_nll' in line));
+    rounded(metrics.findLast(line => line.training === stage && 'pld/test_nll' in line));
   expect({
-    curriculum: digest(readFileSync(join(output, 'curriculum.jsonl'), 'utf8')),
+    curriculum: digest(
+      JSON.stringify(visits.map(({ source, checkpointStep, sample }) => [source, checkpointStep, sample])),
+    ),
     answers: digest(JSON.stringify(answers.map(({ seed, attempt, ids }) => [seed, attempt, ids]))),
     losses: digest(JSON.stringify(metrics.map(({ loss, grad_norm }) => [digits(loss), digits(grad_norm)]))),
     weights: ['sft', 'student', 'control'].map(model => normOf(output, model)),
   }).toMatchInlineSnapshot(`
     {
       "answers": "adbe0f9ff7496437",
-      "curriculum": "a2161753c99b5250",
+      "curriculum": "cfe56bdc40ed573d",
       "losses": "f91054fa4ea80758",
       "weights": [
         "135.241",
@@ -63,9 +64,9 @@ it('a run on the toy gives the numbers that it gave', async () => {
       "pld/train_bits_per_byte": 2.07399,
       "pld/train_nll": 1.00631,
       "pld/train_nll_per_sequence": 3.35436,
-      "stage": "student",
       "step": 9,
       "target/mean": 0,
+      "training": "student",
     }
   `);
 });

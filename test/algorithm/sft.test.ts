@@ -63,7 +63,7 @@ describe('a run of method sft', () => {
     const lines = readRows(run.output, 'metrics.jsonl').filter(line => 'loss' in line);
     expect(lines).toEqual(
       steps.map(({ lossSum, normalizers: [normalizer], tokens, params }, i) => ({
-        stage: 'sft',
+        training: 'sft',
         step: i + 1,
         epoch: (i + 1) / 3,
         loss: lossSum / (normalizer ?? 0),
@@ -102,7 +102,7 @@ describe('a run of method sft', () => {
     const share = reached.filter(i => near[i] === base[i]).length / reached.length;
     expect(share).toBeGreaterThan(0.1);
     expect(readRows(tiny.output, 'metrics.jsonl')).toContainEqual(
-      expect.objectContaining({ stage: 'sft', step: 1, lost_updates: share }),
+      expect.objectContaining({ training: 'sft', step: 1, lost_updates: share }),
     );
     expect(tiny.said.filter(line => line.startsWith('warning: step 1 of sft: '))).toEqual([
       expect.stringContaining(

@@ -92,7 +92,7 @@ describe('a run of TMS', () => {
 
   it('writes each answer as it was sampled', async () => {
     const { run, harvest, trainings } = await check({});
-    const lines = [3, 6, 9].flatMap(step => readRows(run.output, `answers/step-00000${step}.jsonl`));
+    const lines = [3, 6, 9].flatMap(step => readRows(run.output, `answers/sft-step-00000${step}.jsonl`));
     const written = lines.map(line => {
       const example = examples[line.example] as (typeof examples)[number];
       const asked = harvest.answer(example, line.checkpointStep, line.sample);

@@ -42,7 +42,7 @@ describe('tms store', () => {
     expect(tms(['store', 'prune', '--older-than', '25d', '--yes'], { env }).status).toBe(0);
     expect(there()).toEqual(['answers/cccc.jsonl', 'evaluations/dddd.json']);
     const bySize = tms(['store', 'prune', '--keep-bytes', '1K', '--yes'], { env });
-    expect(bySize.stdout).toMatch(/^removed 1 item \(2\.01 kB\); 1 item \(29 B\) are left\n$/);
+    expect(bySize.stdout).toMatch(/^removed 1 item \(2\.01 kB\); 1 item \(32 B\) are left\n$/);
     expect(there()).toEqual(['evaluations/dddd.json']);
   });
 
@@ -155,7 +155,7 @@ function madeUpStore(): { env: NodeJS.ProcessEnv; store: Store; there: () => str
   writeAt(join(files.sft, 'aaaa', 'step-000456', 'model.safetensors'), 'w');
   writeAt(join(files.sft, 'bbbb', 'step-000010', 'model.safetensors'), 'w');
   writeAt(join(files.answers, 'cccc.jsonl'), `${'a'.repeat(1002)}\n`.repeat(2));
-  writeAt(join(store.root, 'evaluations', 'dddd.json'), JSON.stringify({ model: 'student', step: 30 }));
+  writeAt(join(store.root, 'evaluations', 'dddd.json'), JSON.stringify({ training: 'student', step: 30 }));
   const ages = {
     'sft/aaaa/step-000228/model.safetensors': 40,
     'sft/aaaa/step-000456/model.safetensors': 40,

@@ -101,7 +101,7 @@ describe('a run that is killed and resumed', () => {
     operations = Number(result.stdout);
     expected = digests(whole.output);
     expect(Object.keys(expected)).toEqual(
-      expect.arrayContaining(['metrics.jsonl', 'curriculum.jsonl', 'answers/step-000012.jsonl']),
+      expect.arrayContaining(['metrics.jsonl', 'curriculum.jsonl', 'answers/sft-step-000012.jsonl']),
     );
   });
 
@@ -127,7 +127,7 @@ describe('a run that is killed and resumed', () => {
     expect(drive(run, Math.floor(operations * 0.75) * 2).signal).toBe('SIGKILL');
     const ledger = join(run.output, 'ledger.jsonl');
     writeFileSync(ledger, readFileSync(ledger, 'utf8').slice(0, -20));
-    const shard = join(run.output, 'answers/step-000004.jsonl');
+    const shard = join(run.output, 'answers/sft-step-000004.jsonl');
     writeFileSync(shard, readFileSync(shard, 'utf8').replace('"sample":0', '"sample":1'));
     writeFileSync(join(run.output, 'metrics.jsonl'), '{"half a line', { flag: 'a' });
     expect(drive(run).stderr).toBe('');
@@ -164,8 +164,8 @@ describe('a run that is killed and resumed', () => {
       .trim()
       .split('\n')
       .map(line => JSON.parse(line));
-    expect(kinds.filter(({ kind, stage }) => kind === 'train' && stage === 'sft')).toEqual([]);
-    expect(kinds.filter(({ kind, stage }) => kind === 'answer' && stage === 'sft')).toEqual([]);
+    expect(kinds.filter(({ kind, training }) => kind === 'train' && training === 'sft')).toEqual([]);
+    expect(kinds.filter(({ kind }) => kind === 'answer')).toEqual([]);
     expect(digests(second.output)['models/sft/toy-model.json']).toBe(expected['models/sft/toy-model.json']);
     expect(digests(second.output)['curriculum.jsonl']).not.toBe(expected['curriculum.jsonl']);
   });

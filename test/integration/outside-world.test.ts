@@ -297,7 +297,7 @@ describe('after a crash', () => {
     });
     const costOf = (output: string) => {
       const rows = readRows(output, 'timing.jsonl').filter(({ kind }) => kind !== 'save');
-      return rows.map(({ unit, kind, stage, tokens }) => `${stage} ${kind} ${unit} ${tokens}`).sort();
+      return rows.map(({ unit, kind, training, tokens }) => `${training} ${kind} ${unit} ${tokens}`).sort();
     };
     expect(costOf(settings.output_dir)).toEqual(costOf(whole.output));
   });

@@ -175,7 +175,7 @@ describe('a worker that dies', () => {
         'metrics.jsonl',
         'curriculum.jsonl',
         'models/student/toy-model.json',
-        'answers/step-000008.jsonl',
+        'answers/sft-step-000008.jsonl',
       ])
         expect(read(output, file), file).toBe(read(whole, file));
     },

@@ -7,7 +7,6 @@ import {
   type EvaluationRecord,
   type ExampleRecord,
   type MetricsLine,
-  type ModelName,
   metricsLine,
   type RunRecord,
   type SetRecord,
@@ -112,7 +111,7 @@ export function writeUnfinishedRun(directory: string): void {
   });
   const half = lossesOf('sft').slice(0, 500);
   const text = half.map(line => `${JSON.stringify(line)}\n`).join('');
-  writeText(directory, 'metrics.jsonl', `${text}{"stage":"sft","st`);
+  writeText(directory, 'metrics.jsonl', `${text}{"training":"sft","st`);
   writeLines(directory, 'timing.jsonl', timings.slice(0, 2));
 }
 
@@ -184,25 +183,25 @@ const guessed = [
 ];
 
 const timings: readonly TimingLine[] = [
-  { unit: 'load', kind: 'load', stage: 'base', seconds: 1.2, tokens: 0 },
-  { unit: 'sft/train', kind: 'train', stage: 'sft', seconds: 40, tokens: 480_000 },
-  { unit: 'sft/evaluate', kind: 'evaluate', stage: 'sft', seconds: 6, tokens: 30_000 },
-  { unit: 'answers 912', kind: 'answer', stage: 'sft', seconds: 7, tokens: 60_000 },
-  { unit: 'student/train-1', kind: 'train', stage: 'student', seconds: 20, tokens: 250_000 },
-  { unit: 'student/train-2', kind: 'train', stage: 'student', seconds: 20, tokens: 250_000 },
-  { unit: 'student/evaluate', kind: 'evaluate', stage: 'student', seconds: 6, tokens: 30_000 },
-  { unit: 'control/answers', kind: 'answer', stage: 'control', seconds: 1, tokens: 6_000 },
-  { unit: 'control/train', kind: 'train', stage: 'control', seconds: 38, tokens: 470_000 },
-  { unit: 'save', kind: 'save', stage: 'student', seconds: 0.4, tokens: 0 },
+  { unit: 'load', kind: 'load', training: 'base', seconds: 1.2, tokens: 0 },
+  { unit: 'sft/train', kind: 'train', training: 'sft', seconds: 40, tokens: 480_000 },
+  { unit: 'sft/evaluate', kind: 'evaluate', training: 'sft', seconds: 6, tokens: 30_000 },
+  { unit: 'answers 912', kind: 'answer', training: 'student', seconds: 7, tokens: 60_000 },
+  { unit: 'student/train-1', kind: 'train', training: 'student', seconds: 20, tokens: 250_000 },
+  { unit: 'student/train-2', kind: 'train', training: 'student', seconds: 20, tokens: 250_000 },
+  { unit: 'student/evaluate', kind: 'evaluate', training: 'student', seconds: 6, tokens: 30_000 },
+  { unit: 'control/answers', kind: 'answer', training: 'control', seconds: 1, tokens: 6_000 },
+  { unit: 'control/train', kind: 'train', training: 'control', seconds: 38, tokens: 470_000 },
+  { unit: 'save', kind: 'save', training: 'student', seconds: 0.4, tokens: 0 },
 ];
 
-function writeEvaluation(directory: string, model: ModelName, step: number, shape: Shape, at: number): void {
-  const name = `${model}-step-${String(step).padStart(6, '0')}`;
-  writeJson(directory, `evaluation/${name}.json`, evaluationOf(model, step, shape, at));
+function writeEvaluation(directory: string, training: string, step: number, shape: Shape, at: number): void {
+  const name = `${training}-step-${String(step).padStart(6, '0')}`;
+  writeJson(directory, `evaluation/${name}.json`, evaluationOf(training, step, shape, at));
 }
 
 /** `at`: index of the evaluation in the shape. */
-export function evaluationOf(model: ModelName, step: number, shape: Shape, at: number): EvaluationRecord {
+export function evaluationOf(training: string, step: number, shape: Shape, at: number): EvaluationRecord {
   const number = (list: readonly number[]) => list[at] ?? 0;
   const divergence = (nllPerToken: number) => ({
     nllPerToken,
@@ -218,13 +217,13 @@ export function evaluationOf(model: ModelName, step: number, shape: Shape, at: n
     samples,
   });
   return {
-    model,
+    training,
     step,
-    weightsDigest: `${model}-${step}`,
+    weightsDigest: `${training}-${step}`,
     sets: [
-      setOf('countdown', 'target', number(shape.target), number(shape.sampled), model),
+      setOf('countdown', 'target', number(shape.target), number(shape.sampled), training),
       ...skills.map(skill =>
-        setOf(skill, 'retention', itemsOfSkill - number(shape.wrong[skill] ?? none), null, model),
+        setOf(skill, 'retention', itemsOfSkill - number(shape.wrong[skill] ?? none), null, training),
       ),
     ],
     pld: { heldOut: divergence(number(shape.heldOut)), train: divergence(number(shape.train)) },
@@ -238,11 +237,11 @@ function setOf(
   role: SetRecord['role'],
   right: number,
   sampledAccuracy: number | null,
-  model: ModelName,
+  training: string,
 ): SetRecord {
   const size = role === 'target' ? itemsOfTarget : itemsOfSkill;
   const rightItems = new Set(
-    Array.from({ length: right }, (_, i) => (i * 7 + (model === 'student' ? 2 : 0)) % size),
+    Array.from({ length: right }, (_, i) => (i * 7 + (training === 'student' ? 2 : 0)) % size),
   );
   const items = Array.from({ length: size }, (_, i) => ({
     id: `${name}-${i}`,
@@ -267,7 +266,7 @@ function lossesOf(stage: 'sft' | 'control' | 'student'): MetricsLine[] {
   const time = { sft: 160, control: 60, student: 70 }[stage];
   return Array.from({ length: steps }, (_, i) => {
     const loss = floor + 1.2 * Math.exp(-i / 12) + 0.25 * Math.exp(-i / time) + below(random, 100) / 2500;
-    return metricsLine.parse({ stage, step: i + 1, loss, learning_rate: 5e-5 });
+    return metricsLine.parse({ training: stage, step: i + 1, loss, learning_rate: 5e-5 });
   });
 }
 
@@ -297,7 +296,7 @@ function writeAnswers(directory: string): void {
     const drawn = examples.filter(({ example }) =>
       visits.some(visit => visit.example === example && visit.checkpointStep === step),
     );
-    const file = `answers/step-${String(step).padStart(6, '0')}.jsonl`;
+    const file = `answers/sft-step-${String(step).padStart(6, '0')}.jsonl`;
     writeLines(
       directory,
       file,
@@ -308,10 +307,19 @@ function writeAnswers(directory: string): void {
 
 function visitOf(epoch: number, example: number): VisitRecord {
   const random = randomAt(epoch, 'visits of the fixture', example);
-  if (below(random, 4) === 0) return { epoch, example, source: 'gold', checkpointStep: null, sample: null };
+  if (below(random, 4) === 0)
+    return {
+      training: 'student',
+      epoch,
+      example,
+      source: 'gold',
+      answers: null,
+      checkpointStep: null,
+      sample: null,
+    };
   const checkpointStep = checkpointSteps[below(random, checkpointSteps.length)] ?? steps;
   const source = isCut(example, checkpointStep) ? 'gold-for-unfinished' : 'answer';
-  return { epoch, example, source, checkpointStep, sample: 0 };
+  return { training: 'student', epoch, example, source, answers: 'sft', checkpointStep, sample: 0 };
 }
 
 function answerOf({ example, id, gold }: ExampleRecord, checkpointStep: number): AnswerRecord {

@@ -99,7 +99,7 @@ function highest(values: readonly number[]): number {
   return values.indexOf(Math.max(...values));
 }
 
-const base = { model: 'base', step: 0, weightsDigest: 'd', baseSamples: null } as const;
+const base = { training: 'base', step: 0, weightsDigest: 'd', baseSamples: null } as const;
 
 describe('multiple choice', () => {
   test('takes the option with the highest sum, as a slow loop does', async () => {
@@ -292,7 +292,7 @@ describe('KL(base‖model)', () => {
     });
 
     await worker.load({ model: 'toy:4' });
-    const later = await evaluateModel(worker, context, { ...base, model: 'sft', baseSamples: stored });
+    const later = await evaluateModel(worker, context, { ...base, training: 'sft', baseSamples: stored });
     const differences = samples.samples
       .filter(({ role }) => role === 'target')
       .map(({ ids, promptLength }) => {

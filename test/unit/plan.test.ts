@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { describePlan } from '../../src/plan/describe.ts';
 import { type DataFacts, type MachineFacts, makePlan } from '../../src/plan/plan.ts';
+import { plannedTrainings } from '../../src/run/records.ts';
 
 const data: DataFacts = {
   trainExamples: 600,
@@ -54,6 +55,24 @@ describe('makePlan', () => {
     const { plan } = planOf([]);
     expect(planOf([]).plan).toEqual(plan);
     expect(JSON.parse(JSON.stringify(plan))).toEqual(plan);
+  });
+
+  it('names its trainings in the order in which they run, as the report reads them', () => {
+    const named = (...sets: string[]) =>
+      Object.entries(plannedTrainings.parse(JSON.parse(JSON.stringify(planOf(sets).plan.trainings))));
+    const plain = { needs: [], startsFrom: 'base', goldShare: null };
+    const sft = { label: 'SFT', role: 'baseline', ...plain, trainsOn: 'gold' };
+    const trainsOn = 'a mixture of gold and answers of SFT’s checkpoints';
+    const student = { label: 'TMS', role: 'method', ...plain, needs: ['sft'], trainsOn };
+    const control = { label: 'base answers', role: 'control', ...plain, trainsOn: 'the base’s own answers' };
+    expect(named('tms.alpha=0.5', 'tms.student_init=sft', 'controls.base_samples=true')).toEqual([
+      ['sft', sft],
+      ['student', { ...student, startsFrom: 'sft', goldShare: 0.5 }],
+      ['control', control],
+    ]);
+    expect(named('method=sft')).toEqual([['sft', sft]]);
+    const { trainings, student: whole } = planOf([]).plan;
+    expect(trainings.student).toMatchObject({ ...whole, startsFrom: 'base' });
   });
 
   it('sft has one checkpoint, the last, and no student', () => {

@@ -224,7 +224,7 @@ describe('results of a run that is not whole', () => {
     const directory = finishedRun();
     appendFileSync(
       join(directory, 'timing.jsonl'),
-      '{"unit":"x","kind":"train","stage":"sft","seconds":"1","tokens":0}\n',
+      '{"unit":"x","kind":"train","training":"sft","seconds":"1","tokens":0}\n',
     );
     await expect(readResults(directory)).rejects.toThrow(/timing\.jsonl, line 11: seconds: /);
   });
@@ -482,11 +482,11 @@ describe('report files', () => {
     expect(lines.map(({ stage, kind, seconds }) => `${stage} ${kind} ${seconds}`)).toEqual([
       'base load 1.2',
       'sft train 40',
-      'sft answer 7',
       'sft evaluate 6',
       'control train 38',
       'control answer 1',
       'student train 40',
+      'student answer 7',
       'student save 0.4',
       'student evaluate 6',
     ]);
@@ -579,8 +579,8 @@ test('a training whose updates were rounded away says so below the table, from a
   const share: Record<string, number> = { 'sft 10': 0.6, 'sft 20': 0.8, 'student 10': 0.01 };
   const lines = readFileSync(file, 'utf8').trim().split('\n');
   const changed = lines.map(line => {
-    const { stage, step } = JSON.parse(line) as { stage: string; step: number };
-    const lost = share[`${stage} ${step}`];
+    const { training, step } = JSON.parse(line) as { training: string; step: number };
+    const lost = share[`${training} ${step}`];
     return lost === undefined ? line : line.replace('}', `,"lost_updates":${lost}}`);
   });
   writeFileSync(file, changed.join('\n'));

@@ -115,11 +115,11 @@ describe('a resume', () => {
   const timing = (unit: string, tokens: number): TimingLine => ({
     unit,
     kind: 'train',
-    stage: 'sft',
+    training: 'sft',
     seconds: 1,
     tokens,
   });
-  const metrics = (step: number) => metricsLine.parse({ stage: 'sft', step, loss: 1 });
+  const metrics = (step: number) => metricsLine.parse({ training: 'sft', step, loss: 1 });
 
   /** Two trained segments and an evaluation, of which the second segment was saved; then work that no line of the ledger covers. */
   function killedRun() {
@@ -188,7 +188,7 @@ describe('a resume', () => {
     directory.appendMetrics([metrics(10)]);
     directory.close();
     expect(text('metrics.jsonl')).toBe(
-      '{"stage":"sft","step":5,"loss":1}\n{"stage":"sft","step":10,"loss":1}\n',
+      '{"training":"sft","step":5,"loss":1}\n{"training":"sft","step":10,"loss":1}\n',
     );
   });
 
