@@ -67,6 +67,7 @@ class LoadParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     seed: Annotated[int, msgspec.Meta(ge=0, le=4294967295)]
     restore_training_state: bool
     digest: bool
+    expected_digest: str | None
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):

@@ -11,16 +11,17 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig
 
-from py_worker.atomic import atomic_directory, file_digest, list_files
+from py_worker.atomic import atomic_directory
 from py_worker.digest import saved_tensors, weights_digest
 from py_worker.errors import WorkerError
+from py_worker.manifest import MANIFEST_FILE, check_manifest, damaged, write_manifest
 from py_worker.model import Model
+from py_worker.source import read_json
 
-STATE_FORMAT = 1
+STATE_FORMAT = 2
 STATE_FILE = "training_state.json"
 OPTIMIZER_FILE = "optimizer.safetensors"
 RNG_FILE = "rng.safetensors"
@@ -47,12 +48,22 @@ def save_training_state(
     return _save(model, Path(path), state)
 
 
+def require_as_saved(path: str | Path, expected_digest: str | None) -> None:
+    """Raise BAD_MODEL (reason ``damaged``) where a byte of a saved directory changed since; others pass unread.
+
+    ``expected_digest`` is of the weights that should be there. A training state always has its manifest.
+    """
+    directory = Path(path).expanduser()
+    if any((directory / name).is_file() for name in (MANIFEST_FILE, STATE_FILE)):
+        check_manifest(directory, expected_digest)
+
+
 def load_training_state(
     path: str | Path,
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, torch.Tensor]]:
     """Return the tensors (on CPU) and the values that were saved, and the random states for ``restore_rng``.
 
-    Raises NOT_FOUND where there is no training state, BAD_MODEL where a file of it is broken.
+    Raises NOT_FOUND where there is no training state, BAD_MODEL where it is of another version. Call ``require_as_saved`` before.
     """
     directory = Path(path).expanduser()
     if not (directory / STATE_FILE).is_file():
@@ -60,15 +71,10 @@ def load_training_state(
             "NOT_FOUND",
             f"{directory} has no {STATE_FILE}: it holds weights only, training cannot continue from it.",
         )
-    try:
-        state = json.loads((directory / STATE_FILE).read_text(encoding="utf-8"))
-        version, digests, meta = state["format"], state["sha256"], state["meta"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise _broken(directory / STATE_FILE, f"{type(error).__name__}: {error}") from error
-    if version != STATE_FORMAT:
-        raise _broken(directory / STATE_FILE, f"format {version} found, {STATE_FORMAT} expected")
-    tensors, rng = (_load_checked(directory / name, digests.get(name)) for name in (OPTIMIZER_FILE, RNG_FILE))
-    return tensors, meta, rng
+    state = read_json(directory / STATE_FILE)
+    if state.get("format") != STATE_FORMAT:
+        raise damaged(directory / STATE_FILE, f"format {state.get('format')}", f"format {STATE_FORMAT}")
+    return load_file(directory / OPTIMIZER_FILE), state["meta"], load_file(directory / RNG_FILE)
 
 
 def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
@@ -105,8 +111,8 @@ def _save(
         if model.tokenizer is not None:
             model.tokenizer.save_pretrained(directory)
         if optimizer_state:
-            _write_training_state(model, optimizer_state, digest, directory)
-        files = list_files(directory)
+            _write_training_state(model, optimizer_state, directory)
+        files = write_manifest(directory, digest)
     total = sum(file["bytes"] for file in files)
     return {"path": str(target), "bytes": total, "files": files, "weights_digest": digest}
 
@@ -143,19 +149,12 @@ def _sorted(value: Any) -> Any:
 def _write_training_state(
     model: Model,
     optimizer_state: tuple[Mapping[str, torch.Tensor], Mapping[str, Any]],
-    digest: str,
     directory: Path,
 ) -> None:
     tensors, meta = optimizer_state
     _save_tensors(tensors, directory / OPTIMIZER_FILE)
     _save_tensors(rng_state(model.device), directory / RNG_FILE)
-    state = {
-        "format": STATE_FORMAT,
-        "weights_digest": digest,
-        "meta": dict(meta),
-        "sha256": {name: file_digest(directory / name) for name in (OPTIMIZER_FILE, RNG_FILE)},
-    }
-    _write_json(state, directory / STATE_FILE)
+    _write_json({"format": STATE_FORMAT, "meta": dict(meta)}, directory / STATE_FILE)
 
 
 def _save_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
@@ -168,24 +167,3 @@ def _save_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
 
 def _write_json(value: Any, path: Path) -> None:
     path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _load_checked(path: Path, expected: str | None) -> dict[str, torch.Tensor]:
-    if not path.is_file():
-        raise _broken(path, "the file is missing")
-    found = file_digest(path)
-    if found != expected:
-        raise _broken(path, f"its SHA-256 is {found}, {STATE_FILE} says {expected}")
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise _broken(path, str(error)) from error
-
-
-def _broken(path: Path, why: str) -> WorkerError:
-    return WorkerError(
-        "BAD_MODEL",
-        f"Training state {path} is broken ({why}). Delete the directory {path.parent}: training then goes on from an older "
-        "state, or from its beginning.",
-        {"file": str(path), "reason": "broken_state"},
-    )

@@ -29,7 +29,9 @@ _HUB_IGNORED = ["*/*", "consolidated*"]
 _WEIGHT_SUFFIXES = frozenset(
     (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf", ".ckpt")
 )
-_SAID_BESIDE = frozenset(("README.md", "LICENSE", ".gitattributes", "model.safetensors.index.json"))
+_SAID_BESIDE = frozenset(
+    ("README.md", "LICENSE", ".gitattributes", "model.safetensors.index.json", "saved_files.json")
+)
 """Files that say something about a model and change nothing of it."""
 _REMEDY = "Copy or download it again."
 

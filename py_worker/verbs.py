@@ -20,8 +20,15 @@ from py_worker.errors import WorkerError, is_out_of_memory
 from py_worker.generate import generate
 from py_worker.job import Job
 from py_worker.load import load_model
+from py_worker.manifest import damaged
 from py_worker.model import Model
-from py_worker.save import load_training_state, restore_rng, save_training_state, save_weights
+from py_worker.save import (
+    load_training_state,
+    require_as_saved,
+    restore_rng,
+    save_training_state,
+    save_weights,
+)
 from py_worker.score import score
 from py_worker.soundness import require_embedded
 from py_worker.status import status
@@ -97,14 +104,19 @@ class Session:
         self._steps, self._gradients = 0, []
         free_memory()
         job.check()
+        if params.restore_training_state or params.expected_digest is not None:
+            require_as_saved(params.model, params.expected_digest)
         model = load_model(replace(load_options(params), threads=params.threads or self._threads))
+        digest = weights_digest(model) if params.digest or params.expected_digest is not None else None
+        if params.expected_digest not in (None, digest):
+            raise damaged(Path(params.model), f"weights {digest}", f"weights {params.expected_digest}")
         if params.restore_training_state:
             tensors, meta, rng = load_training_state(Path(params.model))
             self._optimizer = optim.restore(model, tensors, meta["optimizer"])
             self._steps = meta["steps"]
             restore_rng(rng, model.device)
         self._model = model
-        self._digest = weights_digest(model) if params.digest else None
+        self._digest = digest
         return self._info(), {}
 
     def encode(self, params: protocol.EncodeParams, _: Tensors, job: Job) -> Reply:

@@ -51,6 +51,7 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
       seed: 17,
       restoreTrainingState: false,
       digest: true,
+      expectedDigest: null,
     },
     result: modelInfo,
   },

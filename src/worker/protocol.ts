@@ -155,7 +155,10 @@ const sequences = {
 
 export const verbs = {
   load: {
-    doc: 'Load a model from a local directory or hub id, with a new or existing LoRA adapter; replaces the one loaded before.',
+    doc:
+      'Load a model from a local directory or hub id, with a new or existing LoRA adapter; replaces the one loaded before. With ' +
+      '`expectedDigest` its weights must have that digest, and every file of a directory that `save` wrote must be as it was written: ' +
+      'else BAD_MODEL with the reason `damaged`. A training state is always checked so.',
     deadlineSeconds: 3600,
     params: z.strictObject({
       model: z.string().min(1),
@@ -174,6 +177,7 @@ export const verbs = {
       seed: uint32,
       restoreTrainingState: z.boolean(),
       digest: z.boolean(),
+      expectedDigest: z.string().nullable(),
     }),
     tensors: {},
     result: modelInfo,

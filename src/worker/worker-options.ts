@@ -25,6 +25,7 @@ export const loadDefaults = {
   seed: 0,
   restoreTrainingState: false,
   digest: false,
+  expectedDigest: null,
 } as const satisfies Omit<Params<'load'>, 'model' | 'adapter' | 'computeDtype'>;
 
 /** peft's own defaults, but for the targets: every linear layer except the head. */

@@ -89,7 +89,7 @@ function rounded(line: Record<string, unknown>): Record<string, unknown> {
 
 /** Length of the vector of all weights. */
 function normOf(output: string, model: string): string | null {
-  const { content } = readRecord(output, 'models', model, 'toy-model.json');
+  const content = readRecord(output, 'models', model, 'toy-model.json');
   const weights = new Float32Array(new Uint8Array(Buffer.from(content.weights, 'base64')).buffer);
   return digits(Math.sqrt(weights.reduce((sum, weight) => sum + weight * weight, 0)));
 }

@@ -372,7 +372,7 @@ def job(verb: str, params: dict[str, Any]) -> Job:
 
 
 def load_params(model: Path) -> dict[str, Any]:
-    nothing = dict.fromkeys(("revision", "adapter", "threads"))
+    nothing = dict.fromkeys(("revision", "adapter", "threads", "expectedDigest"))
     fixed = {"dtype": "float32", "computeDtype": "float32", "device": "cpu", "attention": "sdpa"}
     more = {"tokenBudget": 64, "layout": "auto", "determinism": "off", "seed": 0}
     off = dict.fromkeys(("trustRemoteCode", "gradientCheckpointing", "restoreTrainingState", "digest"), False)

@@ -30,7 +30,13 @@ from py_worker.encode import encode
 from py_worker.errors import WorkerError
 from py_worker.load import LoadOptions, load_model
 from py_worker.model import Model
-from py_worker.save import load_training_state, restore_rng, save_training_state, save_weights
+from py_worker.save import (
+    load_training_state,
+    require_as_saved,
+    restore_rng,
+    save_training_state,
+    save_weights,
+)
 
 IDS = torch.tensor([[5, 40, 41, 42, 60, 61]])
 
@@ -222,20 +228,52 @@ def test_training_continues_bit_equal_after_save_and_load(llama: Path, tmp_path:
     assert weights_digest(again) == weights_digest(model)
 
 
-def test_a_broken_training_state_is_refused_by_file(llama: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", ["weights", "state", "adapter"])
+def test_a_flipped_byte_in_any_saved_file_is_found(family: str, llama: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "saved"
+    model = load(llama, adapter=AdapterOptions(r=2) if family == "adapter" else None)
+    if family == "state":
+        saved = save_training_state(model, ({"moment": torch.ones(1000)}, {}), directory)
+    else:
+        saved = save_weights(model, directory)
+    require_as_saved(directory, saved["weights_digest"])
+    for file in sorted(directory.iterdir()):
+        content = file.read_bytes()
+        for place in {0, len(content) // 3, len(content) - 2}:
+            flipped = bytearray(content)
+            flipped[place] ^= 1
+            file.write_bytes(flipped)
+            error = refused(lambda: require_as_saved(directory, saved["weights_digest"]))
+            assert error.code == "BAD_MODEL"
+            assert error.data is not None
+            assert error.data["reason"] == "damaged"
+            assert file.name == "saved_files.json" or error.data["path"] == str(file)
+        file.write_bytes(content)
+    require_as_saved(directory, saved["weights_digest"])
+
+
+def test_what_is_damaged_is_named_with_both_digests_and_what_to_do(llama: Path, tmp_path: Path) -> None:
     directory = tmp_path / "state"
-    save_training_state(load(llama), ({"moment": torch.ones(1000)}, {}), directory)
+    save_training_state(load(llama), ({"moment": torch.ones(9)}, {}), directory)
     optimizer = directory / "optimizer.safetensors"
-    content = bytearray(optimizer.read_bytes())
-    content[-1] ^= 1
-    optimizer.write_bytes(content)
-    error = refused(lambda: load_training_state(directory))
-    assert (error.code, error.data) == ("BAD_MODEL", {"file": str(optimizer), "reason": "broken_state"})
-    assert f"Delete the directory {directory}" in str(error)
+    before = hashlib.sha256(optimizer.read_bytes()).hexdigest()
+    optimizer.write_bytes(b"other")
+    error = refused(lambda: require_as_saved(directory, None))
+    found = hashlib.sha256(b"other").hexdigest()
+    for word in (str(optimizer), found, before, "Delete the directory"):
+        assert word in str(error)
     optimizer.unlink()
-    assert "the file is missing" in str(refused(lambda: load_training_state(directory)))
-    (directory / "training_state.json").write_text("{")
-    assert "training_state.json is broken" in str(refused(lambda: load_training_state(directory)))
+    assert "no file found" in str(refused(lambda: require_as_saved(directory, None)))
+    (directory / "saved_files.json").unlink()
+    assert "saved_files.json is damaged" in str(refused(lambda: require_as_saved(directory, None)))
+
+
+def test_files_that_others_put_beside_and_directories_of_others_pass(llama: Path, tmp_path: Path) -> None:
+    require_as_saved(llama, "ff")
+    require_as_saved("an/id", "ff")
+    save_weights(load(llama), tmp_path / "saved")
+    (tmp_path / "saved" / "README.md").write_text("a card")
+    require_as_saved(tmp_path / "saved", None)
 
 
 def test_weights_alone_are_no_training_state(llama: Path, tmp_path: Path) -> None:

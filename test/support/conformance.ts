@@ -1,5 +1,6 @@
 /** What every backend must do, whatever stands behind the verbs: one suite for the toy, PyTorch and those to come. */
 import { describe } from 'vitest';
+import { damage } from './conformance/damage.ts';
 import { dependencies } from './conformance/dependencies.ts';
 import { loading } from './conformance/loading.ts';
 import { losses } from './conformance/losses.ts';
@@ -23,6 +24,7 @@ export function describeConformance(name: string, open: OpenBackend): void {
     dependencies(subject);
     sampling(subject);
     saving(subject);
+    damage(subject);
     requests(subject);
     lifetime(subject, open);
   });

@@ -81,7 +81,7 @@ export type Tables = {
 
 function tablesIn(output: string): Tables {
   const of = (model: string) => {
-    const { content } = readRecord(output, 'models', model, 'toy-model.json');
+    const content = readRecord(output, 'models', model, 'toy-model.json');
     return new Float32Array(new Uint8Array(Buffer.from(content.weights, 'base64')).buffer);
   };
   return { base: newBigram(1).weights, sft: of('sft'), student: of('student') };

@@ -1,4 +1,4 @@
-/** Directories of the toy: JSON with a digest, complete under their name or not there at all. */
+/** Directories of the toy: JSON and a list of its digests, complete under their name or not there at all. */
 import { createHash } from 'node:crypto';
 import {
   existsSync,
@@ -24,6 +24,7 @@ export type TrainingState = { readonly steps: number; readonly adamw: AdamwState
 
 const weightsFile = 'toy-model.json';
 const stateFile = 'training-state.json';
+const manifestFile = 'saved_files.json';
 
 /** Write a directory that did not exist. Throws BAD_PARAMS where `path` holds anything, SAVE_FAILED where the disk refuses. */
 export function saveModel(path: string, weights: Float32Array, state: TrainingState | null): Result<'save'> {
@@ -33,20 +34,41 @@ export function saveModel(path: string, weights: Float32Array, state: TrainingSt
   try {
     mkdirSync(dirname(target), { recursive: true });
     mkdirSync(temporary);
-    writeChecked(join(temporary, weightsFile), { weights: toBase64(weights) });
-    if (state) writeChecked(join(temporary, stateFile), packState(state));
-    const files = readdirSync(temporary)
-      .sort()
-      .map(name => describeFile(temporary, name));
+    const digest = weightsDigest(weights);
+    writeJson(join(temporary, weightsFile), { weights: toBase64(weights) });
+    if (state) writeJson(join(temporary, stateFile), packState(state));
+    const written = Object.fromEntries(describeFiles(temporary).map(({ name, sha256 }) => [name, sha256]));
+    writeJson(join(temporary, manifestFile), { weightsDigest: digest, sha256: written });
+    const files = describeFiles(temporary);
     renameSync(temporary, target);
     const bytes = files.reduce((total, file) => total + file.bytes, 0);
-    return { path: target, bytes, files, weightsDigest: weightsDigest(weights) };
+    return { path: target, bytes, files, weightsDigest: digest };
   } catch (error) {
     if (existsSync(temporary)) rmSync(temporary, { recursive: true });
     throw new WorkerError('SAVE_FAILED', `${target} could not be written: ${(error as Error).message}`, {
       cause: error,
     });
   }
+}
+
+/** Throws BAD_MODEL with the reason `damaged` where a saved file changed since, or the weights are not the expected ones. */
+export function requireAsSaved(model: string, expectedDigest: string | null): void {
+  const names = [manifestFile, stateFile].map(name => join(model, name));
+  const [manifest = ''] = names;
+  if (!names.some(existsSync)) return;
+  const { weightsDigest: recorded, sha256: digests } = readManifest(manifest);
+  if (expectedDigest !== null && recorded !== expectedDigest)
+    throw damaged(manifest, `weights ${recorded}`, `weights ${expectedDigest}`);
+  for (const [name, expected] of Object.entries(digests)) {
+    const file = join(model, name);
+    const found = existsSync(file) ? sha256(readFileSync(file)) : 'nothing';
+    if (found !== expected) throw damaged(file, found, String(expected));
+  }
+}
+
+export function damaged(path: string, found: string, expected: string): WorkerError {
+  const data = { path, reason: 'damaged', found, expected };
+  return refuse('BAD_MODEL', `${path} is damaged: ${found} found, ${expected} expected`, data);
 }
 
 /** Weights from `toy:`, `toy:<seed>` or a directory that `saveModel` wrote. Throws NOT_FOUND or BAD_MODEL. */
@@ -57,7 +79,7 @@ export function loadWeights(model: string): Float32Array {
   const file = join(model, weightsFile);
   if (!existsSync(file))
     throw refuse('NOT_FOUND', `model ${model} is neither toy:<seed> nor a directory with ${weightsFile}`);
-  return readChecked(file, ({ weights }) => fromBase64(weights, vocabSize ** 2));
+  return readJson(file, ({ weights }) => fromBase64(weights, vocabSize ** 2));
 }
 
 /** Throws NOT_FOUND where the directory holds weights only. */
@@ -65,7 +87,7 @@ export function loadTrainingState(model: string): TrainingState {
   const file = join(model, stateFile);
   if (!existsSync(file))
     throw refuse('NOT_FOUND', `${model} has no ${stateFile}: training cannot continue from it`);
-  return readChecked(file, unpackState);
+  return readJson(file, unpackState);
 }
 
 export function weightsDigest(weights: Float32Array): string {
@@ -81,9 +103,23 @@ function refuseOccupied(target: string): void {
   });
 }
 
-function describeFile(directory: string, name: string): Result<'save'>['files'][number] {
-  const content = readFileSync(join(directory, name));
-  return { name, bytes: content.length, sha256: sha256(content) };
+function describeFiles(directory: string): Result<'save'>['files'] {
+  return readdirSync(directory)
+    .sort()
+    .map(name => {
+      const content = readFileSync(join(directory, name));
+      return { name, bytes: content.length, sha256: sha256(content) };
+    });
+}
+
+function readManifest(path: string): { weightsDigest: string; sha256: Record<string, string> } {
+  try {
+    const { weightsDigest: digest, sha256: digests } = JSON.parse(readFileSync(path, 'utf8'));
+    if (typeof digest === 'string' && digests) return { weightsDigest: digest, sha256: digests };
+  } catch {
+    // no JSON, or not there: both are said below
+  }
+  throw damaged(path, 'something else', 'a list of files');
 }
 
 function packState({ steps, adamw }: TrainingState): Record<string, unknown> {
@@ -95,16 +131,13 @@ function unpackState({ steps, adamw }: ReturnType<typeof JSON.parse>): TrainingS
   return { steps, adamw: { steps: adamw.steps, mean: mean as Float32Array, square: square as Float32Array } };
 }
 
-function writeChecked(file: string, content: Record<string, unknown>): void {
-  const digest = sha256(JSON.stringify(content));
-  writeFileSync(file, `${JSON.stringify({ content, sha256: digest }, null, 2)}\n`);
+function writeJson(file: string, content: Record<string, unknown>): void {
+  writeFileSync(file, `${JSON.stringify(content, null, 2)}\n`);
 }
 
-function readChecked<T>(file: string, unpack: (content: ReturnType<typeof JSON.parse>) => T): T {
+function readJson<T>(file: string, unpack: (content: ReturnType<typeof JSON.parse>) => T): T {
   try {
-    const { content, sha256: expected } = JSON.parse(readFileSync(file, 'utf8'));
-    if (sha256(JSON.stringify(content)) !== expected) throw new Error('its content does not fit its digest');
-    return unpack(content);
+    return unpack(JSON.parse(readFileSync(file, 'utf8')));
   } catch (error) {
     throw refuse('BAD_MODEL', `${file} is broken: ${(error as Error).message}`, { file });
   }

@@ -14,7 +14,14 @@ import {
 import type { Bigram } from './bigram.ts';
 import { data, maxPositions, readPrompts, readRows, readSequences, readWeights } from './checks.ts';
 import { encodeExamples } from './encode.ts';
-import { loadTrainingState, loadWeights, saveModel, weightsDigest } from './files.ts';
+import {
+  damaged,
+  loadTrainingState,
+  loadWeights,
+  requireAsSaved,
+  saveModel,
+  weightsDigest,
+} from './files.ts';
 import type { Component } from './losses.ts';
 import { refuse } from './refuse.ts';
 import { packAnswers, sampler, type ToyAnswer } from './sample.ts';
@@ -84,11 +91,16 @@ export class Session {
     this.#digest = null;
     this.#dropGradients();
     checkLoad(params);
+    const { expectedDigest } = params;
+    if (params.restoreTrainingState || expectedDigest !== null) requireAsSaved(params.model, expectedDigest);
     const weights = loadWeights(params.model);
+    const digest = params.digest || expectedDigest !== null ? weightsDigest(weights) : null;
+    if (expectedDigest !== null && digest !== expectedDigest)
+      throw damaged(params.model, `weights ${digest}`, `weights ${expectedDigest}`);
     const state = params.restoreTrainingState ? loadTrainingState(params.model) : null;
     const { steps, adamw } = state ?? { steps: 0, adamw: newAdamw(weights.length) };
     this.#loaded = { model: { weights, known: [] }, adamw, steps, params };
-    if (params.digest) this.#digest = weightsDigest(weights);
+    this.#digest = digest;
     return { result: this.#describe(this.#loaded) };
   }
 
