@@ -1,6 +1,7 @@
 /** Prompts as a person writes them to answers as text. */
 import { UsageError } from '../errors.ts';
 import type { Answer, Example, FinishReason, Worker } from '../worker/worker.ts';
+import { WorkerError } from '../worker/worker-error.ts';
 
 export type AnswerOptions = {
   readonly isChat: boolean;
@@ -35,13 +36,12 @@ export async function answerPrompts(
   prompts: readonly string[],
   options: AnswerOptions,
 ): Promise<PromptAnswer[]> {
-  const { sequences, stopIds } = await worker.encode(
-    prompts.map(prompt => exampleOf(prompt, options)),
-    // A prompt without a template may be one written by hand.
-    { splitSpecialTokens: options.isChat },
-  );
+  const nameOf = (i: number) => (prompts.length === 1 ? 'the prompt' : `prompt ${i + 1}`);
+  const { sequences, stopIds } = await encodePrompts(worker, prompts, options).catch((cause: unknown) => {
+    throw asProblemOf(nameOf, cause);
+  });
   const asked = sequences.flatMap(({ ids }, i) => {
-    const room = roomFor(ids, options);
+    const room = roomFor(nameOf(i), ids, options);
     return Array.from({ length: options.number }, (_, sample) => {
       const seed = (options.seed + sample) % 2 ** 32;
       return { prompt: prompts[i] ?? '', ids, seed, limit: Math.min(options.maxNewTokens, room) };
@@ -65,16 +65,32 @@ type Asked = {
   readonly limit: number;
 };
 
+function encodePrompts(worker: Worker, prompts: readonly string[], options: AnswerOptions) {
+  return worker.encode(
+    prompts.map(prompt => exampleOf(prompt, options)),
+    // A prompt without a template may be one written by hand.
+    { splitSpecialTokens: options.isChat },
+  );
+}
+
+/** What the worker says of the first bad prompt; anything else as it is. */
+function asProblemOf(nameOf: (i: number) => string, cause: unknown): unknown {
+  const found = cause instanceof WorkerError && cause.code === 'BAD_PARAMS' ? cause.data?.problems : null;
+  const [problem] = (Array.isArray(found) ? found : []) as { index: number; message: string }[];
+  if (problem === undefined) return cause;
+  return new UsageError(`${nameOf(problem.index)} ${problem.message}`, { fix: 'shorten it', cause });
+}
+
 function exampleOf(prompt: string, { isChat, system }: AnswerOptions): Example {
   if (!isChat) return { prompt, completion: null };
   const before = system === null ? [] : [{ role: 'system', content: system }];
   return { prompt: [...before, { role: 'user', content: prompt }], completion: null };
 }
 
-function roomFor(ids: Int32Array, { maxPositions }: AnswerOptions): number {
+function roomFor(name: string, ids: Int32Array, { maxPositions }: AnswerOptions): number {
   const room = (maxPositions ?? Infinity) - ids.length;
   if (room > 0) return room;
-  throw new UsageError(`the prompt has ${ids.length} tokens, and the model ${maxPositions} positions`, {
+  throw new UsageError(`${name} has ${ids.length} tokens, and the model ${maxPositions} positions`, {
     fix: 'shorten it',
   });
 }

@@ -169,7 +169,7 @@ function addExample(
   draft.tally.answers += answersIn(example);
   draft.tally.learnedAnswers += learnedParts(example).length;
   draft.count++;
-  draft.offsets[draft.count] = line.offset + line.bytes.length;
+  draft.offsets[draft.count] = line.offset + line.length;
 }
 
 function answersIn({ prompt, completion }: Example): number {

@@ -1,8 +1,16 @@
 /** Lines of a file with their places, read as a stream. */
 import { open } from 'node:fs/promises';
 
-/** One line without its newline: number from 1, place and length in bytes. */
-export type Line = { readonly number: number; readonly offset: number; readonly bytes: Buffer };
+/** One line without its newline: number from 1, place and length in bytes; of one with more than `mostLineBytes` no bytes. */
+export type Line = {
+  readonly number: number;
+  readonly offset: number;
+  readonly length: number;
+  readonly bytes: Buffer;
+};
+
+/** Half of what a string can hold, and more than any text: a file without line breaks must not fill the memory. */
+export const mostLineBytes = 256 * 2 ** 20;
 
 const newline = 0x0a;
 const chunkBytes = 1 << 16;
@@ -15,24 +23,36 @@ export async function* readLines(file: string): AsyncGenerator<Line[]> {
   let number = 0;
   let offset = 0;
   let carried: Buffer[] = [];
-  const lineOf = (bytes: Buffer): Line => {
-    const line = { number: ++number, offset, bytes };
-    offset += bytes.length + 1;
+  let carriedBytes = 0;
+  const lineOf = (rest: Buffer): Line => {
+    const length = carriedBytes + rest.length;
+    const line = {
+      number: ++number,
+      offset,
+      length,
+      bytes: length > mostLineBytes ? none : joined(carried, rest),
+    };
+    offset += length + 1;
+    [carried, carriedBytes] = [[], 0];
     return line;
   };
   for await (const chunk of readChunks(file)) {
     const lines: Line[] = [];
     let start = 0;
     for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, start)) {
-      lines.push(lineOf(joined(carried, chunk.subarray(start, end))));
-      carried = [];
+      lines.push(lineOf(chunk.subarray(start, end)));
       start = end + 1;
     }
     if (lines.length > 0) yield lines;
-    if (start < chunk.length) carried.push(Buffer.from(chunk.subarray(start)));
+    if (start === chunk.length) continue;
+    carriedBytes += chunk.length - start;
+    if (carriedBytes > mostLineBytes) carried = [];
+    else carried.push(Buffer.from(chunk.subarray(start)));
   }
-  if (carried.length > 0) yield [lineOf(Buffer.concat(carried))];
+  if (carriedBytes > 0) yield [lineOf(none)];
 }
+
+const none = Buffer.alloc(0);
 
 /** Lines of a file; the last one counts even without a newline. Much faster than reading them. */
 export async function countLines(file: string): Promise<number> {

@@ -1,7 +1,7 @@
 /** Lines of a data file as records, the broken ones reported. */
 import type { LineProblem } from './data-error.ts';
 import { JsonError, parseJson } from './json.ts';
-import { type Line, readLines } from './lines.ts';
+import { type Line, mostLineBytes, readLines } from './lines.ts';
 import type { SeekableFile } from './seekable.ts';
 import type { DataRecord } from './template.ts';
 
@@ -18,11 +18,16 @@ export async function* readRecords({ file }: SeekableFile): AsyncGenerator<Place
 
 /** The record of a line, or what is wrong with it; null for a blank line. */
 export function placeRecord(line: Line): PlacedRecord | null {
-  const parsed = parseRecord(line.bytes);
+  const parsed = line.length > mostLineBytes ? tooLarge(line) : parseRecord(line.bytes);
   if (parsed === null) return null;
   return typeof parsed === 'string'
     ? { line, problem: { line: line.number, message: parsed } }
     : { line, record: parsed };
+}
+
+function tooLarge({ length }: Line): string {
+  const mebibytes = (bytes: number) => `${Math.floor(bytes / 2 ** 20)} MiB`;
+  return `has ${mebibytes(length)}, more than the ${mebibytes(mostLineBytes)} that a line may have`;
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });

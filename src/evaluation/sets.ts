@@ -1,5 +1,6 @@
 /** Evaluation sets with their prompts as token ids: read and encoded once for a run. */
 import { basename } from 'node:path';
+import { type LineProblem, lineErrors } from '../data/data-error.ts';
 import { warningText } from '../data/token-notes.ts';
 import { UsageError } from '../errors.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
@@ -81,7 +82,7 @@ async function prepareAnswered(worker: Worker, request: SetRequest, encoding: En
   const lines = questions.map(({ line }) => line);
   const { sequences, ...said } = await encode(worker, set, { examples, lines }, encoding);
   const prompts = sequences.map(({ ids }) => ids);
-  refuseTooLong(set, prompts, set.max_new_tokens, encoding.model);
+  refuseTooLong(set, { rows: prompts, lines, newTokens: set.max_new_tokens }, encoding.model);
   return { set: { ...common(request), kind: 'answered' as const, scorer, questions, prompts }, ...said };
 }
 
@@ -93,12 +94,7 @@ async function prepareChoices(worker: Worker, request: SetRequest, encoding: Enc
   );
   const lines = questions.flatMap(({ line, options }) => options.map(() => line));
   const { sequences, ...said } = await encode(worker, set, { examples, lines }, encoding);
-  refuseTooLong(
-    set,
-    sequences.map(({ ids }) => ids),
-    0,
-    encoding.model,
-  );
+  refuseTooLong(set, { rows: sequences.map(({ ids }) => ids), lines, newTokens: 0 }, encoding.model);
   const stops = [...encoding.model.eosTokenIds, ...said.stopIds];
   const encoded = sequences.map(({ ids, promptLength }) => {
     const end = stops.includes(ids.at(-1) ?? -1) ? ids.length - 1 : ids.length;
@@ -145,34 +141,53 @@ async function encode(
     return { sequences, notes, stopIds };
   } catch (cause) {
     if (!(cause instanceof WorkerError) || cause.code !== 'BAD_PARAMS') throw cause;
-    const place = typeof cause.data?.index === 'number' ? `, line ${lines[cause.data.index]}` : '';
-    throw new UsageError(`evaluation set ${name} (${path}${place}) cannot be encoded: ${cause.reason}`, {
-      cause,
-    });
+    const problems = cause.data?.problems;
+    if (Array.isArray(problems)) throw lineErrors(placeOf(name, path), placedAt(lines, problems));
+    throw new UsageError(`${placeOf(name, path)} cannot be encoded: ${cause.reason}`, { cause });
   }
 }
 
+type Found = { readonly index: number; readonly message: string };
+
+/** Of several options of a question the first. */
+function placedAt(lines: readonly number[], found: readonly Found[]): LineProblem[] {
+  const problems = new Map<number, string>();
+  for (const { index, message } of found) {
+    const line = lines[index] ?? 0;
+    if (!problems.has(line)) problems.set(line, message);
+  }
+  return [...problems].map(([line, message]) => ({ line, message }));
+}
+
+function placeOf(name: string, path: string): string {
+  return `evaluation set ${name}: ${path}`;
+}
+
+type Asked = {
+  readonly rows: readonly Int32Array[];
+  readonly lines: readonly number[];
+  readonly newTokens: number;
+};
+
 function refuseTooLong(
   { name, path }: SetSettings,
-  sequences: readonly Int32Array[],
-  newTokens: number,
+  { rows, lines, newTokens }: Asked,
   { maxPositions }: ModelInfo,
 ): void {
   if (maxPositions === null) return;
-  const longest = sequences.reduce((most, { length }) => Math.max(most, length), 0);
-  if (longest + newTokens <= maxPositions) return;
-  const parts =
-    newTokens > 0
-      ? `a prompt of ${longest} tokens and max_new_tokens ${newTokens}`
-      : `a question of ${longest} tokens`;
-  const room = maxPositions - longest;
-  throw new UsageError(
-    `evaluation set ${name} (${path}): ${parts} do not fit the ${maxPositions} positions of the model`,
-    {
-      fix:
-        newTokens > 0 && room > 0
-          ? `set max_new_tokens of ${name} to ${room}`
-          : 'take longer questions out of the file',
-    },
-  );
+  const found = rows.flatMap(({ length }, index) => {
+    const asked =
+      newTokens > 0
+        ? `a prompt of ${length} tokens and max_new_tokens ${newTokens}`
+        : `a question of ${length} tokens`;
+    const message = `${asked} do not fit the ${maxPositions} positions of the model`;
+    return length + newTokens > maxPositions ? [{ index, message }] : [];
+  });
+  if (found.length === 0) return;
+  const room = maxPositions - rows.reduce((most, { length }) => Math.max(most, length), 0);
+  const fix =
+    newTokens > 0 && room > 0
+      ? `set max_new_tokens of ${name} to ${room}, or take these lines out`
+      : 'take these lines out';
+  throw lineErrors(placeOf(name, path), placedAt(lines, found), fix);
 }

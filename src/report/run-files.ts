@@ -34,8 +34,8 @@ export async function* readJsonLines<S extends z.ZodType>(
   if (!exists(file)) return;
   const size = statSync(file).size;
   for await (const lines of readLines(file)) {
-    for (const { number, offset, bytes } of lines) {
-      if (offset + bytes.length === size) return onTornEnd(file);
+    for (const { number, offset, length, bytes } of lines) {
+      if (offset + length === size) return onTornEnd(file);
       yield parseLine(bytes.toString('utf8'), schema, file, number);
     }
   }

@@ -10,6 +10,7 @@ import { parseConfig } from '../../src/config/load.ts';
 import { prepareRun } from '../../src/methods/prepare-run.ts';
 import { executeRun } from '../../src/methods/run.ts';
 import type { Call, CallOptions, Channel, Reply } from '../../src/worker/channel.ts';
+import type { MessageLimits } from '../../src/worker/parts.ts';
 import type { Params, VerbName } from '../../src/worker/protocol.ts';
 import type { Tensors } from '../../src/worker/tensor.ts';
 import { Worker } from '../../src/worker/worker.ts';
@@ -80,6 +81,8 @@ export type RunSurroundings = {
   readonly home?: string;
   /** What stands behind the recorder; without it a toy. */
   readonly channel?: Channel;
+  /** Bytes of a message to the worker; without it those of the protocol. */
+  readonly most?: MessageLimits;
   /** Called before each request. */
   readonly onCall?: (verb: VerbName) => void;
   readonly resume?: boolean;
@@ -122,7 +125,7 @@ export function workFolder(): string {
 export async function recordRun(
   folder: string,
   settings: Settings,
-  { home, channel = new ToyChannel(), onCall = () => {}, resume = false, signal }: RunSurroundings = {},
+  { home, channel = new ToyChannel(), most, onCall = () => {}, resume = false, signal }: RunSurroundings = {},
 ): Promise<RecordedRun> {
   const place = mkdtempSync(join(folder, 'run-'));
   const output = String(settings.output_dir ?? join(place, 'out'));
@@ -131,7 +134,7 @@ export async function recordRun(
   const said: string[] = [];
   const usedHome = home ?? join(place, 'home');
   await executeRun(parseConfig(text, 'test.yaml'), {
-    worker: new Worker(recorder),
+    worker: new Worker(recorder, most),
     home: usedHome,
     progress: { update: () => {}, say: line => void said.push(line) },
     signal: signal ?? new AbortController().signal,

@@ -397,7 +397,7 @@ describe('an evaluation', () => {
     );
     const tooLong = prepare(worker, model, ['retention.sets.0.max_new_tokens=510']);
     await expect(tooLong).rejects.toThrow(
-      /skills .*: a prompt of 3 tokens and max_new_tokens 510 do not fit the 512 positions/,
+      /skills: .*: 6 lines are wrong\n {2}line 1: a prompt of 3 tokens and max_new_tokens 510 do not fit the 512 positions/,
     );
   });
 
