@@ -36,7 +36,12 @@ export function addRunCommands(program: Command, context: CliContext): void {
       'Train as a configuration says: SFT, the answers of its checkpoints, the student, evaluations, and a report.',
     )
     .argument('<file>', 'configuration (YAML); configs/README.md lists those that come with tms')
-    .option('--set <key=value>', 'override a key, e.g. tms.alpha=0.5 (can be repeated)', collect, [])
+    .option(
+      '--set <key=value>',
+      'override a key, e.g. tms.alpha=0.5 (can be repeated); method=sft leaves out what the file says of its own method',
+      collect,
+      [],
+    )
     .option('--resume', 'go on with the interrupted run in output_dir')
     .option('--dry-run', 'print the plan and stop, as tms plan does')
     .addHelpText('after', runExamples)
@@ -56,7 +61,7 @@ export function addRunCommands(program: Command, context: CliContext): void {
       'Print what a run would do, step by step, what it would take (tokens, disk, time) and how small a loss its retention sets can show. Trains nothing.',
     )
     .argument('<file>', 'configuration (YAML)')
-    .option('--set <key=value>', 'override a key (can be repeated)', collect, [])
+    .option('--set <key=value>', 'override a key, as for tms run (can be repeated)', collect, [])
     .option('--json', 'print the plan as JSON')
     .action((file: string, flags: RunFlags) => plan(file, flags, context));
 }

@@ -27,11 +27,11 @@ export function loadInput(
 export function parseConfig(text: string, source: string, sets: readonly string[] = []): RunConfig {
   const { value, lineOf } = parseYaml(text, source);
   const overrides = sets.map(parseOverride);
-  const input = withoutEmptyBlocks(applyOverrides(value, overrides));
+  const input = withoutOtherMethods(value, overrides);
   const place = (path: Path) =>
     overrides.some(override => startsWith(path, override.path)) ? null : lineOf(path);
   const parsed = runConfigSchema.safeParse(input);
-  const checked = parsed.success ? parsed.data : parseRest(input, parsed.error.issues);
+  const checked = readable(input, parsed);
   const problems: Problem[] = parsed.success ? [] : problemsOf(parsed.error.issues, input, place);
   problems.push(...overrides.flatMap(unknownRemoval));
   const together = checked === null ? [] : [...checkTogether(checked), ...checkEffects(input, checked)];
@@ -48,6 +48,26 @@ export function configToYaml(config: RunConfig, facts: DataForm | null = null): 
   return stringify(onlyRead(config, facts), { lineWidth: 0 });
 }
 
+/**
+ * The input with what is set. Where the command line chooses the method, keys that the file has for its own one are left out: its author
+ * did nothing wrong. A key that the file itself has no use for, or that is set beside the method, stays and is found.
+ */
+function withoutOtherMethods(file: unknown, overrides: readonly Override[]): unknown {
+  const input = withoutEmptyBlocks(applyOverrides(file, overrides));
+  const others = overrides.filter(({ path }) => path.join('.') !== 'method');
+  if (others.length === overrides.length) return input;
+  const own = new Set(unread(withoutEmptyBlocks(applyOverrides(file, others))).map(path => path.join('.')));
+  return unread(input)
+    .filter(path => !own.has(path.join('.')) && !others.some(other => startsWith(path, other.path)))
+    .reduce(removeAt, input);
+}
+
+/** Keys without an effect. */
+function unread(input: unknown): Path[] {
+  const checked = readable(input, runConfigSchema.safeParse(input));
+  return checked === null ? [] : checkEffects(input, checked).map(({ path }) => path);
+}
+
 /** `--set key=` of a key that does not exist. */
 function unknownRemoval({ path, value }: Override): Problem[] {
   const key = path.at(-1);
@@ -61,6 +81,11 @@ function withoutEmptyBlocks(input: unknown): unknown {
     (rest, { path, value, isBlock }) => (isBlock && value === null ? removeAt(rest, path) : rest),
     input,
   );
+}
+
+/** The configuration, or what can be read of it; null where nothing can. */
+function readable(input: unknown, parsed: ReturnType<typeof runConfigSchema.safeParse>): RunConfig | null {
+  return parsed.success ? parsed.data : parseRest(input, parsed.error.issues);
 }
 
 /** What is left when wrong keys are taken out and missing ones filled in, so that rules between keys can still be checked. */

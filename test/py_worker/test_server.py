@@ -31,9 +31,8 @@ class Peer:
             [frame if isinstance(frame, bytes) else msgspec.msgpack.encode(frame) for frame in frames]
         )
 
-    def receive(
-        self, seconds=600.0
-    ):  # the first request imports torch: minutes where the machine is full and the disk is cold
+    def receive(self, seconds=600.0):
+        # The first request imports torch: minutes where the machine is full and the disk is cold.
         assert self.socket.poll(int(seconds * 1000)), "no answer"
         return msgspec.msgpack.decode(self.socket.recv_multipart()[0])
 

@@ -221,13 +221,30 @@ describe('a key without an effect', () => {
 
   it('can be taken out on the command line, a whole block too', () => {
     const yaml = 'num_train_epochs: 24\ntms: {num_checkpoints: 2, alpha: 0.5}\n';
-    expect(refused(['max_steps=5', 'method=sft'], yaml)).toEqual([
-      'num_train_epochs',
-      'tms.num_checkpoints',
-      'tms.alpha',
-    ]);
-    expect(refused(['max_steps=5', 'method=sft', 'num_train_epochs=', 'tms='], yaml)).toEqual([]);
+    expect(refused(['max_steps=5'], yaml)).toEqual(['num_train_epochs']);
+    expect(refused(['max_steps=5', 'num_train_epochs='], yaml)).toEqual([]);
+    expect(refused([], `method: sft\n${yaml}`)).toEqual(['tms.num_checkpoints', 'tms.alpha']);
+    expect(refused(['tms='], `method: sft\n${yaml}`)).toEqual([]);
     expect(refused(['num_train_epoch='], yaml)).toEqual(['num_train_epoch']);
+  });
+
+  it('is left out where the file has it for its own method and the command line chose another', () => {
+    const yaml = 'tms: {num_checkpoints: 2, alpha: 0.5, student: {learning_rate: 1}}\n';
+    expect(refused(['method=sft'], yaml)).toEqual([]);
+    expect(refused(['method=sft'], `method: tms\n${yaml}`)).toEqual([]);
+    const [left, plain] = [yaml, ''].map(text => parseConfig(required + text, 'run.yaml', ['method=sft']));
+    expect(left).toEqual(plain);
+    const other = parseConfig(required + yaml, 'run.yaml', ['method=sft', 'controls.base_samples=true']);
+    expect(other.tms.num_checkpoints).toBe(plain?.tms.num_checkpoints);
+  });
+
+  it('is not left out where the file or the command line itself has no use for it', () => {
+    expect(refused(['method=sft'], 'method: sft\ntms: {alpha: 0.5}\n')).toEqual(['tms.alpha']);
+    expect(refused(['method=sft', 'tms.alpha=0.5'], 'tms: {num_checkpoints: 2}\n')).toEqual(['tms.alpha']);
+    expect(refused(['method=sft', 'tms={alpha: 0.5}'], 'tms: {num_checkpoints: 2}\n')).toEqual(['tms.alpha']);
+    const never = 'tms: {max_redraws: 3, alpha: 0.5}\nmax_steps: 5\nnum_train_epochs: 3\n';
+    expect(refused(['method=sft'], never)).toEqual(['tms.max_redraws', 'num_train_epochs']);
+    expect(refused(['method=sft', 'seed=x'], 'tms: {alpha: 0.5}\n')).toEqual(['seed']);
   });
 
   it('is in no list of guessed settings', () => {
