@@ -65,7 +65,7 @@ async function measure(examples: number): Promise<Figures> {
     await encodeToFile(
       index,
       config,
-      async some => ({ sequences: some.map(encode), warnings: [], stopIds: [] }),
+      async some => ({ sequences: some.map(encode), warnings: [], stopIds: [], readsDate: false }),
       tokensPath,
     );
     const tokens = await TokenFile.open(tokensPath);

@@ -18,6 +18,7 @@ from py_worker.literals import Literals
 from py_worker.render import Example, Renderer, bad_examples, render_all
 from py_worker.rows import Row, Texts, make_rows
 from py_worker.special_tokens import SpecialTokens, special_tokens
+from py_worker.template import Clock
 from py_worker.view import Template, answer_tail
 
 MESSAGES = {
@@ -51,6 +52,8 @@ class Encoded:
     """Each with code, message, count and first_index."""
     stop_ids: list[int]
     """Ids that end an answer under the template, ascending; none where no example is a chat."""
+    reads_date: bool
+    """Whether the template asked for the time."""
 
 
 def encode(
@@ -62,14 +65,15 @@ def encode(
     template_options: Mapping[str, Any] | None = None,
     eos_ids: Collection[int] = (),
     split_special_tokens: bool = True,
+    date: str | None = None,
 ) -> Encoded:
     """Tokenise examples; nothing is truncated, completions end in EOS or the template's end of turn.
 
     ``eos_ids`` are ids that end an answer besides the tokenizer's EOS. With ``split_special_tokens`` the name of a control token in
-    somebody's words is plain text. Raises BAD_PARAMS with ``reason`` and ``index`` in
+    somebody's words is plain text. ``date`` (ISO) is what the template takes for today. Raises BAD_PARAMS with ``reason`` and ``index`` in
     its data for malformed messages, empty prompts and empty completions.
     """
-    template = Template(tokenizer, chat_template, template_options or {})
+    template = Template(tokenizer, chat_template, template_options or {}, Clock(date))
     specials = special_tokens(tokenizer, eos_ids)
     literals = Literals(tokenizer)
     warnings = _Warnings()
@@ -92,10 +96,13 @@ def encode(
         if max_length is not None and len(row.ids) > max_length:
             warnings.add("too_long", index)
     stop_ids = {end for index in chats for end in rows[index].ends} | (ends - specials.stops)
-    return _pack([rows[index] for index in range(len(examples))], warnings, sorted(stop_ids))
+    packed = _pack([rows[index] for index in range(len(examples))])
+    return Encoded(
+        **packed, warnings=warnings.as_list(), stop_ids=sorted(stop_ids), reads_date=template.clock.was_read
+    )
 
 
-def _pack(rows: Sequence[Row], warnings: _Warnings, stop_ids: list[int]) -> Encoded:
+def _pack(rows: Sequence[Row]) -> dict[str, np.ndarray]:
     lengths = np.array([len(row.ids) for row in rows], dtype=np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     if offsets[-1] >= 2**31:
@@ -108,7 +115,12 @@ def _pack(rows: Sequence[Row], warnings: _Warnings, stop_ids: list[int]) -> Enco
         for start, end in row.learned:
             learned[offset + start : offset + end] = 1
     prompt_lengths = np.array([row.prompt_length for row in rows], dtype=np.int32)
-    return Encoded(ids, offsets.astype(np.int32), prompt_lengths, learned, warnings.as_list(), stop_ids)
+    return {
+        "ids": ids,
+        "offsets": offsets.astype(np.int32),
+        "prompt_lengths": prompt_lengths,
+        "learned": learned,
+    }
 
 
 def decode(

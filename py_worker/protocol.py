@@ -120,6 +120,7 @@ class EncodeParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     chat_template: str | None
     template_options: dict[str, str | bool | None]
     split_special_tokens: bool
+    date: str | None
 
 
 class EncodeWarning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -136,6 +137,7 @@ class EncodeResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     warnings: list[EncodeWarning]
     stop_ids: list[Annotated[int, msgspec.Meta(ge=0)]]
+    reads_date: bool
 
 
 class DecodeParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):

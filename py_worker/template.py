@@ -12,7 +12,8 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from jinja2 import Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import chat_template_utils
+
+from py_worker.errors import WorkerError
 
 MEMORY_BYTES = 1 << 30
 """Beyond what the process has when rendering begins."""
@@ -34,13 +37,41 @@ class TemplateLimit(Exception):  # noqa: N818 - reads as what happened
     """A template needs more than it may have."""
 
 
+class Clock:
+    """What a template is told of the time, and whether it asked."""
+
+    def __init__(self, date: str | None = None) -> None:
+        """Stand still at the beginning of ``date`` (ISO), or go with the time of the machine."""
+        self._stands_at = None if date is None else _day(date)
+        self.was_read = False
+
+    def strftime_now(self, form: str) -> str:
+        """Return the time as the template wants it written."""
+        self.was_read = True
+        return (self._stands_at or datetime.now()).strftime(form)
+
+
+def _day(text: str) -> datetime:
+    with suppress(ValueError):
+        day = datetime.fromisoformat(text)
+        if f"{day:%Y-%m-%d}" == text:
+            return day
+    raise WorkerError("BAD_PARAMS", f"date is {text!r}; give a day such as 2026-11-26")
+
+
 def apply_template(
     tokenizer: PreTrainedTokenizerBase,
     messages: Sequence[Mapping[str, Any]],
     text: str | None,
     options: Mapping[str, Any],
+    clock: Clock | None = None,
 ) -> str:
-    """Return what ``apply_chat_template`` returns; raises whatever the template raises, or TemplateLimit."""
+    """Return what ``apply_chat_template`` returns; raises whatever the template raises, or TemplateLimit.
+
+    Where there is a ``clock`` it stands in for transformers' own, the only one that a template can read.
+    """
+    if clock is not None:
+        options = {**options, "strftime_now": clock.strftime_now}
     with _bounded_memory(), _bounded_time(), _own_compiler():
         rendered = tokenizer.apply_chat_template(
             [dict(message) for message in messages], chat_template=text, tokenize=False, **options

@@ -129,13 +129,15 @@ class Session:
             template_options=params.template_options,
             eos_ids=eos_token_ids(self.model),
             split_special_tokens=params.split_special_tokens,
+            date=params.date,
         )
         require_embedded(self.model, encoded.ids, encoded.offsets)
         warnings = [protocol.EncodeWarning(**warning) for warning in encoded.warnings]
         arrays = {"ids": encoded.ids, "offsets": encoded.offsets, "promptLengths": encoded.prompt_lengths}
-        return protocol.EncodeResult(warnings=warnings, stop_ids=encoded.stop_ids), as_int32(arrays) | {
-            "learned": encoded.learned
-        }
+        result = protocol.EncodeResult(
+            warnings=warnings, stop_ids=encoded.stop_ids, reads_date=encoded.reads_date
+        )
+        return result, as_int32(arrays) | {"learned": encoded.learned}
 
     def decode(self, params: protocol.DecodeParams, tensors: Tensors, job: Job) -> Reply:
         """Text of ids."""

@@ -9,7 +9,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from py_worker.errors import WorkerError, from_library, one_line
-from py_worker.template import apply_template
+from py_worker.template import Clock, apply_template
 
 Message = Mapping[str, Any]
 """Role and content, what else the template takes, and ``learned``: whether the loss counts what stands in it."""
@@ -26,6 +26,7 @@ class Template:
     text: str | None = None
     """Used in place of the tokenizer's own."""
     options: Mapping[str, Any] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _apply(
         return bad_example(index, "template_failed", why)
 
     with from_library(explain):
-        return apply_template(template.tokenizer, given, template.text, options)
+        return apply_template(template.tokenizer, given, template.text, options, template.clock)
 
 
 def bad_example(index: int, reason: str, why: str) -> WorkerError:

@@ -71,10 +71,12 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
       chatTemplate: null,
       templateOptions: { enable_thinking: false },
       splitSpecialTokens: true,
+      date: '2026-11-26',
     },
     result: {
       warnings: [{ code: 'missing_eos', message: 'EOS was appended', count: 1, firstIndex: 0 }],
       stopIds: [2],
+      readsDate: false,
     },
   },
   decode: { params: { skipSpecialTokens: true }, result: { texts: ['héllo', ''] } },

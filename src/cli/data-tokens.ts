@@ -7,6 +7,7 @@ import type { TokenFile } from '../data/token-file.ts';
 import { UsageError } from '../errors.ts';
 import { type PreparedData, prepareData } from '../methods/prepare-data.ts';
 import { tmsHome } from '../python/paths.ts';
+import { templateDateOf } from '../run/template-date.ts';
 import { loadOptions } from '../stages/worker-options.ts';
 import { openStore } from '../store/store.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
@@ -58,7 +59,8 @@ export async function readTokens(
     const { cache } = openStore(tmsHome(env));
     const refuse = (error: DataError) =>
       say(`a run refuses this: ${error.message}${error.fix === null ? '' : `; ${error.fix}`}`);
-    const data = await prepareData(config, worker, model, { cache, progress, refuse });
+    const date = templateDateOf(config.chat_template_date, config.output_dir);
+    const data = await prepareData(config, worker, model, { cache, progress, date, refuse });
     try {
       return {
         ...factsOf(data, config),

@@ -137,6 +137,20 @@ export const dataSettings = {
     trl(text.nullable().default(null), 'Jinja file used in place of the chat template of the tokenizer.'),
     someChat,
   ),
+  chat_template_date: readWhen(
+    ours(
+      z.iso.date().nullable().default(null),
+      'Day such as 2026-11-26 that a chat template takes for today, where it writes the date; null: the day on which the run begins, kept ' +
+        'in run.json for every day on which it goes on. Give it to repeat a run on a later day.',
+    ),
+    {
+      ...someChat,
+      'facts.readsDate': isTrue(
+        'a chat template that reads the date (strftime_now)',
+        'no chat template that is used here reads the date',
+      ),
+    },
+  ),
   chat_template_kwargs: readWhen(
     trl(
       z.record(z.string(), z.union([z.string(), z.boolean(), z.null()])).default({}),

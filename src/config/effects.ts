@@ -11,6 +11,8 @@ export type DataForm = {
   readonly isMessages: boolean;
   /** They are whole conversations, of which the last answer is split off. */
   readonly isConversation: boolean;
+  /** Some chat is written by a template that reads the date; known once all are encoded. */
+  readonly readsDate?: boolean;
   /** The same of evaluation sets, by name; of sets that are not there it is not known. */
   readonly setIsMessages: Readonly<Record<string, boolean>>;
 };
@@ -145,6 +147,7 @@ function contextOf(config: RunConfig, form: DataForm | null): unknown {
       isChat,
       isConversation: form.isConversation,
       trainsOnChats: trainingIsChat,
+      readsDate: form.readsDate,
     },
   };
 }

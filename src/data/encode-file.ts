@@ -16,6 +16,7 @@ export type Encode = (examples: readonly Example[]) => Promise<{
     readonly firstIndex: number;
   }[];
   readonly stopIds: readonly number[];
+  readonly readsDate: boolean;
 }>;
 
 const examplesAtOnce = 256;
@@ -48,7 +49,7 @@ export async function encodeToFile(
 
 function merge(
   notes: TokenNotes,
-  { warnings, stopIds }: Omit<Awaited<ReturnType<Encode>>, 'sequences'>,
+  { warnings, stopIds, readsDate }: Omit<Awaited<ReturnType<Encode>>, 'sequences'>,
   start: number,
 ): TokenNotes {
   const merged = new Map(notes.warnings.map(warning => [warning.code, warning]));
@@ -60,5 +61,6 @@ function merge(
   return {
     warnings: [...merged.values()],
     stopIds: [...new Set([...notes.stopIds, ...stopIds])].sort((a, b) => a - b),
+    readsDate: notes.readsDate || readsDate,
   };
 }

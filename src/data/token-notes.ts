@@ -11,9 +11,11 @@ export type TokenNotes = {
   }[];
   /** Ids that end an answer, ascending. */
   readonly stopIds: readonly number[];
+  /** Whether the template wrote something after the date. */
+  readonly readsDate: boolean;
 };
 
-export const noNotes: TokenNotes = { warnings: [], stopIds: [] };
+export const noNotes: TokenNotes = { warnings: [], stopIds: [], readsDate: false };
 
 /** A warning with how many it is about, and where the first one is. */
 export function warningText(
@@ -25,9 +27,9 @@ export function warningText(
 }
 
 /** Raised when the same examples become other tokens. */
-const encoderVersion = 3;
+const encoderVersion = 4;
 
-/** Everything that the tokens of a file depend on; equal keys mean equal files. */
+/** Everything that the tokens of a file depend on; equal keys mean equal files. `date` is null where the template does not read it. */
 export function tokensKey(parts: {
   readonly dataDigest: string;
   readonly tokenizer: string;
@@ -35,8 +37,10 @@ export function tokensKey(parts: {
   readonly templateOptions: Readonly<Record<string, unknown>>;
   readonly eosTokenIds: readonly number[];
   readonly splitSpecialTokens: boolean;
+  readonly date: string | null;
 }): string {
-  const { dataDigest, tokenizer, chatTemplate, templateOptions, eosTokenIds, splitSpecialTokens } = parts;
+  const { dataDigest, tokenizer, chatTemplate, templateOptions, eosTokenIds, splitSpecialTokens, date } =
+    parts;
   const options = Object.entries(templateOptions).toSorted(([a], [b]) => (a < b ? -1 : 1));
   const whole = [
     encoderVersion,
@@ -46,6 +50,7 @@ export function tokensKey(parts: {
     options,
     eosTokenIds,
     splitSpecialTokens,
+    date,
   ];
   return createHash('sha256').update(JSON.stringify(whole)).digest('hex');
 }

@@ -26,6 +26,8 @@ export type EvaluationContext = {
   readonly kl: readonly KlPrompt[];
   /** What a person should know about the questions, a sentence each. */
   readonly notes: readonly string[];
+  /** Whether the chat template wrote something after the date into a question. */
+  readonly readsDate: boolean;
 };
 
 export type EvaluationSettings = Pick<
@@ -51,6 +53,8 @@ export type EvaluationData = {
   readonly isChat: boolean;
   /** Text of the template used in place of the tokenizer's; null: the tokenizer's. */
   readonly chatTemplate: string | null;
+  /** What the template takes for today. */
+  readonly date: string;
   /** Ids at which every sampling of the run stops. */
   readonly stopIds: readonly number[];
   /** For unpacked copies of compressed files. */
@@ -70,17 +74,19 @@ export async function prepareEvaluation(
   config: EvaluationSettings,
   data: EvaluationData,
 ): Promise<EvaluationContext> {
-  const { model, chatTemplate, isChat, cacheDirectory, signal } = data;
+  const { model, chatTemplate, date, isChat, cacheDirectory, signal } = data;
   const encoding = {
     model,
     chatTemplate,
     templateOptions: config.chat_template_kwargs,
     splitSpecialTokens: config.split_special_tokens ?? true,
+    date,
     signal,
   };
   const sets: PreparedSet[] = [];
   const notes: string[] = [];
   const stopIds = new Set(data.stopIds);
+  let readsDate = false;
   for (const { role, set, temperatures } of requestedSets(config)) {
     const place = {
       isChat: set.as_chat ?? isChat,
@@ -91,6 +97,7 @@ export async function prepareEvaluation(
     sets.push(prepared.set);
     notes.push(...prepared.notes);
     for (const id of prepared.stopIds) stopIds.add(id);
+    readsDate ||= prepared.readsDate;
   }
   const { pld } = config;
   const kl = klPrompts(sets, { ...data, seed: config.seed, size: config.kl.size });
@@ -104,6 +111,7 @@ export async function prepareEvaluation(
     pld: { heldOut: of('test', data.heldOut), train: of('train', data.train) },
     kl: kl.prompts,
     notes: [...notes, ...kl.notes],
+    readsDate,
   };
 }
 

@@ -50,6 +50,8 @@ export type Encoding = {
   readonly chatTemplate: string | null;
   readonly templateOptions: Readonly<Record<string, string | boolean | null>>;
   readonly splitSpecialTokens: boolean;
+  /** What the template takes for today. */
+  readonly date: string;
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -64,7 +66,7 @@ export async function prepareSet(
   worker: Worker,
   request: SetRequest,
   encoding: Encoding,
-): Promise<{ set: PreparedSet; notes: string[]; stopIds: readonly number[] }> {
+): Promise<{ set: PreparedSet; notes: string[]; stopIds: readonly number[]; readsDate: boolean }> {
   return request.set.scorer === 'multiple_choice'
     ? prepareChoices(worker, request, encoding)
     : prepareAnswered(worker, request, encoding);
@@ -130,15 +132,15 @@ async function encode(
   { examples, lines }: Placed,
   encoding: Encoding,
 ) {
-  const { chatTemplate, templateOptions, splitSpecialTokens, signal } = encoding;
+  const { chatTemplate, templateOptions, splitSpecialTokens, date, signal } = encoding;
   try {
-    const options = { chatTemplate, templateOptions, splitSpecialTokens, ...(signal && { signal }) };
-    const { sequences, warnings, stopIds } = await worker.encode(examples, options);
+    const options = { chatTemplate, templateOptions, splitSpecialTokens, date, ...(signal && { signal }) };
+    const { sequences, warnings, ...said } = await worker.encode(examples, options);
     const notes = warnings.map(
       warning =>
         `evaluation set ${name}: ${warningText(warning, `line ${lines[warning.firstIndex]} of ${basename(path)}`)}`,
     );
-    return { sequences, notes, stopIds };
+    return { sequences, notes, ...said };
   } catch (cause) {
     if (!(cause instanceof WorkerError) || cause.code !== 'BAD_PARAMS') throw cause;
     const problems = cause.data?.problems;

@@ -14,9 +14,10 @@ export async function readDataForm(
   cacheDirectory: string,
 ): Promise<DataForm> {
   const isMessages = train.index.shape.includes('messages');
-  const { system_prompt, chat_template_path, chat_template_kwargs } = config;
+  const { system_prompt, chat_template_path, chat_template_date, chat_template_kwargs } = config;
   const asksChat =
-    system_prompt !== null || chat_template_path !== null || Object.keys(chat_template_kwargs).length > 0;
+    [system_prompt, chat_template_path, chat_template_date].some(value => value !== null) ||
+    Object.keys(chat_template_kwargs).length > 0;
   const isOpen = asksChat && !isMessages && !config.as_chat;
   const sets = [...config.eval.sets, ...config.retention.sets];
   const known: (readonly [string, boolean])[] = [];

@@ -1,5 +1,5 @@
 /** The tokens of one data file: from the cache or made now, with what is to be said about them either way. */
-import { existsSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { RunConfig } from '../config/schema.ts';
 import { DataError, type LineProblem, lineErrors, listedLines } from '../data/data-error.ts';
@@ -19,6 +19,8 @@ type EncodeContext = {
   readonly signal?: AbortSignal | undefined;
   /** Text of the template used in place of the tokenizer's; null: the tokenizer's. */
   readonly template: string | null;
+  /** What the template takes for today. */
+  readonly date: string;
   readonly model: ModelInfo;
   readonly refuse: (error: DataError) => void;
 };
@@ -35,20 +37,27 @@ export async function encodeData(
     templateOptions: config.chat_template_kwargs,
     splitSpecialTokens: config.split_special_tokens ?? true,
   };
-  const key = tokensKey({
-    ...options,
-    dataDigest: index.digest,
-    tokenizer: context.model.filesDigest,
-    eosTokenIds: context.model.eosTokenIds,
-  });
-  const path = join(context.cache, `tokens-${key}.bin`);
-  if (existsSync(path)) touch(path);
+  const keyOn = (date: string | null) =>
+    tokensKey({
+      ...options,
+      date,
+      dataDigest: index.digest,
+      tokenizer: context.model.filesDigest,
+      eosTokenIds: context.model.eosTokenIds,
+    });
+  const pathOf = (key: string) => join(context.cache, `tokens-${key}.bin`);
+  // Whether the date is part of them is known once they are made.
+  const [always, today] = [keyOn(null), keyOn(context.date)];
+  const found = [always, today].find(name => existsSync(pathOf(name)));
+  if (found !== undefined) touch(pathOf(found));
   else {
-    const call = { ...options, signal: context.signal };
-    await encodeToFile(index, config, encoder(worker, index, call, context.progress), path);
+    const call = { ...options, date: context.date, signal: context.signal };
+    await encodeToFile(index, config, encoder(worker, index, call, context.progress), pathOf(today));
   }
-  const tokens = await TokenFile.open(path);
+  const tokens = await TokenFile.open(pathOf(found ?? today));
+  const key = tokens.notes.readsDate ? today : always;
   try {
+    if (key !== (found ?? today)) renameSync(pathOf(today), pathOf(key));
     for (const warning of tokens.notes.warnings)
       context.progress.say(`warning: ${warningText(warning, await placeOf(index, warning))}`);
     for (const refusal of await refusals(config, index, tokens.notes)) context.refuse(refusal);
@@ -71,7 +80,7 @@ function encoder(
   return async examples => {
     const encoded = await worker.encode(examples, options).catch(async (error: unknown) => {
       problems.push(...(await problemsOf(index, done, error)));
-      return { sequences: examples.map(() => noTokens), warnings: [], stopIds: [] };
+      return { sequences: examples.map(() => noTokens), warnings: [], stopIds: [], readsDate: false };
     });
     done += examples.length;
     progress.update('encode', done, index.count, 0);

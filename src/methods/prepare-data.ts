@@ -29,6 +29,8 @@ export type PreparedData = {
   readonly chatTemplate: string | null;
   /** Ids at which every sampling of a run stops, ascending: those of the model, and those that end an answer under the template. */
   readonly stopIds: readonly number[];
+  /** Whether the chat template wrote something after the date. */
+  readonly readsDate: boolean;
   /** Names exactly these training sequences. */
   readonly trainDigest: string;
   /** Names the data as a whole: training and held out. */
@@ -40,6 +42,8 @@ export type PreparedData = {
 export type DataSurroundings = {
   readonly cache: string;
   readonly progress: Progress;
+  /** What chat templates take for today. */
+  readonly date: string;
   /** Aborted when the person asks to stop. */
   readonly signal?: AbortSignal | undefined;
   /** Takes what a run refuses and one may still look at; by default it is thrown. */
@@ -51,7 +55,7 @@ export async function prepareData(
   config: RunConfig,
   worker: Worker,
   model: ModelInfo,
-  { cache, progress, signal, refuse = fail }: DataSurroundings,
+  { cache, progress, date, signal, refuse = fail }: DataSurroundings,
 ): Promise<PreparedData> {
   checkPositions(config.max_length, model.maxPositions);
   const dataset = await openDataset(config, cache);
@@ -61,7 +65,7 @@ export async function prepareData(
   const template =
     config.chat_template_path === null ? null : readUserText(config.chat_template_path, 'chat_template_path');
   const encode = ({ index }: Selection) =>
-    encodeData(config, worker, index, { cache, progress, signal, template, model, refuse });
+    encodeData(config, worker, index, { cache, progress, date, signal, template, model, refuse });
   const train = await encode(dataset.train);
   const files = [train.tokens];
   const close = async () => void (await Promise.all(files.map(file => file.close())));
@@ -119,6 +123,7 @@ async function checkData(
     learnedTokens: await learnedIn(train.tokens, lengths.usable, config.max_length),
     chatTemplate: template,
     stopIds,
+    readsDate: train.tokens.notes.readsDate || test.tokens.notes.readsDate,
     trainDigest: sha256OfRecord([
       train.key,
       createHash('sha256').update(lengths.usable).digest('hex'),

@@ -7,6 +7,7 @@ import { leftOutNote, readDivergenceExamples } from '../evaluation/divergence-ex
 import { sha256OfRecord } from '../files/digest.ts';
 import { makePlan, type Plan } from '../plan/plan.ts';
 import type { RunIdentity } from '../run/run-directory.ts';
+import { templateDateOf } from '../run/template-date.ts';
 import type { Progress, RunContext } from '../stages/run-context.ts';
 import { loadOptions, newAdapter } from '../stages/worker-options.ts';
 import { touch } from '../store/in-use.ts';
@@ -19,6 +20,7 @@ import {
 } from '../store/store.ts';
 import type { ModelInfo, Result } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
+import { refuseWithoutEffect } from './data-form.ts';
 import { diskFacts } from './disk.ts';
 import { type PreparedData, prepareData } from './prepare-data.ts';
 import { readThroughput } from './throughput.ts';
@@ -35,6 +37,8 @@ export type Surroundings = {
 export type PreparedRun = Omit<RunContext, 'directory' | 'evaluation' | 'evaluationKey' | 'reached'> & {
   readonly identity: Omit<RunIdentity, 'evaluationDigests'>;
   readonly prepared: PreparedData;
+  /** What chat templates take for today. */
+  readonly templateDate: string;
   readonly status: Result<'status'>;
 };
 
@@ -46,9 +50,10 @@ export async function prepareRun(config: RunConfig, surroundings: Surroundings):
   const model = await worker.load({ ...loadOptions(config), ...options }, { signal });
   for (const note of model.notes) progress.say(`note: ${note}`);
   const { cache } = openStore(home);
-  const prepared = await prepareData(config, worker, model, { cache, progress, signal });
+  const date = templateDateOf(config.chat_template_date, config.output_dir);
+  const prepared = await prepareData(config, worker, model, { cache, progress, date, signal });
   try {
-    return await planRun(config, surroundings, { model, prepared });
+    return { ...(await planRun(config, surroundings, { model, prepared })), templateDate: date };
   } catch (error) {
     await prepared.close();
     throw error;
@@ -59,7 +64,7 @@ async function planRun(
   config: RunConfig,
   { worker, home, progress, signal }: Surroundings,
   { model, prepared }: { model: ModelInfo; prepared: PreparedData },
-): Promise<PreparedRun> {
+): Promise<Omit<PreparedRun, 'templateDate'>> {
   const store = openStore(home);
   const status = await worker.status({ signal });
   const environmentKey = numericsOf(config, model, status);
@@ -112,11 +117,15 @@ export async function prepareMeasures(run: PreparedRun, home: string) {
     heldOut: await read('test', needed.heldOut),
     isChat: config.as_chat || prepared.dataset.train.index.shape.includes('messages'),
     chatTemplate: prepared.chatTemplate,
+    date: run.templateDate,
     stopIds: prepared.stopIds,
     cacheDirectory: join(home, 'cache'),
     signal,
   });
-  const notes = [...left, ...evaluation.notes];
+  const readsDate = prepared.readsDate || evaluation.readsDate;
+  refuseWithoutEffect(config, { ...prepared.form, readsDate });
+  const dated = `the chat template writes the date: for this run it is ${run.templateDate} (chat_template_date)`;
+  const notes = [...left, ...evaluation.notes, ...(readsDate ? [dated] : [])];
   return { evaluation: { ...evaluation, notes }, evaluationKey: evaluationKey(evaluation) };
 }
 

@@ -188,6 +188,7 @@ function openDirectory(config: RunConfig, prepared: MeasuredRun, options: RunOpt
         id,
         method: config.method,
         tmsVersion,
+        templateDate: prepared.templateDate,
         ...identity,
       });
 }

@@ -39,6 +39,8 @@ export const runRecord = z.strictObject({
   dataDigest: z.string(),
   /** Of each evaluation set with its scorer, and of what else is measured. */
   evaluationDigests: z.record(z.string(), z.string()),
+  /** What chat templates take for today, on every day on which the run goes on. */
+  templateDate: z.string(),
   error: z.string().nullable(),
 });
 export type RunRecord = z.infer<typeof runRecord>;

@@ -187,7 +187,8 @@ export const verbs = {
     doc:
       "Turn text or chat messages into ids with the model's tokenizer and template; nothing is truncated. `stopIds` end an answer " +
       'under the template: sampling stops there, whatever the model calls its end. With `splitSpecialTokens` the name of a control ' +
-      "token in somebody's words is plain text.",
+      "token in somebody's words is plain text. `date` (such as 2026-11-26) is what a template takes for today, null the day of the " +
+      'call; `readsDate`: it asked.',
     deadlineSeconds: 600,
     params: z.strictObject({
       examples: z.array(example),
@@ -195,6 +196,7 @@ export const verbs = {
       chatTemplate: z.string().nullable(),
       templateOptions: z.record(z.string(), z.union([z.string(), z.boolean(), z.null()])),
       splitSpecialTokens: z.boolean(),
+      date: z.string().nullable(),
     }),
     tensors: {},
     result: z.strictObject({
@@ -205,6 +207,7 @@ export const verbs = {
         }),
       ),
       stopIds: z.array(count),
+      readsDate: z.boolean(),
     }),
     resultTensors: {
       ...sequences,

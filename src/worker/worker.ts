@@ -68,23 +68,25 @@ export class Worker {
     return result;
   }
 
-  /** Ids of text or chat messages, and the ids that end an answer under the template. */
+  /** Ids of text or chat messages, the ids that end an answer under the template, and whether the template asked what day it is. */
   async encode(
     examples: readonly Example[],
     options: EncodeOptions & CallOptions = {},
-  ): Promise<{ sequences: Encoded[]; warnings: EncodeWarning[]; stopIds: number[] }> {
+  ): Promise<{ sequences: Encoded[]; warnings: EncodeWarning[]; stopIds: number[]; readsDate: boolean }> {
     const {
       maxLength = null,
       chatTemplate = null,
       templateOptions = {},
       splitSpecialTokens = true,
+      date = null,
       ...call
     } = options;
     const sequences: Encoded[] = [];
     const warnings = new Map<string, EncodeWarning>();
     const stopIds = new Set<number>();
     const wire = examples.map(wireExample);
-    const asked = { examples: wire, maxLength, chatTemplate, templateOptions, splitSpecialTokens };
+    const asked = { examples: wire, maxLength, chatTemplate, templateOptions, splitSpecialTokens, date };
+    let readsDate = false;
     for (const { start, end } of encodeParts(asked, this.#most)) {
       const params = { ...asked, examples: wire.slice(start, end) };
       const { result, tensors } = await this.#channel.call('encode', params, {}, call).catch(error => {
@@ -93,8 +95,10 @@ export class Worker {
       sequences.push(...encodedRows(tensors));
       for (const warning of result.warnings) mergeWarning(warnings, warning, start);
       for (const id of result.stopIds) stopIds.add(id);
+      readsDate ||= result.readsDate;
     }
-    return { sequences, warnings: [...warnings.values()], stopIds: [...stopIds].sort((a, b) => a - b) };
+    const sorted = [...stopIds].sort((a, b) => a - b);
+    return { sequences, warnings: [...warnings.values()], stopIds: sorted, readsDate };
   }
 
   /** Text of ids, for people: never train on it. */

@@ -55,7 +55,7 @@ async function prepare(records: object[], more: object = {}, home = 'home'): Pro
   const progress = { update: () => {}, say: (line: string) => void said.push(line) };
   const refuse = (error: Error & { fix: string | null }) =>
     void refused.push(`${error.message}; ${error.fix}`);
-  const data = await prepareData(config, worker, model, { cache, progress, refuse });
+  const data = await prepareData(config, worker, model, { cache, progress, date: '2026-11-26', refuse });
   const shown: string[] = [];
   for (const row of data.train.rows.subarray(0, 8))
     shown.push(await textOf(await data.train.tokens.read(row)));
@@ -207,6 +207,7 @@ test('a warning about an evaluation set names its line', async () => {
     heldOut: [],
     isChat: false,
     chatTemplate: null,
+    date: '2026-11-26',
     stopIds: [],
     cacheDirectory: folder,
   });

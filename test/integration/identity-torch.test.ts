@@ -87,8 +87,8 @@ it('a model below ~ is known by its files', async () => {
   expect(after).not.toEqual(before);
 });
 
-// Case 06: a template may read the clock, which is in no key and in no run's identity.
-it.fails('a prompt with a date has the same date in the whole of a run', async () => {
+// Case 06: a template may read the clock.
+it('a prompt with a date has the same date in the whole of a run', async () => {
   const dated = join(folder, 'dated.jinja');
   const text = readFileSync(join(tiny, 'chat_template.jinja'), 'utf8');
   writeFileSync(dated, `{{ '<|im_start|>system\n' + strftime_now('%d %b') + '<|im_end|>\n' }}${text}`);
@@ -98,7 +98,6 @@ it.fails('a prompt with a date has the same date in the whole of a run', async (
     eval: { sets },
     as_chat: true,
     chat_template_path: dated,
-    learning_rate: 1e-30,
   });
   const east = await open({ TZ: 'Pacific/Kiritimati' }); // never the same day
   try {
@@ -118,8 +117,8 @@ it.fails('a prompt with a date has the same date in the whole of a run', async (
   }
 });
 
-// chaos.md C2: the digest of a state is written and not read.
-it.fails('a training state whose weights were damaged is not gone on with', async () => {
+// chaos.md C2: the digest of a state is read.
+it('a training state whose weights were damaged is not gone on with', async () => {
   const settings = short(tiny, { max_steps: 4, save_steps: 2 });
   const run = await interruptedRun(folder, settings, { verb: 'optimStep', count: 3, channel: worker });
   const file = join(run.output, 'states/sft-step-000002/model.safetensors');

@@ -381,7 +381,8 @@ def load_params(model: Path) -> dict[str, Any]:
 
 def encode_params(*prompts: str) -> dict[str, Any]:
     examples = [{"prompt": prompt, "completion": None, "tools": None} for prompt in prompts]
-    options = {"maxLength": None, "chatTemplate": None, "templateOptions": {}, "splitSpecialTokens": True}
+    none = dict.fromkeys(("maxLength", "chatTemplate", "date"))
+    options = {**none, "templateOptions": {}, "splitSpecialTokens": True}
     return {"examples": examples, **options}
 
 

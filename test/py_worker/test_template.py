@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from py_worker import template as bounded
 from py_worker.encode import encode
 from py_worker.errors import WorkerError
-from py_worker.template import TemplateLimit, apply_template
+from py_worker.template import Clock, TemplateLimit, apply_template
 
 MESSAGES: list[dict[str, Any]] = [
     {"role": "system", "content": "Be <b>short</b> & 'kind'."},
@@ -62,6 +62,42 @@ def test_a_template_renders_as_in_transformers(template: str, options: dict[str,
     assert apply_template(own, MESSAGES, None, options) == expected
     own.chat_template = PLAIN
     assert apply_template(own, MESSAGES, template, options) == expected
+
+
+def test_a_template_takes_the_date_that_it_is_given_and_is_known_to_read_it() -> None:
+    dated = (
+        "{{ strftime_now('%d %b %Y %H:%M') if messages[0].role == 'user' and strftime_now is defined }} "
+        + PLAIN
+    )
+    clock = Clock("2026-02-03")
+    assert apply_template(tokenizer(dated), MESSAGES[1:2], None, {}, clock).startswith("03 Feb 2026 00:00 ")
+    assert clock.was_read
+    asks, tells = [{"role": "user", "content": "q"}], [{"role": "system", "content": "s"}]
+    encoded = [
+        encode(tokenizer(template), [(messages, None)], date=date)
+        for template, messages, date in (
+            (dated, asks, "2026-02-03"),
+            (dated, asks, "2026-02-04"),
+            (dated, tells, "2026-02-03"),
+            (dated, tells, None),
+            (PLAIN, asks, "2026-02-03"),
+        )
+    ]
+    ids = [one.ids.tolist() for one in encoded]
+    assert [one.reads_date for one in encoded] == [True, True, True, True, False]
+    assert ids[0] != ids[1]
+    assert ids[2] == ids[3]
+
+
+def test_a_text_asks_no_template_for_the_date() -> None:
+    assert not encode(tokenizer(TODAY), [("1 + 1", "2")], date="2026-02-03").reads_date
+
+
+@pytest.mark.parametrize("date", ["today", "2026-2-3", "20260203", "2026-02-30", "2026-02-03T10:00", ""])
+def test_what_is_no_day_is_refused(date: str) -> None:
+    with pytest.raises(WorkerError, match="give a day such as 2026-11-26") as caught:
+        encode(tokenizer(TODAY), [(MESSAGES, None)], date=date)
+    assert caught.value.code == "BAD_PARAMS"
 
 
 def test_a_template_that_raises_gives_its_own_words() -> None:

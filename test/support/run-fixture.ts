@@ -125,6 +125,7 @@ const runFacts = {
   baseDigest: 'ba5e0000',
   dataDigest: 'da7a0000',
   evaluationDigests: {},
+  templateDate: '2026-11-24',
 } as const;
 
 function writeFacts(directory: string, name: string, status: 'finished' | 'interrupted'): void {

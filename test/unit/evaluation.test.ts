@@ -80,8 +80,8 @@ async function prepare(worker: Worker, model: EvaluationData['model'], sets: rea
   const train = await read('train', needed.train);
   const heldOut = await read('test', needed.heldOut);
   await tokens.close();
-  const data = { model, train, heldOut, isChat: false, chatTemplate: null, stopIds: [eosId], cacheDirectory };
-  return prepareEvaluation(worker, config, data);
+  const chat = { isChat: false, chatTemplate: null, date: '2026-11-26', stopIds: [eosId] };
+  return prepareEvaluation(worker, config, { model, train, heldOut, ...chat, cacheDirectory });
 }
 
 /** log p(text | prompt) under the toy, token by token; with what ends it where asked. */

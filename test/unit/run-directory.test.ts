@@ -22,7 +22,13 @@ const identity = {
   dataDigest: 'd',
   evaluationDigests: { 'evaluation set kept': 'e' },
 };
-const facts = { id: 'r', method: 'sft', tmsVersion: 'test', ...identity } as const;
+const facts = {
+  id: 'r',
+  method: 'sft',
+  tmsVersion: 'test',
+  templateDate: '2026-11-26',
+  ...identity,
+} as const;
 const deadPart = `tms-${2 ** 30}-0a1b2c3d.part`;
 let path: string;
 beforeEach(() => {

@@ -38,19 +38,19 @@ describe('token file', () => {
     const path = join(temporaryDirectory(), 'tokens.bin');
     const writer = await TokenFileWriter.create(path, 1);
     await writer.append([{ ...row([258, 3], 1), learned: Uint8Array.of(0, 1) }]);
-    await writer.finish({ warnings: [], stopIds: [300] });
+    await writer.finish({ warnings: [], stopIds: [300], readsDate: true });
     expect(readFileSync(path).toString('hex')).toBe(
       '746d7331' +
         '03000000' +
         '01000000' +
-        '1f000000' +
+        '30000000' +
         '0000000000000040' +
         '02000000' +
         '01000000' +
         '01000000' +
         '0201000003000000' +
         '0001' +
-        Buffer.from('{"warnings":[],"stopIds":[300]}').toString('hex'),
+        Buffer.from('{"warnings":[],"stopIds":[300],"readsDate":true}').toString('hex'),
     );
   });
 
@@ -90,6 +90,7 @@ describe('tokensKey', () => {
     templateOptions: { a: true, b: 'x' },
     eosTokenIds: [2],
     splitSpecialTokens: true,
+    date: null,
   };
 
   it('depends on everything that ids depend on, and not on the order of options', () => {
@@ -102,9 +103,11 @@ describe('tokensKey', () => {
       { templateOptions: {} },
       { eosTokenIds: [2, 3] },
       { splitSpecialTokens: false },
+      { date: '2026-11-26' },
+      { date: '2026-11-27' },
     ];
     const all: Parameters<typeof tokensKey>[0][] = [parts, ...others.map(other => ({ ...parts, ...other }))];
-    expect(new Set(all.map(tokensKey)).size).toBe(7);
+    expect(new Set(all.map(tokensKey)).size).toBe(9);
   });
 });
 
@@ -135,6 +138,7 @@ describe('encodeToFile', () => {
           warnings:
             firstIndex === undefined ? [] : [{ code: 'odd', message: 'm', count: places.length, firstIndex }],
           stopIds: [9, sizes.length],
+          readsDate: sizes.length === 2,
         };
       },
       path,
@@ -145,6 +149,7 @@ describe('encodeToFile', () => {
     expect(file.notes).toEqual({
       warnings: [{ code: 'odd', message: 'm', count: 3, firstRow: 300 }],
       stopIds: [1, 2, 3, 9],
+      readsDate: true,
     });
     await file.close();
   });

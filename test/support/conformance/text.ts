@@ -38,6 +38,17 @@ export function text(subject: Subject): void {
       expect(subject.loaded.eosTokenIds).toContain(answer.at(-1));
     });
 
+    it('take any day for today, and say whether the template asked for it', async () => {
+      const example = { prompt: [{ role: 'user', content: 'Well?' }], completion: null };
+      const [today, then] = await Promise.all(
+        [{}, { date: '1999-12-31' }].map(options => subject.worker.encode([example], options)),
+      );
+      expect(today?.readsDate).toBe(false);
+      expect(then).toEqual(today);
+      for (const date of ['today', '2026-02-30', '2026-2-3'])
+        await expectRefusal(subject.worker.encode([example], { date }), 'BAD_PARAMS', /give a day such as/);
+    });
+
     it('mark what an assistant says in a completion as learned, in a prompt where asked, and nothing behind the last of it', async () => {
       const say = (role: string, content: string, more = {}) => ({ role, content, ...more });
       const prompt = [say('user', 'a'), say('assistant', 'One.', { learned: true }), say('user', 'b')];
@@ -154,7 +165,12 @@ export function text(subject: Subject): void {
     });
 
     it('have nothing to do for no rows', async () => {
-      expect(await subject.worker.encode([])).toEqual({ sequences: [], warnings: [], stopIds: [] });
+      expect(await subject.worker.encode([])).toEqual({
+        sequences: [],
+        warnings: [],
+        stopIds: [],
+        readsDate: false,
+      });
       expect(await subject.worker.decode([])).toEqual([]);
       expect(await subject.worker.decode([[]])).toEqual(['']);
     });

@@ -11,12 +11,14 @@ export function encodeExamples(params: Params<'encode'>): {
   sequences: Encoded[];
   warnings: EncodeWarning[];
   stopIds: number[];
+  readsDate: boolean;
 } {
   const { examples, maxLength, chatTemplate, splitSpecialTokens } = params;
+  const today = todayOf(params);
   if (chatTemplate !== null)
     throw refuse('BAD_PARAMS', 'chatTemplate must be null: the toy knows ChatML only');
   const words = splitSpecialTokens ? tokenizePlain : tokenize;
-  const sequences = examples.map((example, index) => encodeExample(example, index, words));
+  const sequences = examples.map((example, index) => encodeExample(today.asks(example), index, words));
   const named = examples.flatMap((example, i) => (hasSpecial(example) ? [i] : []));
   const tooLong = sequences.flatMap(({ ids }, i) =>
     maxLength !== null && ids.length > maxLength ? [i] : [],
@@ -26,7 +28,21 @@ export function encodeExamples(params: Params<'encode'>): {
     ...warningOf('too_long', tooLong),
   ];
   const hasChat = examples.some(({ prompt }) => typeof prompt !== 'string');
-  return { sequences, warnings, stopIds: hasChat ? [eosId] : [] };
+  return { sequences, warnings, stopIds: hasChat ? [eosId] : [], readsDate: hasChat && today.isRead };
+}
+
+/** With the template option `dated` a chat begins with the day, as some templates write it. */
+function todayOf({ date, templateOptions }: Params<'encode'>) {
+  const day = new Date(`${date ?? new Date().toISOString().slice(0, 10)}T00:00:00Z`);
+  if (Number.isNaN(day.getTime()) || (date !== null && day.toISOString().slice(0, 10) !== date))
+    throw refuse('BAD_PARAMS', `date is '${date}'; give a day such as 2026-11-26`);
+  const isRead = templateOptions.dated === true;
+  const system = { role: 'system', content: day.toISOString().slice(0, 10), learned: false, fields: null };
+  const asks = (example: WireExample): WireExample =>
+    isRead && typeof example.prompt !== 'string'
+      ? { ...example, prompt: [system, ...example.prompt] }
+      : example;
+  return { isRead, asks };
 }
 
 const messages = {

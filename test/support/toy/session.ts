@@ -106,7 +106,7 @@ export class Session {
 
   #encode(params: Params<'encode'>): Outcome<'encode'> {
     this.#model();
-    const { sequences, warnings, stopIds } = encodeExamples(params);
+    const { sequences, ...said } = encodeExamples(params);
     const promptLengths = tensorOf(
       'i32',
       sequences.map(({ promptLength }) => promptLength),
@@ -119,7 +119,7 @@ export class Session {
       'u8',
       sequences.map(sequence => sequence.learned),
     );
-    return { result: { warnings, stopIds }, tensors: { ids, offsets, promptLengths, learned } };
+    return { result: said, tensors: { ids, offsets, promptLengths, learned } };
   }
 
   #decode({ skipSpecialTokens }: Params<'decode'>, tensors: Tensors): Outcome<'decode'> {

@@ -1,0 +1,86 @@
+/** Case 06: a chat template may write the date. A run has one day, whenever it goes on; a day is part of what prompts depend on only where it is read. */
+import { join } from 'node:path';
+import { afterEach, expect, it, vi } from 'vitest';
+import { callsOf } from '../support/recorded-calls.ts';
+import {
+  interruptedRun,
+  type RecordedRun,
+  readRecord,
+  recordRun,
+  type Settings,
+  workFolder,
+  writeRows,
+} from '../support/recorded-run.ts';
+import { examples, smallRun } from '../support/small-run.ts';
+
+const folder = workFolder();
+const path = writeRows(folder, 'asked.jsonl', examples.slice(0, 3));
+const sets = [{ name: 'say', path, columns: { answer: 'completion' }, max_new_tokens: 5 }];
+const chat: Settings = { method: 'sft', as_chat: true, max_length: 80, eval: { sets } };
+/** The toy's template writes the day with this option. */
+const dated: Settings = { ...chat, chat_template_kwargs: { dated: true } };
+
+const itIs = (day: string) => vi.useFakeTimers({ toFake: ['Date'], now: new Date(`${day}T12:00:00`) });
+afterEach(() => void vi.useRealTimers());
+
+const datesOf = (run: RecordedRun) => [
+  ...new Set(callsOf(run.calls, 'encode').map(({ params }) => params.date)),
+];
+/** Requests that the store or the cache would have spared: training examples encoded, steps taken, questions asked. */
+const workOf = ({ calls }: RecordedRun) => [
+  callsOf(calls, 'encode').filter(({ params }) => params.examples[0]?.completion !== null).length,
+  callsOf(calls, 'optimStep').length,
+  callsOf(calls, 'generate').length,
+];
+const nothing = [0, 0, 0];
+
+it('a run that goes on on another day has the day on which it began, and the same results', async () => {
+  itIs('2026-11-26');
+  const whole = await recordRun(folder, smallRun(folder, dated));
+  const run = await interruptedRun(folder, smallRun(folder, dated), { verb: 'optimStep', count: 4 });
+  itIs('2026-11-27');
+  const resumed = await recordRun(folder, run.settings, { home: run.home, resume: true });
+  expect([datesOf(whole), datesOf(resumed)]).toEqual([['2026-11-26'], ['2026-11-26']]);
+  expect(readRecord(run.output, 'run.json').templateDate).toBe('2026-11-26');
+  for (const name of ['models/sft/toy-model.json', 'evaluation/sft-step-000009.json'])
+    expect(readRecord(run.output, name), name).toEqual(readRecord(whole.output, name));
+  expect(whole.said).toContainEqual(expect.stringMatching(/note: .*writes the date.*2026-11-26/));
+});
+
+it('a new run on another day shares nothing that has the day in it, unless it is given that day', async () => {
+  const home = join(folder, 'home-dated');
+  const run = (settings: Settings = {}) =>
+    recordRun(folder, smallRun(folder, { ...dated, ...settings }), { home });
+  itIs('2026-11-26');
+  const first = workOf(await run());
+  expect(first.every(count => count > 0)).toBe(true);
+  expect(workOf(await run())[1]).toBe(0);
+  itIs('2026-11-27');
+  expect(workOf(await run())).toEqual(first);
+  expect(workOf(await run({ chat_template_date: '2026-11-26' })).slice(0, 2)).toEqual([0, 0]);
+});
+
+it('a template that does not read the date shares across days', async () => {
+  const home = join(folder, 'home-undated');
+  itIs('2026-11-26');
+  const first = await recordRun(folder, smallRun(folder, chat), { home });
+  expect(workOf(first)).not.toEqual(nothing);
+  itIs('2026-11-27');
+  const second = await recordRun(folder, smallRun(folder, chat), { home });
+  expect(workOf(second)).toEqual(nothing);
+  expect(second.said.join('\n')).not.toMatch(/date/);
+});
+
+it('a day for a template that does not read it is refused, with what it would take', async () => {
+  const settings = smallRun(folder, { ...chat, chat_template_date: '2026-11-26' });
+  await expect(recordRun(folder, settings)).rejects.toMatchObject({
+    exitCode: 3,
+    message: expect.stringMatching(/chat_template_date.*no chat template that is used here reads the date/),
+  });
+  for (const day of ['tomorrow', '2026-02-30'])
+    await expect(
+      recordRun(folder, smallRun(folder, { ...dated, chat_template_date: day })),
+    ).rejects.toMatchObject({
+      message: expect.stringMatching(/chat_template_date/),
+    });
+});
