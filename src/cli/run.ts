@@ -113,14 +113,15 @@ async function execute(
     const options = { worker, home: tmsHome(env), progress, signal, input, tmsVersion: version };
     await executeRun(config, { ...options, resume });
   } catch (error) {
+    stop.release();
     context.goOn = commandThatGoesOn(config.output_dir, error);
     throw error;
   } finally {
     progress.clear();
-    stop.release();
     await worker.close();
   }
-  await printResults(config.output_dir, context);
+  await printResults(config.output_dir, context); // a run that is finished has its report, whatever is heard meanwhile
+  stop.release();
 }
 
 /** Null where nothing was begun, where the error says it already, or where it must be mended first. */

@@ -128,6 +128,20 @@ describe('a run', { timeout: 600_000 }, () => {
     expect(readdirSync(output)).not.toContain('lock');
   });
 
+  test('that is finished writes its report and prints it, whatever comes while its worker ends', async () => {
+    const { file, output, env, folder } = newRun({ max_steps: 2 });
+    const [ending, python] = [join(folder, 'ending'), env.TMS_PYTHON];
+    const lingering = `case "$*" in *py_worker*) "${python}" "$@"; touch "${ending}"; exec sleep 600;; *) exec "${python}" "$@";; esac`;
+    const TMS_PYTHON = writeProgram(join(folder, 'python'), lingering);
+    const { child, ended, said } = start([...program, 'run', file], { ...env, TMS_PYTHON });
+    await isThere(ending);
+    child.kill('SIGHUP');
+    expect(await ended).toBe(0);
+    expect(JSON.parse(readFileSync(join(output, 'run.json'), 'utf8')).status).toBe('finished');
+    expect(readdirSync(output)).toContain('report.html');
+    expect(said()).toContain(`report  ${output}/report.html`);
+  });
+
   const workerOf = ({ pid }: ChildProcess) => {
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
     return children.find(id => readFileSync(`/proc/${id}/cmdline`, 'utf8').includes('py_worker')) as number;
