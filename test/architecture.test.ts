@@ -63,6 +63,33 @@ describe('py_worker', () => {
   });
 });
 
+describe('the names of trainings', () => {
+  /** A method names its trainings; whoever reads a run finds them in its files. */
+  const readers = ['src/cli', 'src/report', 'src/run', 'src/metrics'];
+  /** `prepareRun` still has a field of that name. */
+  const allowed = new Set(['src/cli/run.ts: finishedSft']);
+
+  test('stand in no program that reads a run', () => {
+    const found = readers
+      .flatMap(folder => filesBelow(folder, '.ts'))
+      .flatMap(file => trainingNamesIn(read(file)).map(name => `${file}: ${name}`));
+    expect(found.filter(name => !allowed.has(name))).toEqual([]);
+  });
+
+  test('are found in strings, paths and identifiers, not in comments; control is a role too', () => {
+    expect(trainingNamesIn('const a = [\'sft\', `models/student/x`, "control"];')).toEqual([
+      'sft',
+      'student',
+      'control',
+    ]);
+    expect(trainingNamesIn('const lastSft = x.student; // sft\n/** the student */\n * sft')).toEqual([
+      'lastSft',
+      'student',
+    ]);
+    expect(trainingNamesIn("if (role === 'control') x(); z.enum(['baseline', 'control'])")).toEqual([]);
+  });
+});
+
 describe('documentation', () => {
   const pages = ['README.md', 'CONTRIBUTING.md', ...filesBelow('docs', '.md')].filter(page =>
     existsSync(join(root, page)),
@@ -108,6 +135,18 @@ function algorithmWordsIn(line: string): string[] {
     .toLowerCase()
     .split(/[^a-z]+/);
   return words.filter(word => algorithmWords.has(word));
+}
+
+function trainingNamesIn(text: string): string[] {
+  const code = text
+    .split('\n')
+    .filter(line => !/^\s*(\/\*\*|\*)/.test(line))
+    .map(line =>
+      line.replace(/\/\/ .*/, '').replace(/'baseline'.*'control'|role === 'control'|role !== 'control'/g, ''),
+    )
+    .join('\n');
+  const names = /\b(?:sft|student)\b|\b[a-z]\w*(?:Sft|Student)\w*\b|(?<=['"`/])control(?=['"`/])/g;
+  return [...code.matchAll(names)].map(([name]) => name);
 }
 
 /** Backticked words that begin with a folder of the project or are a file of its root. */

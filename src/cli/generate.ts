@@ -5,6 +5,7 @@ import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { UsageError } from '../errors.ts';
 import { readUserText } from '../files/user-file.ts';
+import { findResultModel } from '../run/trainings.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import { startWorker } from '../worker/start.ts';
 import { integerFrom, numberWithin, textsWithEscapes } from './arguments.ts';
@@ -32,7 +33,7 @@ export function addGenerateCommand(program: Command, context: CliContext): void 
     .command('generate')
     .summary('try a model: print its answers')
     .description(
-      'Print answers of a model: a directory in Hugging Face layout (such as models/student of a run), a LoRA ' +
+      'Print answers of a model: a directory in Hugging Face layout (such as models/NAME of a run), a LoRA ' +
         'directory, or a hub id. Prompts come from the command line, a file, standard input, or, in a terminal, one ' +
         'after another as you type. The same prompt, options and seed give the same answer again.',
     )
@@ -75,10 +76,10 @@ const examples = `
 Each prompt is asked by itself: nothing is remembered from one to the next.
 
 Examples:
-  $ npx tms generate runs/quickstart/models/student "12+7="
-  $ npx tms generate runs/my/models/student --system "Be brief." -n 3 "Why is the sky blue?"
+  $ npx tms generate runs/my/models/NAME "12+7="                  # tms run prints this line for its result
+  $ npx tms generate runs/my/models/NAME --system "Be brief." -n 3 "Why is the sky blue?"
   $ npx tms generate HuggingFaceTB/SmolLM2-135M-Instruct          # type prompts, end with Ctrl-D
-  $ npx tms generate runs/my/models/sft --file prompts.txt --temperature 0 --json > answers.jsonl`;
+  $ npx tms generate runs/my/models/NAME --file prompts.txt --temperature 0 --json > answers.jsonl`;
 
 async function generate(
   model: string,
@@ -109,8 +110,8 @@ async function generate(
 /** What needs no worker to be seen. */
 function checkModel(model: string): void {
   if (existsSync(join(model, 'run.json'))) {
-    const found = ['student', 'sft'].map(name => join(model, 'models', name)).find(existsSync);
-    const fix = found === undefined ? 'it has no finished model yet' : `npx tms generate ${found}`;
+    const found = findResultModel(model);
+    const fix = found === null ? 'it has no finished model yet' : `npx tms generate ${found.path}`;
     throw new UsageError(`${model} is the directory of a run, not of a model`, { fix });
   }
   const isPath = /^[./~]/.test(model) || model.split('/').length > 2;

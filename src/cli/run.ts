@@ -15,6 +15,7 @@ import { readResults } from '../report/results.ts';
 import { finalTable } from '../report/table.ts';
 import { writeReport } from '../report/write-report.ts';
 import { inspectRun } from '../run/run-directory.ts';
+import { resultModel } from '../run/trainings.ts';
 import { startWorker } from '../worker/start.ts';
 import type { CliContext } from './context.ts';
 import { listenForStop } from './interrupt.ts';
@@ -33,7 +34,7 @@ export function addRunCommands(program: Command, context: CliContext): void {
     .command('run')
     .summary('train as a configuration says, and report')
     .description(
-      'Train as a configuration says: SFT, the answers of its checkpoints, the student, evaluations, and a report.',
+      'Train as a configuration says, with every training that its method needs, evaluate on the way, and write a report.',
     )
     .argument('<file>', 'configuration (YAML); configs/README.md lists those that come with tms')
     .option(
@@ -138,11 +139,13 @@ function quoted(path: string): string {
 
 async function printResults(path: string, { terminal }: CliContext): Promise<void> {
   const { html, markdown } = await writeReport(path);
-  for (const line of finalTable(await readResults(path))) terminal.print(line);
-  const model = ['student', 'sft'].map(name => join(path, 'models', name)).find(existsSync);
+  const results = await readResults(path);
+  for (const line of finalTable(results)) terminal.print(line);
   terminal.print('');
   terminal.print(`report  ${html}\n        ${markdown}`);
-  if (model === undefined) return;
+  const saved = resultModel(path, results.trainings); // under the path as it was given
+  if (saved === null) return;
+  const { path: model } = saved;
   const isAdapter = existsSync(join(model, 'adapter_config.json'));
   const loader = isAdapter ? 'AutoPeftModelForCausalLM' : 'AutoModelForCausalLM';
   terminal.print(

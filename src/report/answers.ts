@@ -1,4 +1,4 @@
-/** Answers of the checkpoints and how the student's curriculum used them: counted in full, kept for a few prompts. */
+/** Answers to training prompts and how visits used them: counted in full, kept for a few prompts. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { isAnswer, noSources, type SourceCounts } from '../run/mixture.ts';
@@ -11,167 +11,218 @@ import {
 } from '../run/records.ts';
 import { readJsonLines } from './run-files.ts';
 
-export type AnswerCounts = {
+/** A checkpoint that answered. */
+export type AnswerSource = {
+  /** The training that the answers are for; null where the run does not say. */
+  readonly asker: string | null;
+  /** Whose checkpoint it is. */
+  readonly training: string;
   readonly checkpointStep: number;
+};
+
+/** One file of answers. */
+export type AnswerSet = AnswerSource & {
   readonly answers: number;
   /** Cut at the length limit. */
   readonly unfinished: number;
+  /** Visits that trained on one of them; null where no visit says whose answer it trained on. */
+  readonly visits: number | null;
 };
 
-/** Visits of the student's training by what they trained on. */
+/** Visits of a training whose targets are drawn, by what they trained on. */
 export type Curriculum = {
+  readonly training: string;
   readonly visits: number;
   readonly sources: SourceCounts;
-  /** Visits that trained on an answer, by the checkpoint that gave it, ascending. */
-  readonly perCheckpoint: readonly { readonly checkpointStep: number; readonly visits: number }[];
+  /** Visits that trained on an answer, by the checkpoint that gave it. */
+  readonly perCheckpoint: readonly {
+    readonly training: string;
+    readonly checkpointStep: number;
+    readonly visits: number;
+  }[];
 };
 
-export type ShownAnswer = {
-  readonly checkpointStep: number;
+/** Visits of one training that trained on something, or that drew it but trained on gold, because it is unusable. */
+export type Use = { readonly training: string; readonly used: number; readonly replaced: number };
+
+export type ShownAnswer = AnswerSource & {
   readonly sample: number;
   readonly text: string;
   readonly isFinished: boolean;
-  /** Visits that trained on it. */
-  readonly used: number;
-  /** Visits that drew it but trained on gold, because it is unfinished or empty. */
-  readonly replaced: number;
+  /** Null where no visit says whose answer it trained on. */
+  readonly uses: readonly Use[] | null;
 };
 
-/** One training prompt with gold and all its answers, by checkpoint and sample. */
+/** One training prompt with gold and all its answers. */
 export type ShownPrompt = {
   readonly example: number;
   readonly id: string;
   readonly prompt: string;
   readonly gold: string;
-  readonly goldUsed: number;
+  readonly goldUses: readonly Use[];
   readonly answers: readonly ShownAnswer[];
-  /** Checkpoints of the plan without an answer to this prompt: none was drawn. */
-  readonly undrawn: readonly number[];
+  /** Who gave no answer to this prompt: none was drawn. */
+  readonly undrawn: readonly AnswerSource[];
 };
 
 type Answers = {
-  readonly answerCounts: AnswerCounts[];
+  readonly answerSets: AnswerSet[];
   readonly prompts: ShownPrompt[];
-  readonly curriculum: Curriculum | null;
-  /** Answers of the base that the control trained on; null without a control. */
-  readonly controlAnswers: Omit<AnswerCounts, 'checkpointStep'> | null;
+  readonly curricula: Curriculum[];
 };
 
 /** Prompts to browse: enough to judge by, few enough for one page. */
 const shownPrompts = 24;
 
 /** Read examples.jsonl, answers/ and curriculum.jsonl as streams; memory does not grow with the number of answers. */
-export async function readAnswers(
-  directory: string,
-  checkpointSteps: readonly number[],
-  onTornEnd: (file: string) => void,
-): Promise<Answers> {
+export async function readAnswers(directory: string, onTornEnd: (file: string) => void): Promise<Answers> {
   const kept = new Map<number, Kept>();
   for await (const example of readJsonLines(join(directory, 'examples.jsonl'), exampleRecord, onTornEnd)) {
-    kept.set(example.example, { ...example, answers: [], goldUsed: 0, uses: new Map() });
+    kept.set(example.example, { ...example, answers: [], uses: new Map() });
     if (kept.size === shownPrompts) break;
   }
-  const answerCounts: AnswerCounts[] = [];
-  for (const file of answerFiles(join(directory, 'answers'))) {
-    const counts = await countAnswers(readJsonLines(file, answerRecord, onTornEnd), kept);
-    if (counts !== null) answerCounts.push(counts);
+  const files: CountedFile[] = [];
+  for (const { path, ...source } of answerFiles(join(directory, 'answers'))) {
+    const counts = await countAnswers(source, readJsonLines(path, answerRecord, onTornEnd), kept);
+    if (counts.answers > 0) files.push({ ...source, ...counts });
   }
-  const ofControl = readJsonLines(
-    join(directory, 'answers', 'base-step-000000.jsonl'),
-    answerRecord,
-    onTornEnd,
-  );
-  const controlAnswers = await countAnswers(ofControl, new Map());
   const visits = readJsonLines(join(directory, 'curriculum.jsonl'), visitRecord, onTornEnd);
-  const curriculum = await countVisits(visits, kept);
+  const curricula = await countVisits(visits, kept);
+  const answerSets = files.map(file => ({ ...file, visits: visitsOf(file, curricula) }));
   return {
-    answerCounts,
-    prompts: [...kept.values()].map(one => showPrompt(one, checkpointSteps)),
-    curriculum,
-    controlAnswers,
+    answerSets,
+    prompts: [...kept.values()].map(one => showPrompt(one, answerSets)),
+    curricula,
   };
 }
 
-type Uses = { used: number; replaced: number };
+type CountedFile = Omit<AnswerSet, 'visits'>;
 type Kept = Pick<ShownPrompt, 'example' | 'id' | 'prompt' | 'gold'> & {
-  readonly answers: AnswerRecord[];
-  goldUsed: number;
-  readonly uses: Map<string, Uses>;
+  readonly answers: (AnswerRecord & AnswerSource)[];
+  /** By what was drawn, then by training. */
+  readonly uses: Map<string, Map<string, { used: number; replaced: number }>>;
 };
 
-function answerFiles(folder: string): string[] {
-  const names = existsSync(folder) ? readdirSync(folder) : [];
-  return names
-    .filter(name => /^(?!base-).*-step-\d+\.jsonl$/.test(name))
-    .sort()
-    .map(name => join(folder, name));
+const answerFile = /^([a-z][a-z0-9-]*)-step-(\d+)\.jsonl$/;
+
+/** `answers/TRAINING-step-000123.jsonl`, or in a folder that is named by the training which asked. */
+function answerFiles(folder: string): (AnswerSource & { readonly path: string })[] {
+  const entries = existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }) : [];
+  return entries.toSorted().flatMap(entry => {
+    const parts = entry.split(/[/\\]/);
+    const [, training, step] = answerFile.exec(parts.at(-1) ?? '') ?? [];
+    if (training === undefined || parts.length > 2) return [];
+    const asker = parts.length === 2 ? (parts[0] ?? null) : null;
+    return [{ asker, training, checkpointStep: Number(step), path: join(folder, entry) }];
+  });
 }
 
 async function countAnswers(
+  source: AnswerSource,
   records: AsyncIterable<AnswerRecord>,
   kept: ReadonlyMap<number, Kept>,
-): Promise<AnswerCounts | null> {
-  let checkpointStep: number | null = null;
+): Promise<Pick<AnswerSet, 'answers' | 'unfinished'>> {
   const counts = { answers: 0, unfinished: 0 };
   for await (const record of records) {
-    checkpointStep = record.checkpointStep;
     counts.answers += 1;
     counts.unfinished += Number(record.finishReason === 'length');
-    kept.get(record.example)?.answers.push(record);
+    kept.get(record.example)?.answers.push({ ...record, ...source });
   }
-  return checkpointStep === null ? null : { checkpointStep, ...counts };
+  return counts;
 }
 
 async function countVisits(
   records: AsyncIterable<VisitRecord>,
   kept: ReadonlyMap<number, Kept>,
-): Promise<Curriculum | null> {
-  const sources = noSources();
-  const perCheckpoint = new Map<number, number>();
-  let visits = 0;
+): Promise<Curriculum[]> {
+  const counts = new Map<string, VisitCounts>();
   for await (const visit of records) {
-    visits += 1;
-    sources[visit.source] += 1;
-    if (isAnswer(visit.source) && visit.checkpointStep !== null) {
-      perCheckpoint.set(visit.checkpointStep, (perCheckpoint.get(visit.checkpointStep) ?? 0) + 1);
-    }
+    const count = counts.get(visit.training) ?? { sources: noSources(), perCheckpoint: new Map() };
+    counts.set(visit.training, count);
+    count.sources[visit.source] += 1;
+    if (isAnswer(visit.source)) noteSteps(count, visit);
     const example = kept.get(visit.example);
     if (example !== undefined) noteUse(example, visit);
   }
-  if (visits === 0) return null;
-  const sorted = [...perCheckpoint].sort(([a], [b]) => a - b);
-  return {
-    visits,
+  return [...counts].map(([training, { sources, perCheckpoint }]) => ({
+    training,
+    visits: Object.values(sources).reduce((sum, count) => sum + count, 0),
     sources,
-    perCheckpoint: sorted.map(([checkpointStep, count]) => ({ checkpointStep, visits: count })),
+    perCheckpoint: [...perCheckpoint].flatMap(([answers, steps]) =>
+      [...steps]
+        .sort(([a], [b]) => a - b)
+        .map(([checkpointStep, visits]) => ({ training: answers, checkpointStep, visits })),
+    ),
+  }));
+}
+
+/** By training that answered, then by step. */
+type VisitCounts = {
+  readonly sources: ReturnType<typeof noSources>;
+  readonly perCheckpoint: Map<string, Map<number, number>>;
+};
+
+function noteSteps({ perCheckpoint }: VisitCounts, { answers, checkpointStep }: VisitRecord): void {
+  if (answers === null || checkpointStep === null) return;
+  const steps = perCheckpoint.get(answers) ?? new Map<number, number>();
+  perCheckpoint.set(answers, steps);
+  steps.set(checkpointStep, (steps.get(checkpointStep) ?? 0) + 1);
+}
+
+/** A visit that trained on gold in place of an answer counts for both. */
+function noteUse({ uses }: Kept, visit: VisitRecord): void {
+  const { training, source, answers, checkpointStep, sample } = visit;
+  const note = (key: string, kind: 'used' | 'replaced') => {
+    const byTraining = uses.get(key) ?? new Map<string, { used: number; replaced: number }>();
+    uses.set(key, byTraining);
+    const use = byTraining.get(training) ?? { used: 0, replaced: 0 };
+    use[kind] += 1;
+    byTraining.set(training, use);
   };
+  if (!isAnswer(source)) note(goldKey, 'used');
+  if (source !== 'gold')
+    note(`${answers} ${checkpointStep} ${sample}`, isAnswer(source) ? 'used' : 'replaced');
 }
 
-function noteUse(example: Kept, visit: VisitRecord): void {
-  if (!isAnswer(visit.source)) example.goldUsed += 1;
-  if (visit.source === 'gold') return;
-  const key = answerKey(visit);
-  const uses = example.uses.get(key) ?? { used: 0, replaced: 0 };
-  uses[isAnswer(visit.source) ? 'used' : 'replaced'] += 1;
-  example.uses.set(key, uses);
+const goldKey = 'gold';
+
+function usesIn({ uses }: Kept, key: string, asker: string | null): Use[] {
+  const byTraining = [...(uses.get(key) ?? [])].map(([training, counts]) => ({ training, ...counts }));
+  return byTraining.filter(({ training }) => asker === null || training === asker);
 }
 
-function showPrompt(example: Kept, checkpointSteps: readonly number[]): ShownPrompt {
-  const { example: index, id, prompt, gold, goldUsed, uses } = example;
-  const answers = example.answers
-    .map(({ checkpointStep, sample, text, finishReason }) => ({
+/** Of the asker's visits, or of all where it is not known. */
+function visitsOf({ asker, training, checkpointStep }: AnswerSource, curricula: readonly Curriculum[]) {
+  const drawn = curricula
+    .filter(curriculum => asker === null || curriculum.training === asker)
+    .flatMap(({ perCheckpoint }) => perCheckpoint)
+    .filter(one => one.training === training);
+  if (drawn.length === 0) return null;
+  const own = drawn.filter(one => one.checkpointStep === checkpointStep);
+  return own.reduce((sum, { visits }) => sum + visits, 0);
+}
+
+function showPrompt(kept: Kept, answerSets: readonly AnswerSet[]): ShownPrompt {
+  const { example, id, prompt, gold } = kept;
+  const setOf = (one: AnswerSource) => answerSets.find(set => isSame(set, one));
+  const answers = kept.answers.map(
+    ({ asker, training, checkpointStep, sample, text, finishReason }): ShownAnswer => ({
+      asker,
+      training,
       checkpointStep,
       sample,
       text,
       isFinished: finishReason !== 'length',
-      ...(uses.get(answerKey({ checkpointStep, sample })) ?? { used: 0, replaced: 0 }),
-    }))
-    .sort((a, b) => a.checkpointStep - b.checkpointStep || a.sample - b.sample);
-  const answered = new Set(answers.map(({ checkpointStep }) => checkpointStep));
-  const undrawn = checkpointSteps.filter(step => !answered.has(step));
-  return { example: index, id, prompt, gold, goldUsed, answers, undrawn };
+      uses:
+        (setOf({ asker, training, checkpointStep })?.visits ?? null) === null
+          ? null
+          : usesIn(kept, `${training} ${checkpointStep} ${sample}`, asker),
+    }),
+  );
+  const undrawn = answerSets.filter(set => !answers.some(answer => isSame(answer, set)));
+  return { example, id, prompt, gold, goldUses: usesIn(kept, goldKey, null), answers, undrawn };
 }
 
-function answerKey({ checkpointStep, sample }: Pick<VisitRecord, 'checkpointStep' | 'sample'>): string {
-  return `${checkpointStep} ${sample}`;
+function isSame(a: AnswerSource, b: AnswerSource): boolean {
+  return a.asker === b.asker && a.training === b.training && a.checkpointStep === b.checkpointStep;
 }

@@ -1,21 +1,23 @@
-/** Panels that are not about points over steps: accuracy of each set, loss curves, what the student trained on. */
+/** Panels that are not about points over steps: accuracy of each set, loss curves, targets that were drawn. */
 import * as Plot from '@observablehq/plot';
 import { mean } from '../metrics/statistics.ts';
 import { mixtureOf } from '../run/mixture.ts';
-import { counted, type ModelName, modelLabels, withInterval } from './format.ts';
+import { baseName } from '../run/trainings.ts';
+import { checkpointLabel, counted, withInterval } from './format.ts';
+import type { Look, LookOf } from './marks.ts';
 import { axes, drawPanel, logScale, panelWidth } from './plot.ts';
-import { marks } from './point-marks.ts';
+import { markOf } from './point-marks.ts';
 import { lastPoint, type Point, type SetAccuracy } from './points.ts';
-import type { Curriculum, LossPoint, Results } from './results.ts';
+import type { Curriculum, LossPoint } from './results.ts';
 import type { Analysis } from './rows.ts';
 
-type Bar = SetAccuracy & { readonly model: ModelName };
+type Bar = SetAccuracy & { readonly training: string };
 
 const barHeight = 10;
 const setsPerPanel = 4;
 
 /** Accuracy on each set, of the base and of every training's last point; a few sets a panel, targets first. */
-export function setPanels({ base, curves }: Analysis): string[] {
+export function setPanels({ base, curves, lookOf }: Analysis): string[] {
   const points = [base, ...curves.map(lastPoint)].filter((point): point is Point => point !== null);
   const names = [...new Set(points.flatMap(({ sets }) => sets.map(({ name }) => name)))];
   const panels = Math.ceil(names.length / setsPerPanel);
@@ -23,22 +25,26 @@ export function setPanels({ base, curves }: Analysis): string[] {
   const groups = Array.from({ length: names.length === 0 ? 0 : panels }, (_, i) =>
     names.slice(i * size, (i + 1) * size),
   );
-  return groups.map(group => setPanel(group, points, size));
+  return groups.map(group => setPanel(group, points, { rows: size, lookOf }));
 }
 
-function setPanel(names: readonly string[], points: readonly Point[], rows: number): string {
-  const bars: Bar[] = points.flatMap(({ model, sets }) =>
-    sets.filter(({ name }) => names.includes(name)).map(set => ({ ...set, model })),
+function setPanel(
+  names: readonly string[],
+  points: readonly Point[],
+  { rows, lookOf }: { readonly rows: number; readonly lookOf: LookOf },
+): string {
+  const bars: Bar[] = points.flatMap(({ training, sets }) =>
+    sets.filter(({ name }) => names.includes(name)).map(set => ({ ...set, training })),
   );
-  const models = points.map(({ model }) => model);
+  const trainings = points.map(({ training }) => training);
   const longest = Math.max(...names.map(name => name.length));
-  const place = { fy: 'name', y: 'model', x: 'accuracy' } as const;
+  const place = { fy: 'name', y: 'training', x: 'accuracy' } as const;
   return drawPanel(`Accuracy on ${names.join(', ')}`, {
-    height: 52 + rows * (models.length * barHeight + 14),
+    height: 52 + rows * (trainings.length * barHeight + 14),
     marginTop: 4,
-    marginLeft: Math.min(132, 14 + longest * 6.2),
+    marginLeft: Math.min(144, 28 + longest * 6.2),
     x: { domain: [0, 1] },
-    y: { domain: models, axis: null, padding: 0.18 },
+    y: { domain: trainings, axis: null, padding: 0.18 },
     fy: { domain: [...names], label: null, padding: 0.22 },
     marks: [
       Plot.gridX({ stroke: 'var(--grid)', strokeOpacity: 1, ticks: 5 }),
@@ -49,11 +55,28 @@ function setPanel(names: readonly string[], points: readonly Point[], rows: numb
         tickSize: 0,
         ticks: 5,
       }),
-      Plot.axisFy({ label: null, tickSize: 0, anchor: 'left', lineWidth: 11, textOverflow: 'ellipsis' }),
-      Plot.barX(bars, { ...place, fill: (bar: Bar) => marks[bar.model].colour, title: barTitle }),
+      Plot.axisFy({
+        label: null,
+        tickSize: 0,
+        tickPadding: 18,
+        anchor: 'left',
+        lineWidth: 11,
+        textOverflow: 'ellipsis',
+      }),
+      Plot.barX(bars, {
+        ...place,
+        fill: (bar: Bar) => lookOf(bar.training).colour,
+        title: (bar: Bar) => barTitle(bar, lookOf(bar.training)),
+      }),
+      ...trainings.map(training =>
+        Plot.dot(
+          bars.filter(bar => bar.training === training),
+          { fy: 'name', y: 'training', x: 0, dx: -8, ...markOf(lookOf(training)), r: 3 },
+        ),
+      ),
       Plot.ruleY(bars, {
         fy: 'name',
-        y: 'model',
+        y: 'training',
         x1: (bar: Bar) => bar.interval.low,
         x2: (bar: Bar) => bar.interval.high,
         stroke: 'var(--ink)',
@@ -64,40 +87,36 @@ function setPanel(names: readonly string[], points: readonly Point[], rows: numb
   });
 }
 
-function barTitle({ model, name, role, accuracy, items, interval: ends, unfinished }: Bar): string {
+function barTitle({ name, role, accuracy, items, interval: ends, unfinished }: Bar, { label }: Look): string {
   const cut = unfinished === 0 ? '' : `\n${counted(unfinished, 'answer')} cut at the length limit`;
-  return `${modelLabels[model]} on ${name} (${role})\n${withInterval(accuracy, ends)} of ${counted(items, 'item')}${cut}`;
+  return `${label} on ${name} (${role})\n${withInterval(accuracy, ends)} of ${counted(items, 'item')}${cut}`;
 }
 
-/** Training loss of each stage, a panel each with the same axes: thin as recorded, thick as a moving mean. */
-export function lossPanels({ losses }: Results): string[] {
-  const stages = (['sft', 'control', 'student'] as const).flatMap(stage => {
-    const points = thin((losses[stage] ?? []).filter(({ loss }) => loss > 0));
-    return points.length < 2 ? [] : [{ stage, points }];
+/** Training loss of each training, a panel each with the same axes: thin as recorded, thick as a moving mean. */
+export function lossPanels({ results, lookOf }: Analysis): string[] {
+  const measured = results.trainings.flatMap(({ name }) => {
+    const points = thin((results.losses[name] ?? []).filter(({ loss }) => loss > 0));
+    return points.length < 2 ? [] : [{ look: lookOf(name), points }];
   });
-  const all = stages.flatMap(({ points }) => points);
+  const all = measured.flatMap(({ points }) => points);
   if (all.length === 0) return [];
   const scale = logScale(all.map(({ loss }) => loss));
   const longest = Math.max(...all.map(({ step }) => step));
-  return stages.map(({ stage, points }) => lossPanel(stage, points, { ...scale, longest }));
+  return measured.map(({ look, points }) => lossPanel(look, points, { ...scale, longest }));
 }
 
 type LossScale = ReturnType<typeof logScale> & { readonly longest: number };
 
-function lossPanel(
-  stage: 'sft' | 'control' | 'student',
-  points: readonly LossPoint[],
-  scale: LossScale,
-): string {
-  const place = { x: 'step', y: 'loss', stroke: marks[stage].colour } as const;
+function lossPanel({ label, colour }: Look, points: readonly LossPoint[], scale: LossScale): string {
+  const place = { x: 'step', y: 'loss', stroke: colour } as const;
   const k = Math.max(1, Math.round(points.length / 25));
   const smooth = Plot.windowY({ k, anchor: 'middle', strict: false }, place);
-  return drawPanel(`Training loss of ${modelLabels[stage]}`, {
+  return drawPanel(`Training loss of ${label}`, {
     height: 220,
     x: { domain: [0, scale.longest], nice: true },
     y: { domain: scale.domain, type: 'log' },
     marks: [
-      ...axes('optimiser steps', `${modelLabels[stage]}: loss, nats per token`, scale.ticks),
+      ...axes('optimiser steps', `${label}: loss, nats per token`, scale.ticks),
       Plot.line(points, { ...place, strokeWidth: 0.8, strokeOpacity: 0.4 }),
       Plot.line(points, { ...smooth, strokeWidth: 1.8 }),
     ],
@@ -116,29 +135,33 @@ function thin(points: readonly LossPoint[]): LossPoint[] {
   });
 }
 
-/** How many visits of the student's training each checkpoint's answers had, and gold. */
-export function curriculumPanel({ visits, sources, perCheckpoint }: Curriculum): string {
+/** How many visits of a training each checkpoint's answers had, and gold. */
+export function curriculumPanel(curriculum: Curriculum, { results, lookOf }: Analysis): string {
+  const { training, visits, sources, perCheckpoint } = curriculum;
+  const { label: name, colour } = lookOf(training);
   const { replaced } = mixtureOf(sources);
+  const gold = lookOf(baseName).colour;
   const bars = [
-    { label: 'gold', visits: sources.gold, colour: 'var(--base)' },
-    ...(replaced === 0 ? [] : [{ label: 'gold instead', visits: replaced, colour: 'var(--base)' }]),
+    { label: 'gold', visits: sources.gold, colour: gold },
+    { label: 'gold instead', visits: replaced, colour: gold },
     ...perCheckpoint.map(one => ({
-      label: `step ${one.checkpointStep}`,
+      label: checkpointLabel(one, results.trainings),
       visits: one.visits,
-      colour: 'var(--student)',
+      colour,
     })),
-  ];
-  return drawPanel('Visits of the student’s training by target', {
+  ].filter(bar => bar.visits > 0);
+  const longest = Math.max(...bars.map(({ label }) => label.length));
+  return drawPanel(`Visits of ${name} by target`, {
     width: panelWidth,
     height: 54 + bars.length * 17,
     marginTop: 4,
-    marginLeft: 78,
+    marginLeft: Math.max(78, Math.min(132, 14 + longest * 6.2)),
     x: { nice: true },
     y: { domain: bars.map(({ label }) => label), label: null },
     marks: [
       Plot.gridX({ stroke: 'var(--grid)', strokeOpacity: 1, ticks: 4 }),
       Plot.axisX({
-        label: 'visits of a prompt',
+        label: `${name}: visits of a prompt`,
         labelAnchor: 'center',
         labelArrow: 'none',
         tickSize: 0,

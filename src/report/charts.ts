@@ -1,13 +1,13 @@
 /** The panels of the report's figures. Every function gives SVG, or null where there is nothing to draw. */
 import * as Plot from '@observablehq/plot';
-import type { ModelName } from './format.ts';
+import type { LookOf } from './marks.ts';
 import { axes, drawPanel, linearScale, logScale, panelHeight } from './plot.ts';
-import { dotsOf, marks, type Place, pathOf } from './point-marks.ts';
-import type { Curve, Point } from './points.ts';
+import { dotsOf, type Place, pathOf } from './point-marks.ts';
+import { type Curve, ownPoints, type Point } from './points.ts';
 import type { Analysis } from './rows.ts';
 
 /** Target accuracy against Δ retention, a path over steps for each training. */
-export function accuracyRetentionPanel({ base, curves }: Analysis): string | null {
+export function accuracyRetentionPanel({ base, curves, lookOf }: Analysis): string | null {
   const paths = curves.map(curve => ({ ...curve, points: curve.points.filter(isOnPlane) }));
   if (paths.every(({ points }) => points.length === 0)) return null;
   const ends = paths.flatMap(({ points }) => points.slice(-1));
@@ -18,10 +18,10 @@ export function accuracyRetentionPanel({ base, curves }: Analysis): string | nul
     marks: [
       ...axes('target accuracy (greedy)', 'Δ retention'),
       Plot.ruleY([0], { stroke: 'var(--rule)' }),
-      ...ends.flatMap(crossOf),
-      ...paths.flatMap(({ model, points }) => pathOf(model, points, onPlane)),
-      ...(base === null || !isOnPlane(base) ? [] : dotsOf('base', [base], onPlane)),
-      ...stepLabels(paths, onPlane),
+      ...ends.flatMap(end => crossOf(lookOf, end)),
+      ...paths.flatMap(path => pathOf(lookOf, named(path), onPlane)),
+      ...(base === null || !isOnPlane(base) ? [] : dotsOf(lookOf, [base], onPlane)),
+      ...stepLabels(lookOf, paths, onPlane),
     ],
   });
 }
@@ -40,8 +40,11 @@ export type OverSteps = {
   readonly isSigned?: boolean;
 };
 
+/** What panels are drawn of. */
+export type Drawn = Pick<Analysis, 'curves' | 'lookOf'>;
+
 /** One measure over optimiser steps. */
-export function overStepsPanel(curves: readonly Curve[], what: OverSteps): string | null {
+export function overStepsPanel({ curves, lookOf }: Drawn, what: OverSteps): string | null {
   const { label, y, measure, bandOf, dashedOf, isLogarithmic = false, isSigned = false } = what;
   const measured = curves
     .map(curve => ({
@@ -53,6 +56,7 @@ export function overStepsPanel(curves: readonly Curve[], what: OverSteps): strin
   const values = measured.flatMap(({ points }) => points.map(point => measure(point) ?? 0));
   const ends = measured.flatMap(({ points }) => points.map(point => bandOf?.(point)?.low ?? values[0] ?? 0));
   const log = isLogarithmic ? logScale(values) : null;
+  const bandLook = { fillOpacity: Math.min(0.13, 0.4 / measured.length) };
   const place = (of: (point: Point) => number | null) => ({ x: (point: Point) => point.step, y: of });
   return drawPanel(label, {
     height: what.height ?? panelHeight,
@@ -64,48 +68,48 @@ export function overStepsPanel(curves: readonly Curve[], what: OverSteps): strin
     marks: [
       ...axes('optimiser steps', y, log?.ticks),
       ...(isSigned ? [Plot.ruleY([0], { stroke: 'var(--rule)' })] : []),
-      ...measured.flatMap(({ model, points }) =>
-        bandOf === undefined ? [] : bandMark(model, points, bandOf),
+      ...measured.flatMap(({ training, points }) =>
+        bandOf === undefined
+          ? []
+          : bandMark(points, bandOf, { ...bandLook, fill: lookOf(training.name).colour }),
       ),
-      ...measured.flatMap(({ model, points }) =>
-        dashedOf === undefined ? [] : dashedLine(model, points, place(dashedOf)),
+      ...measured.flatMap(({ training, points }) =>
+        dashedOf === undefined ? [] : dashedLine(lookOf(training.name).colour, points, place(dashedOf)),
       ),
-      ...measured.flatMap(({ model, points }) => pathOf(model, points, place(measure))),
+      ...measured.flatMap(curve => pathOf(lookOf, named(curve), place(measure))),
     ],
   });
 }
 
 /** Something of the points against forgetting = −Δ retention; the base is left out, it is 0 by definition. */
 export function forgettingPanel(
-  curves: readonly Curve[],
+  { curves, lookOf }: Drawn,
   x: string,
   measure: (point: Point) => number | null,
 ): string | null {
   const place = { x: measure, y: (point: Point) => -(point.change?.mean ?? 0) };
-  const own = curves.map(({ model, points }) => ({
-    model,
-    points: points.filter(point => point.model === model && point.change !== null && measure(point) !== null),
-  }));
-  if (own.every(({ points }) => points.length === 0)) return null;
+  const points = curves.flatMap(ownPoints).filter(point => point.change !== null && measure(point) !== null);
+  if (points.length === 0) return null;
   return drawPanel(`${x} against forgetting`, {
     x: {
-      ...linearScale(own.flatMap(({ points }) => points.map(point => place.x(point) ?? 0))),
+      ...linearScale(points.map(point => place.x(point) ?? 0)),
       inset: 6,
       zero: true,
     },
     y: {
-      ...linearScale(own.flatMap(({ points }) => points.map(point => place.y(point)))),
+      ...linearScale(points.map(point => place.y(point))),
       inset: 6,
       zero: true,
     },
-    marks: [
-      ...axes(x, 'forgetting (−Δ retention)'),
-      ...own.flatMap(({ model, points }) => dotsOf(model, points, place)),
-    ],
+    marks: [...axes(x, 'forgetting (−Δ retention)'), ...dotsOf(lookOf, points, place)],
   });
 }
 
 const onPlane: Place = { x: point => point.target?.mean ?? null, y: point => point.change?.mean ?? null };
+
+function named({ training, points }: Curve) {
+  return { training: training.name, points };
+}
 
 function isOnPlane(point: Point): boolean {
   return point.target !== null && point.change !== null;
@@ -115,17 +119,15 @@ function isDrawable(value: number | null, isLogarithmic: boolean): boolean {
   return value !== null && (!isLogarithmic || value > 0);
 }
 
-function dashedLine(model: ModelName, points: readonly Point[], place: Place): Plot.Markish[] {
+function dashedLine(stroke: string, points: readonly Point[], place: Place): Plot.Markish[] {
   const measured = points.filter(point => place.y(point) !== null);
-  return [
-    Plot.line(measured, { ...place, stroke: marks[model].colour, strokeWidth: 1.2, strokeDasharray: '4,3' }),
-  ];
+  return [Plot.line(measured, { ...place, stroke, strokeWidth: 1.2, strokeDasharray: '4,3' })];
 }
 
 function bandMark(
-  model: ModelName,
   points: readonly Point[],
   bandOf: NonNullable<OverSteps['bandOf']>,
+  look: { readonly fill: string; readonly fillOpacity: number },
 ): Plot.Markish[] {
   const ends = {
     x: (point: Point) => point.step,
@@ -135,16 +137,16 @@ function bandMark(
   return [
     Plot.areaY(
       points.filter(point => bandOf(point) !== null),
-      { ...ends, fill: marks[model].colour, fillOpacity: 0.13 },
+      { ...ends, ...look },
     ),
   ];
 }
 
 /** The intervals of both coordinates. */
-function crossOf(point: Point): Plot.Markish[] {
-  const { target, change, model } = point;
+function crossOf(lookOf: LookOf, point: Point): Plot.Markish[] {
+  const { target, change, training } = point;
   if (target === null || change === null) return [];
-  const look = { stroke: marks[model].colour, strokeWidth: 1.2, strokeOpacity: 0.65 };
+  const look = { stroke: lookOf(training).colour, strokeWidth: 1.2, strokeOpacity: 0.65 };
   const vertical = { x: target.mean, y1: change.interval.low, y2: change.interval.high };
   const horizontal = { y: change.mean, x1: target.interval.low, x2: target.interval.high };
   return [
@@ -157,10 +159,8 @@ function crossOf(point: Point): Plot.Markish[] {
 const labelDistance = 0.09;
 
 /** Steps of the points, last points first, leaving out those that would cover another label. */
-function stepLabels(paths: readonly Curve[], place: Place): Plot.Markish[] {
-  const points = paths.flatMap(({ model, points: all }) =>
-    all.filter(point => point.model === model).toReversed(),
-  );
+function stepLabels(lookOf: LookOf, paths: readonly Curve[], place: Place): Plot.Markish[] {
+  const points = paths.flatMap(path => ownPoints(path).toReversed());
   const last = points.filter(point => paths.some(path => path.points.at(-1) === point));
   const places = [...new Set([...last, ...points])].map(point => ({
     point,
@@ -179,7 +179,7 @@ function stepLabels(paths: readonly Curve[], place: Place): Plot.Markish[] {
     Plot.text([point], {
       ...place,
       text: one => String(one.step),
-      fill: marks[point.model].colour,
+      fill: lookOf(point.training).colour,
       fontSize: 9.5,
       dx: 6,
       dy: -8,

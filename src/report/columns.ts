@@ -2,7 +2,7 @@
 import type { Accuracy, Change } from '../metrics/retention.ts';
 import { changeText, exclusionOf, intervalNote, shortChangeText } from './changes.ts';
 import { alphaText, controlNotes, endlessText, fallbackNotes, lostUpdateNotes } from './fallbacks.ts';
-import { amount, dash, fixed, modelLabels, shortDuration, withInterval } from './format.ts';
+import { amount, dash, fixed, shortDuration, withInterval } from './format.ts';
 import { bestPoint, type Curve, lastPoint } from './points.ts';
 import type { Results } from './results.ts';
 import type { Analysis, ResultRow } from './rows.ts';
@@ -70,10 +70,10 @@ function endlessColumn(rows: readonly ResultRow[], isWide: boolean): Column[] {
 }
 
 /** `SFT, last point (step 912)` */
-function rowLabel({ model, kind, step }: ResultRow): string {
-  if (kind === 'base') return modelLabels.base;
+function rowLabel({ label, kind, step }: ResultRow): string {
+  if (kind === 'base') return label;
   const point = kind === 'last' ? 'last point' : 'best recorded point';
-  return `${modelLabels[model]}, ${point} (step ${step})`;
+  return `${label}, ${point} (step ${step})`;
 }
 
 /** What rows exclude whose items all agree. */
@@ -102,9 +102,7 @@ export function tableNotes({
       ? []
       : [`Target accuracy: ${items(target)}, greedy; T=1: one sampled answer for each item.`]),
     ...bestNotes(rows, curves),
-    ...(has(({ model }) => model === 'control')
-      ? ['Control: trained equally long on the base’s own samples, without gold.', ...controlNotes(results)]
-      : []),
+    ...controlNotes(rows, results),
     ...(has(({ pld }) => pld !== null)
       ? [
           'PLD: negative log-likelihood of held-out gold, nats per token; drift: end minus the lowest point up to there.',
@@ -113,33 +111,42 @@ export function tableNotes({
     ...(has(({ klTarget, klRetention }) => klTarget !== null || klRetention !== null)
       ? ['KL(base‖model): nats per sequence, on stored samples of the base.']
       : []),
-    ...(has(({ cost }) => cost !== null) ? [costNote(has(({ model }) => model === 'student'))] : []),
+    ...(has(({ cost }) => cost !== null) ? [costNote(rows)] : []),
     ...(has(({ cost }) => cost?.precision === 'share') ? ['≈: the share of steps up to that point.'] : []),
-    ...(has(({ cost }) => cost?.precision === 'partial')
-      ? ['≥: the SFT run was taken from the store; what it cost is not counted here.']
-      : []),
+    ...missingNotes(rows),
   ];
 }
 
-function costNote(hasStudent: boolean): string {
-  const student = hasStudent ? '; TMS includes its SFT run and the answers of the checkpoints' : '';
-  return `Cost: training and sampling without evaluation${student}.`;
+function costNote(rows: readonly ResultRow[]): string {
+  const parts = rows
+    .filter(({ cost }) => (cost?.includes.length ?? 0) > 0)
+    .map(({ label, cost }) => `; ${label} includes ${cost?.includes.join(' and ')}`);
+  return `Cost: training and sampling without evaluation${[...new Set(parts)].join('')}.`;
+}
+
+function missingNotes(rows: readonly ResultRow[]): string[] {
+  const missing = new Set(rows.flatMap(({ cost }) => cost?.missing ?? []));
+  return missing.size === 0
+    ? []
+    : [`≥: from the store came ${[...missing].join(' and ')}; what that cost is not counted here.`];
 }
 
 function bestNotes(rows: readonly ResultRow[], curves: readonly Curve[]): string[] {
-  const also = curves
-    .filter(
-      curve =>
-        curve.model !== 'control' && bestPoint(curve) === lastPoint(curve) && bestPoint(curve) !== null,
-    )
-    .map(
-      ({ model }) =>
-        `${modelLabels[model]}: its last recorded point is also the one with the highest target accuracy.`,
-    );
-  if (!rows.some(({ kind }) => kind === 'best')) return also;
-  const note =
-    'Best: the recorded point with the highest target accuracy, chosen on the same items that it is reported on, so optimistic; for SFT this is early stopping.';
-  return [note, ...also];
+  const also = curves.filter(
+    curve =>
+      curve.training.role !== 'control' && bestPoint(curve) === lastPoint(curve) && bestPoint(curve) !== null,
+  );
+  const labels = also.map(({ training }) => training.label).join(', ');
+  return [
+    ...(rows.some(({ kind }) => kind === 'best')
+      ? [
+          'Best: the recorded point with the highest target accuracy, chosen on the same items that it is reported on, so optimistic; for a baseline this is early stopping.',
+        ]
+      : []),
+    ...(also.length === 0
+      ? []
+      : [`${labels}: the last recorded point is also the one with the highest target accuracy.`]),
+  ];
 }
 
 function retentionNote({ sets, items: count }: Change): string {
@@ -152,9 +159,9 @@ function items({ items: count, sets }: Accuracy): string {
 }
 
 /** `SFT best @684` */
-export function shortLabel({ model, kind, step }: ResultRow): string {
-  if (kind === 'base') return modelLabels.base;
-  return `${modelLabels[model]}${kind === 'best' ? ' best' : ''} @${step}`;
+export function shortLabel({ label, kind, step }: ResultRow): string {
+  if (kind === 'base') return label;
+  return `${label}${kind === 'best' ? ' best' : ''} @${step}`;
 }
 
 function accuracyText(accuracy: Accuracy | null, isWide: boolean): string {

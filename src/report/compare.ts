@@ -4,20 +4,25 @@ import { UsageError } from '../errors.ts';
 import { accuracyChange, type Change } from '../metrics/retention.ts';
 import { changeText, exclusionOf } from './changes.ts';
 import { columnsFor, shortLabel, tableNotes } from './columns.ts';
-import { dash, modelLabels, settingText } from './format.ts';
-import { bootstrapSeed, evaluationOf, lastPoint, setsOf, type Trained } from './points.ts';
+import { dash, settingText } from './format.ts';
+import { pairsOf } from './pairs.ts';
+import { bootstrapSeed, type Curve, evaluationOf, lastPoint, setsOf } from './points.ts';
 import type { Results } from './results.ts';
 import { type Analysis, analyse } from './rows.ts';
 import { haveSameItems } from './same-items.ts';
-import { curveOf, statusSentence } from './summary.ts';
+import { statusSentence } from './summary.ts';
 import { summaryRecord } from './summary-record.ts';
 import { alignedTable, markdownTable, wrap } from './table.ts';
 import { verdictSentence } from './verdicts.ts';
 
-/** A later run against the first one: the same model at its last points, paired on the same items. */
+/** A training of a later run against one of the first run at their last points, paired on the same items. */
 export type RunDifference = {
   readonly run: string;
-  readonly model: Trained;
+  readonly training: string;
+  readonly label: string;
+  /** The training of the first run. */
+  readonly against: string;
+  readonly againstLabel: string;
   readonly retention: Change | null;
   readonly target: Change | null;
 };
@@ -113,26 +118,31 @@ function letterOf(index: number): string {
   return String.fromCharCode('A'.charCodeAt(0) + (index % 26)).repeat(1 + Math.floor(index / 26));
 }
 
-/** Models that both runs trained; null where the items are not the same. */
+/** Null where the items are not the same. */
 function differencesOf(before: Analysis, after: Analysis, run: string): RunDifference[] {
-  return (['sft', 'control', 'student'] as const).flatMap(model => {
-    const [old, now] = [before, after].map(analysis => lastEvaluation(analysis, model));
+  return pairsOf(before.curves, after.curves).flatMap(pair => {
+    const [old, now] = [lastEvaluation(before, pair.before), lastEvaluation(after, pair.after)];
     if (old === undefined || now === undefined) return [];
+    const { name: training, label } = pair.after.training;
+    const { name: against, label: againstLabel } = pair.before.training;
     const isPaired = haveSameItems(old, now);
     const change = (role: 'target' | 'retention') =>
       isPaired ? accuracyChange(setsOf(old, role), setsOf(now, role), bootstrapSeed) : null;
-    return [{ run, model, retention: change('retention'), target: change('target') }];
+    const changes = { retention: change('retention'), target: change('target') };
+    return [{ run, training, label, against, againstLabel, ...changes }];
   });
 }
 
-function lastEvaluation({ results, curves }: Analysis, model: Trained) {
-  const curve = curveOf(curves, model);
-  const point = curve === null ? null : lastPoint(curve);
+function lastEvaluation({ results }: Analysis, curve: Curve) {
+  const point = lastPoint(curve);
   return point === null ? undefined : evaluationOf(results, point);
 }
 
-function differenceText({ run, model, retention, target }: RunDifference): string {
-  const name = `${run} minus A, ${modelLabels[model]}, last points`;
+function differenceText({ run, label, againstLabel, retention, target }: RunDifference): string {
+  const name =
+    label === againstLabel
+      ? `${run} minus A, ${label}, last points`
+      : `${run} ${label} minus A ${againstLabel}, last points`;
   if (retention === null && target === null)
     return `${name}: evaluated on other items, so no paired difference.`;
   const text = (what: string, change: Change | null) =>

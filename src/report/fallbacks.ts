@@ -1,11 +1,12 @@
 /** What did not go as the method or the measurement means it, beside the numbers that it touches: answers without an end, gold in their place. Pure. */
 import { lostSentence, worthSaying } from '../run/lost-updates.ts';
-import { describeFaults, type Mixture, mixtureOf } from '../run/mixture.ts';
+import { describeFaults, mixtureOf } from '../run/mixture.ts';
 import type { SetRecord } from '../run/records.ts';
-import { counted, fixed, modelLabels, percent } from './format.ts';
+import type { Training } from '../run/trainings.ts';
+import { counted, fixed, percent } from './format.ts';
 import { type Point, type SetAccuracy, valueAt } from './points.ts';
 import type { Results } from './results.ts';
-import type { ResultRow } from './rows.ts';
+import type { ResultRow, RowMixture } from './rows.ts';
 
 /** Answers in words, and how many of them were cut at their length limit. */
 export type Endless = { readonly answers: number; readonly unfinished: number };
@@ -31,12 +32,13 @@ export function endlessBound({ config }: Results): number {
   return typeof bound === 'number' ? bound : usualBound;
 }
 
-/** What the student of a run trained on; null without one. */
-export function mixtureIn({ curriculum, config }: Results): ResultRow['mixture'] {
-  if (curriculum === null) return null;
-  const asked = valueAt(config, ['tms', 'alpha']);
-  const why = describeFaults(curriculum.sources, 'gold');
-  return { ...mixtureOf(curriculum.sources), asked: typeof asked === 'number' ? asked : null, why };
+/** What the visits of a training trained on; null where its targets are not drawn. */
+export function mixtureOfTraining({ curricula }: Results, { name, goldShare }: Training): RowMixture | null {
+  const curriculum = curricula.find(({ training }) => training === name);
+  if (curriculum === undefined) return null;
+  const { sources } = curriculum;
+  const [why, learned] = [describeFaults(sources, 'gold'), describeFaults(sources, 'answer')];
+  return { ...mixtureOf(sources), asked: goldShare, why, learned };
 }
 
 /** `8 of 8`, narrow `100%`: answers without an end; null where none is answered in words. */
@@ -46,7 +48,7 @@ export function endlessText({ endless }: Pick<ResultRow, 'endless'>, isWide: boo
   return isWide ? `${unfinished} of ${answers}` : percent(unfinished / answers).replaceAll(' ', '');
 }
 
-/** The share of gold in effect, where there is room behind the one asked for; null for all but the student. */
+/** The share of gold in effect, where there is room behind the one asked for; null where targets are not drawn. */
 export function alphaText({ mixture }: Pick<ResultRow, 'mixture'>, isWide: boolean): string | null {
   if (mixture === null) return null;
   const { asked, replaced, alpha } = mixture;
@@ -79,31 +81,45 @@ function endlessNotes(rows: readonly ResultRow[], labelOf: (row: ResultRow) => s
 }
 
 function mixtureNotes(rows: readonly ResultRow[]): string[] {
-  const mixtures = new Map<string, Mixture & { why: string | null }>();
-  for (const { mixture } of rows) if (mixture !== null) mixtures.set(JSON.stringify(mixture), mixture);
-  return [...mixtures.values()]
-    .filter(({ replaced }) => replaced > 0)
-    .map(
-      ({ replaced, drawn, why, alpha }) =>
-        `${modelLabels.student}: gold took the place of ${replaced} of ${counted(drawn, 'drawn answer')} (${why}): α ${fixed(alpha)} in effect.`,
-    );
+  const notes = rows.flatMap(({ label, mixture }) => {
+    if (mixture === null) return [];
+    const { replaced, drawn, why, learned, alpha } = mixture;
+    const answers = counted(drawn, 'drawn answer');
+    return [
+      ...(replaced === 0
+        ? []
+        : [
+            `${label}: gold took the place of ${replaced} of ${answers} (${why}): α ${fixed(alpha)} in effect.`,
+          ]),
+      ...(learned === null ? [] : [`${label}: learned as they are: ${learned} of ${answers}.`]),
+    ];
+  });
+  return [...new Set(notes)]; // a training has two rows
 }
 
 /** Trainings whose weights could not follow their gradients, from a twentieth of the updates on. */
 export function lostUpdateNotes(results: Results | undefined): string[] {
-  return Object.entries(results?.lostUpdates ?? {})
-    .filter(([, share]) => share > worthSaying)
-    .map(
-      ([model, share]) =>
-        `${modelLabels[model as keyof typeof modelLabels]}: in a step ${lostSentence(share, results?.config?.dtype)}. What did not move looks like retention.`,
-    );
+  return (results?.trainings ?? []).flatMap(({ name, label }) => {
+    const share = results?.lostUpdates[name] ?? 0;
+    const lost = lostSentence(share, results?.config?.dtype);
+    return share <= worthSaying
+      ? []
+      : [`${label}: in a step ${lost}. What did not move looks like retention.`];
+  });
 }
 
-/** How many of the control's answers have no end; nothing where none is without. */
-export function controlNotes(results: Results | undefined): string[] {
-  const { unfinished = 0, answers = 0 } = results?.controlAnswers ?? {};
-  if (unfinished === 0) return [];
-  return [
-    `Control: ${unfinished} of ${counted(answers, 'answer')} of the base had no end and were learned without one.`,
-  ];
+/** What controls trained on, and how many answers had no end of those that no curriculum tells of. */
+export function controlNotes(rows: readonly ResultRow[], results: Results | undefined): string[] {
+  const { unfinished = 0, answers = 0 } = results?.answerSets.find(({ visits }) => visits === null) ?? {};
+  const notes = rows
+    .filter(({ role }) => role === 'control')
+    .flatMap(({ label, trainsOn, mixture }) => [
+      `${label}: a control${trainsOn === null ? '' : `, trained on ${trainsOn}`}.`,
+      ...(mixture !== null || unfinished === 0
+        ? []
+        : [
+            `${label}: ${unfinished} of ${counted(answers, 'answer')} had no end and were learned without one.`,
+          ]),
+    ]);
+  return [...new Set(notes)];
 }

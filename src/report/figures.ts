@@ -4,10 +4,10 @@ import { curriculumPanel, lossPanels, setPanels } from './bar-charts.ts';
 import { intervalNote } from './changes.ts';
 import { accuracyRetentionPanel, forgettingPanel, overStepsPanel } from './charts.ts';
 import { type Figure, lettered } from './figure.ts';
-import { counted, dash, fixed, modelLabels } from './format.ts';
-import { lastPoint, type Point } from './points.ts';
+import { counted, dash, fixed } from './format.ts';
+import { lastPoint, ownPoints, type Point } from './points.ts';
 import type { Analysis } from './rows.ts';
-import { curriculumSentence } from './summary.ts';
+import { curriculumSentences } from './summary.ts';
 
 /** All figures that have something to show, in the order of the report. */
 export function makeFigures(analysis: Analysis): Figure[] {
@@ -24,9 +24,8 @@ export function makeFigures(analysis: Analysis): Figure[] {
 }
 
 function accuracyAndRetention(analysis: Analysis): Figure {
-  const { curves } = analysis;
   const plane = accuracyRetentionPanel(analysis);
-  const target = overStepsPanel(curves, {
+  const target = overStepsPanel(analysis, {
     label: 'Target accuracy over steps',
     y: 'target accuracy',
     measure: point => point.target?.mean ?? null,
@@ -34,7 +33,7 @@ function accuracyAndRetention(analysis: Analysis): Figure {
     dashedOf: point => point.sampledTarget,
     height: 300,
   });
-  const retention = overStepsPanel(curves, {
+  const retention = overStepsPanel(analysis, {
     label: 'Change of retention over steps',
     y: 'Δ retention',
     measure: point => point.change?.mean ?? null,
@@ -75,15 +74,16 @@ function accuracyAndRetention(analysis: Analysis): Figure {
   };
 }
 
-function divergence({ curves, base }: Analysis): Figure {
+function divergence(analysis: Analysis): Figure {
+  const { curves, base } = analysis;
   const panel = (split: 'heldOut' | 'train', name: string) =>
-    overStepsPanel(curves, {
+    overStepsPanel(analysis, {
       label: `PLD on ${name} prompts over steps`,
       y: `PLD, ${name} (log scale)`,
       measure: point => point.pld[split]?.nllPerToken ?? null,
       isLogarithmic: true,
     });
-  const drift = overStepsPanel(curves, {
+  const drift = overStepsPanel(analysis, {
     label: 'Drift of held-out PLD over steps',
     y: 'drift of held-out PLD',
     measure: point => point.drift,
@@ -136,14 +136,14 @@ function accuracyOfSets(analysis: Analysis): Figure {
   };
 }
 
-function distance({ curves }: Analysis): Figure {
+function distance(analysis: Analysis): Figure {
   const panel = (prompts: 'target' | 'retention') =>
-    overStepsPanel(curves, {
+    overStepsPanel(analysis, {
       label: `KL(base‖model) on ${prompts} prompts over steps`,
       y: `KL(base‖model), ${prompts} prompts`,
       measure: point => point.kl[prompts]?.perSequence ?? null,
     });
-  const last = curves.map(lastPoint).find(point => point !== null);
+  const last = analysis.curves.map(lastPoint).find(point => point !== null);
   const samples = (prompts: 'target' | 'retention') => counted(last?.kl[prompts]?.samples ?? 0, 'sample');
   return {
     id: 'kl',
@@ -165,20 +165,20 @@ function distance({ curves }: Analysis): Figure {
   };
 }
 
-function driftAndForgetting({ curves }: Analysis): Figure {
-  const correlations = curves.flatMap(({ model, points }) => {
-    const measured = points.flatMap(({ model: of, step, drift, change }) =>
-      of !== model || drift === null || change === null ? [] : [{ step, drift, forgetting: -change.mean }],
+function driftAndForgetting(analysis: Analysis): Figure {
+  const correlations = analysis.curves.flatMap(curve => {
+    const measured = ownPoints(curve).flatMap(({ step, drift, change }) =>
+      drift === null || change === null ? [] : [{ step, drift, forgetting: -change.mean }],
     );
     return measured.length < 3
       ? []
-      : [`${modelLabels[model]} ${correlationText(driftCorrelation(measured))}`];
+      : [`${curve.training.label} ${correlationText(driftCorrelation(measured))}`];
   });
   const numbers =
     correlations.length === 0
       ? 'Fewer than three points a training: no correlation is given.'
       : `Within a training: ${correlations.join('; ')}.`;
-  const drift = forgettingPanel(curves, 'drift of held-out PLD', point => point.drift);
+  const drift = forgettingPanel(analysis, 'drift of held-out PLD', point => point.drift);
   return {
     id: 'drift',
     title: 'Drift against forgetting',
@@ -188,7 +188,7 @@ function driftAndForgetting({ curves }: Analysis): Figure {
       [
         { panel: drift, text: 'against drift of held-out PLD;' },
         {
-          panel: drift === null ? null : forgettingPanel(curves, 'optimiser steps', point => point.step),
+          panel: drift === null ? null : forgettingPanel(analysis, 'optimiser steps', point => point.step),
           text: 'against the mere step number, for comparison.',
         },
       ],
@@ -205,26 +205,35 @@ function correlationText({ count, pearson, spearman, stepPearson }: DriftCorrela
   return `Pearson ${text(pearson)}, Spearman ${text(spearman)}, step number instead of drift ${text(stepPearson)} (${count} points)`;
 }
 
-function losses({ results }: Analysis): Figure {
+function losses(analysis: Analysis): Figure {
+  const panels = lossPanels(analysis);
+  const { trainings, losses: measured } = analysis.results;
+  const targets = trainings
+    .filter(({ name, trainsOn }) => trainsOn !== null && (measured[name]?.length ?? 0) > 0)
+    .map(({ label, trainsOn }) => `${label} on ${trainsOn}`);
+  const note =
+    panels.length < 2
+      ? ''
+      : ' Levels cannot be compared between panels where targets differ: the entropy of answers that were sampled is a floor.';
   return {
     id: 'loss',
     title: 'Training loss',
     shortTitle: 'Loss',
     legend: 'none',
-    panels: lossPanels(results),
-    caption:
-      'Loss of each step (thin) and its moving mean (thick), nats per token, log scale. Levels cannot be compared between panels: SFT trains on gold, TMS on a mixture of gold and sampled answers, whose entropy is a floor, the control on samples of the base.',
+    panels,
+    caption: `Loss of each step (thin) and its moving mean (thick), nats per token, log scale.${targets.length === 0 ? '' : ` Trained: ${targets.join('; ')}.`}${note}`,
   };
 }
 
-function curriculum({ results }: Analysis): Figure {
+function curriculum(analysis: Analysis): Figure {
+  const { results } = analysis;
   return {
     id: 'curriculum',
-    title: 'What the student trained on',
-    shortTitle: 'Curriculum',
+    title: 'Targets that were drawn',
+    shortTitle: 'Targets',
     legend: 'none',
-    panels: results.curriculum === null ? [] : [curriculumPanel(results.curriculum)],
-    caption: `Visits of a prompt by their target: gold, or the answer of the checkpoint at that step of the SFT run. ${curriculumSentence(results) ?? ''}`,
+    panels: results.curricula.map(one => curriculumPanel(one, analysis)),
+    caption: `Visits of a prompt by their target: gold, or the answer of a checkpoint. ${curriculumSentences(results).join(' ')}`,
   };
 }
 

@@ -1,10 +1,10 @@
 /** Which items changed between the base and the last points. */
 import { changeText } from './changes.ts';
-import { counted, modelLabels } from './format.ts';
+import { counted } from './format.ts';
 import { type Html, html } from './html-text.ts';
-import { modelName, numberText, plainTable, type Section } from './page-parts.ts';
+import { numberText, plainTable, type Section, trainingName } from './page-parts.ts';
 import type { Analysis } from './rows.ts';
-import { flipsOf, type ModelFlips, setRows } from './set-flips.ts';
+import { flipsOf, setRows, type TrainingFlips } from './set-flips.ts';
 import { verdictText } from './verdicts.ts';
 
 /** Null where there is nothing to compare. */
@@ -16,11 +16,11 @@ export function flipsSection(analysis: Analysis): Section | null {
     title: 'Items that changed',
     shortTitle: 'Changed items',
     body: html`<p>Items whose result differs from that of the base, greedy or by log-likelihood, at the last point of each training. Accuracy moves by the difference of the two counts; their sum is the number of items that changed.</p>
-${flips.map(one => html`${flipsTable(one, analysis)}${flippedItems(one)}`)}`,
+${flips.map(one => html`${flipsTable(one, analysis)}${flippedItems(one, analysis)}`)}`,
   };
 }
 
-function flipsTable(flips: ModelFlips, { margin }: Analysis): Html {
+function flipsTable(flips: TrainingFlips, { margin, lookOf }: Analysis): Html {
   const head = ['set', 'Δ [95 % CI]', 'verdict', 'items', 'right→wrong', 'wrong→right'];
   const rows = setRows(flips).map(({ name, change, verdict }) => [
     name,
@@ -28,13 +28,13 @@ function flipsTable(flips: ModelFlips, { margin }: Analysis): Html {
     verdictText({ change, verdict, margin }),
     ...[change?.items, change?.lost, change?.gained].map(count => (count === undefined ? '' : String(count))),
   ]);
-  return html`<h3>${modelName(flips.model)} at step ${flips.step}</h3>${plainTable(head, rows)}`;
+  return html`<h3>${trainingName(lookOf(flips.training))} at step ${flips.step}</h3>${plainTable(head, rows)}`;
 }
 
 /** More than a page can hold are counted, not shown. */
 const mostShown = 200;
 
-function flippedItems({ model, items }: ModelFlips): Html {
+function flippedItems({ training, label, items }: TrainingFlips, { lookOf }: Analysis): Html {
   const shown = items.slice(0, mostShown);
   const rows = shown.map(({ set, id, direction, baseAnswer, answer }) => [
     set,
@@ -44,6 +44,6 @@ function flippedItems({ model, items }: ModelFlips): Html {
     answer === null ? '' : html`<code>${answer}</code>`,
   ]);
   const rest = items.length > shown.length ? html`<p>The first ${shown.length} are shown.</p>` : null;
-  return html`<details><summary>${modelName(model)} <small>${counted(items.length, 'changed item')}, with answers</small></summary>
-${rest}${rows.length === 0 ? null : plainTable(['set', 'item', 'change', 'answer of the base', `answer of ${modelLabels[model]}`], rows, { texts: [1, 2, 3, 4] })}</details>`;
+  return html`<details><summary>${trainingName(lookOf(training))} <small>${counted(items.length, 'changed item')}, with answers</small></summary>
+${rest}${rows.length === 0 ? null : plainTable(['set', 'item', 'change', 'answer of the base', `answer of ${label}`], rows, { texts: [1, 2, 3, 4] })}</details>`;
 }

@@ -1,18 +1,9 @@
 /** Numbers as people read them: fixed digits, a true minus sign, a dash for what was not measured. */
 import type { Interval } from '../metrics/statistics.ts';
-
-export type ModelName = 'base' | 'sft' | 'student' | 'control';
+import { baseName, type Training } from '../run/trainings.ts';
 
 /** For what was not measured. */
 export const dash = '–';
-
-/** Names of models in tables and figures. */
-export const modelLabels: Readonly<Record<ModelName, string>> = {
-  base: 'base',
-  sft: 'SFT',
-  control: 'control',
-  student: 'TMS',
-};
 
 /** Fixed digits after the point. */
 export function fixed(value: number | null, digits = 3): string {
@@ -85,6 +76,16 @@ export function settingText(value: unknown): string {
 /** `1 item`, `2 items`. */
 export function counted(count: number, noun: string): string {
   return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** `SFT @91`: a checkpoint; `base` where it is the model before any training. */
+export function checkpointLabel(
+  { training, checkpointStep }: { readonly training: string; readonly checkpointStep: number },
+  trainings: readonly Training[],
+): string {
+  const found = trainings.find(({ name }) => name === training);
+  const isBase = training === baseName || (checkpointStep === 0 && found?.startsFrom === baseName);
+  return isBase ? baseName : `${found?.label ?? training} @${checkpointStep}`;
 }
 
 function signless(value: number, digits: number): boolean {

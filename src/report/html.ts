@@ -1,13 +1,15 @@
 /** report.html: one file with everything in it; it asks nothing of the network and forbids itself to. */
 import { createHash } from 'node:crypto';
+import { baseName } from '../run/trainings.ts';
 import { answersSection } from './answers-section.ts';
 import { columnsFor, exclusionNotes, tableNotes } from './columns.ts';
 import type { Figure } from './figure.ts';
 import { makeFigures } from './figures.ts';
 import { flipsSection } from './flips-section.ts';
-import { modelLabels, settingText } from './format.ts';
+import { settingText } from './format.ts';
 import { type Html, html, raw } from './html-text.ts';
-import { groupCells, modelName, numberText, type Section } from './page-parts.ts';
+import { legend } from './legend.ts';
+import { groupCells, numberText, type Section, trainingName } from './page-parts.ts';
 import { pageScript, pageStyle } from './page-style.ts';
 import { valueAt } from './points.ts';
 import type { Results } from './results.ts';
@@ -21,8 +23,8 @@ export function reportPage(analysis: Analysis): string {
   const sections = [
     ...makeFigures(analysis).map((figure, i) => figureSection(figure, i + 1, analysis)),
     flipsSection(analysis),
-    answersSection(results),
-    costSection(results),
+    answersSection(analysis),
+    costSection(analysis),
     loadingSection(results),
     guessedSection(results),
     environmentSection(results),
@@ -93,28 +95,25 @@ function finalTable(analysis: Analysis): Html {
   const head = html`<thead><tr>${groups}</tr><tr>${columns.map(({ title }) => html`<th scope="col">${title}</th>`)}</tr></thead>`;
   const body = rows.map((row, i) => {
     const cells = columns.map(({ textOf }, column) =>
-      column === 0 ? rowHead(row) : html`<td>${numberText(textOf(row))}</td>`,
+      column === 0 ? rowHead(row, analysis) : html`<td>${numberText(textOf(row))}</td>`,
     );
-    const starts = i > 0 && rows[i - 1]?.model !== row.model;
+    const starts = i > 0 && rows[i - 1]?.training !== row.training;
     return html`<tr${starts ? raw(' class="break"') : null}>${cells}</tr>`;
   });
   return html`<div class="scroll"><table>${head}<tbody>${body}</tbody></table></div>
 <ul class="notes">${[...exclusionNotes(rows), ...tableNotes(analysis)].map(note => html`<li>${note}</li>`)}</ul>`;
 }
 
-function rowHead({ model, kind, step }: ResultRow): Html {
-  const point =
-    kind === 'base'
-      ? null
-      : html` <small>${kind === 'last' ? 'last' : 'best recorded'}, step ${step}</small>`;
-  return html`<td>${modelName(model)}${point}</td>`;
+function rowHead({ training, kind, step }: ResultRow, { lookOf }: Analysis): Html {
+  const point = kind === 'base' ? null : html` <small>${kind}, step ${step}</small>`;
+  return html`<td>${trainingName(lookOf(training))}${point}</td>`;
 }
 
 /** A figure beside few panels has its caption in the free place of the row. */
 function figureSection(
   { id, title, shortTitle, panels, caption, legend: legendOf }: Figure,
   number: number,
-  { curves }: Analysis,
+  { curves, lookOf }: Analysis,
 ): Section {
   const captionText = html`<figcaption><b>Figure ${number}.</b> ${caption}</figcaption>`;
   const letters = 'abcdefghijkl';
@@ -126,24 +125,7 @@ function figureSection(
   const body = few
     ? html`<figure><div class="panels few${panels.length === 1 ? ' one' : ''}">${drawn}${captionText}</div></figure>`
     : html`<figure><div class="panels">${drawn}</div>${captionText}</figure>`;
-  const trained = curves.map(({ model }) => model);
-  const models = { none: [], trained, all: ['base' as const, ...trained] }[legendOf];
-  return { id, title, shortTitle, body: html`${legend(models)}${body}` };
-}
-
-const shapes: Readonly<Record<ResultRow['model'], string>> = {
-  base: '<path d="M12,0.5L16.5,6L12,11.5L7.5,6Z"/>',
-  sft: '<circle cx="12" cy="6" r="4.2"/>',
-  control: '<rect x="8" y="2" width="8" height="8"/>',
-  student: '<path d="M12,0.5L17,10.5L7,10.5Z"/>',
-};
-
-function legend(models: readonly ResultRow['model'][]): Html | null {
-  if (models.length === 0) return null;
-  const entries = models.map(model => {
-    const line =
-      model === 'base' ? '' : '<path d="M0,6H24" fill="none" stroke="var(--of)" stroke-width="1.6"/>';
-    return html`<span class="m-${model}"><svg viewBox="0 0 24 12" aria-hidden="true" fill="var(--of)">${raw(line + shapes[model])}</svg>${modelLabels[model]}</span>`;
-  });
-  return html`<p class="legend">${entries}</p>`;
+  const trained = curves.map(({ training }) => lookOf(training.name));
+  const looks = { none: [], trained, all: [lookOf(baseName), ...trained] }[legendOf];
+  return { id, title, shortTitle, body: html`${legend(looks)}${body}` };
 }

@@ -2,21 +2,12 @@
 import { changeText } from './changes.ts';
 import { exclusionNotes, tableNotes } from './columns.ts';
 import { costLines, loadingLines } from './cost.ts';
-import {
-  amount,
-  counted,
-  duration,
-  fixed,
-  modelLabels,
-  percent,
-  settingText,
-  withInterval,
-} from './format.ts';
+import { amount, counted, duration, fixed, percent, settingText, withInterval } from './format.ts';
 import { lastPoint, type Point } from './points.ts';
 import type { Results } from './results.ts';
 import type { Analysis } from './rows.ts';
-import { flipsOf, type ModelFlips, setRows } from './set-flips.ts';
-import { cautions, curriculumSentence, differenceSentences, statusSentence } from './summary.ts';
+import { flipsOf, setRows, type TrainingFlips } from './set-flips.ts';
+import { cautions, curriculumSentences, differenceSentences, statusSentence } from './summary.ts';
 import { markdownTable, wideCells } from './table.ts';
 import { verdictText } from './verdicts.ts';
 
@@ -24,7 +15,6 @@ import { verdictText } from './verdicts.ts';
 export function reportMarkdown(analysis: Analysis): string {
   const { results } = analysis;
   const status = statusSentence(results);
-  const curriculum = curriculumSentence(results);
   const lines = [
     `# ${results.name}`,
     '',
@@ -33,9 +23,12 @@ export function reportMarkdown(analysis: Analysis): string {
     ...section('Results', resultLines(analysis)),
     ...section('Accuracy on each set', setLines(analysis)),
     ...section('Items that changed', flipLines(analysis)),
-    ...section('What the student trained on', curriculum === null ? [] : [curriculum]),
-    ...section('Cost', costTable(results)),
-    ...section('The trained model', fenced('python', loadingLines(results))),
+    ...section(
+      'Targets that were drawn',
+      curriculumSentences(results).map(sentence => `- ${sentence}`),
+    ),
+    ...section('Cost', costTable(analysis)),
+    ...section('The trained model', modelLines(results)),
     ...section('Settings that the paper does not state', guessedTable(results)),
     ...section('Environment', environmentLines(results)),
     '',
@@ -68,11 +61,11 @@ function resultLines(analysis: Analysis): string[] {
   ];
 }
 
-function setLines({ base, curves }: Analysis): string[] {
+function setLines({ base, curves, lookOf }: Analysis): string[] {
   const points = [base, ...curves.map(lastPoint)].filter((point): point is Point => point !== null);
   const [first] = points;
   if (first === undefined) return [];
-  const head = ['set', 'role', 'items', ...points.map(({ model }) => modelLabels[model])];
+  const head = ['set', 'role', 'items', ...points.map(({ training }) => lookOf(training).label)];
   const rows = first.sets.map(({ name, role, items }) => {
     const accuracies = points.map(({ sets }) => {
       const set = sets.find(other => other.name === name);
@@ -87,7 +80,7 @@ function setLines({ base, curves }: Analysis): string[] {
 
 function flipLines(analysis: Analysis): string[] {
   const flips = flipsOf(analysis);
-  const head = ['Δ [95 % CI] and verdict', ...flips.map(({ model }) => modelLabels[model])];
+  const head = ['Δ [95 % CI] and verdict', ...flips.map(({ label }) => label)];
   const rows = flips.map(setRows);
   const cells = (rows[0] ?? []).map(({ name }, i) => [
     name,
@@ -102,22 +95,28 @@ function setText(set: ReturnType<typeof setRows>[number] | undefined, margin: nu
   return `${changeText(set.change)}${verdict}`;
 }
 
-function countLines(flips: readonly ModelFlips[]): string[] {
-  return flips.map(({ model, step, items, sets }) => {
+function countLines(flips: readonly TrainingFlips[]): string[] {
+  return flips.map(({ label, step, items, sets }) => {
     const lost = items.filter(({ direction }) => direction === 'right→wrong').length;
     const all = sets.reduce((sum, set) => sum + set.items, 0);
-    return `- ${modelLabels[model]}, step ${step}, against the base: ${lost} right→wrong and ${items.length - lost} wrong→right of ${counted(all, 'item')}.`;
+    return `- ${label}, step ${step}, against the base: ${lost} right→wrong and ${items.length - lost} wrong→right of ${counted(all, 'item')}.`;
   });
 }
 
-function costTable(results: Results): string[] {
-  const rows = costLines(results).map(({ stage, kind, seconds, tokens, share }) => [
-    `${modelLabels[stage]} ${kind}`,
+function costTable({ results, lookOf }: Analysis): string[] {
+  const rows = costLines(results).map(({ training, kind, seconds, tokens, share }) => [
+    `${lookOf(training).label} ${kind}`,
     duration(seconds),
     percent(share),
     tokens === 0 ? '' : amount(tokens),
   ]);
-  return rows.length === 0 ? [] : markdownTable([['stage', 'time', 'share', 'tokens'], ...rows]);
+  return rows.length === 0 ? [] : markdownTable([['training', 'time', 'share', 'tokens'], ...rows]);
+}
+
+function modelLines(results: Results): string[] {
+  return results.model === null
+    ? []
+    : [`${results.model.training.label}:`, '', ...fenced('python', loadingLines(results))];
 }
 
 function guessedTable({ guessed }: Results): string[] {

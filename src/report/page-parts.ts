@@ -1,6 +1,7 @@
 /** Pieces that several sections of the page share. */
-import { dash, type ModelName, modelLabels } from './format.ts';
+import { dash } from './format.ts';
 import { type Html, html, raw } from './html-text.ts';
+import type { Look } from './marks.ts';
 
 /** A part of the page with an entry in its list of contents. */
 export type Section = {
@@ -10,9 +11,9 @@ export type Section = {
   readonly body: Html;
 };
 
-/** The colour of a model beside its name. */
-export function modelName(model: ModelName): Html {
-  return html`<span class="swatch m-${model}"></span>${modelLabels[model]}`;
+/** The colour of a training beside its name. */
+export function trainingName({ label, colour }: Look): Html {
+  return html`<span class="swatch" style="--of:${colour}"></span>${label}`;
 }
 
 /** The interval behind a number steps back. */

@@ -1,9 +1,16 @@
 /** The look of report.html: light and dark, wide and narrow, screen and paper. */
+import { palette, paletteVariable } from './marks.ts';
+
+/** The colours of marks, `light` on light paper. */
+function markColours(paper: 'light' | 'dark'): string {
+  return palette.map((colour, i) => `${paletteVariable(i)}: ${colour[paper]};`).join(' ');
+}
+
 export const pageStyle = `
 :root {
   color-scheme: light dark;
   --paper: #fffefb; --ink: #1c1b19; --soft: #5d5a54; --rule: #b9b5ab; --grid: #e9e6de; --wash: #f5f3ec;
-  --base: #77746c; --sft: #c4511a; --student: #1f63a8; --control: #2e7d5b; --warn: #8a5a00;
+  --warn: #8a5a00; ${markColours('light')}
   --sans: Inter, system-ui, "Segoe UI", "Helvetica Neue", Arial, "Liberation Sans", sans-serif;
   --serif: "Source Serif 4", Charter, "Iowan Old Style", "Palatino Linotype", Georgia, "Liberation Serif", serif;
   --mono: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace;
@@ -11,7 +18,7 @@ export const pageStyle = `
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #15171a; --ink: #e6e3dc; --soft: #a09c93; --rule: #57544e; --grid: #2a2c30; --wash: #1d2024;
-    --base: #a09c93; --sft: #ff9259; --student: #6db3f2; --control: #5cc79b; --warn: #e5b04c;
+    --warn: #e5b04c; ${markColours('dark')}
   }
 }
 * { box-sizing: border-box; }
@@ -37,7 +44,7 @@ ul.findings li { margin-bottom: 0.25rem; }
 .caution { color: var(--soft); font-style: italic; }
 .scroll { overflow-x: auto; margin: 0.4rem 0 0; }
 table { border-collapse: collapse; font: 0.82rem/1.35 var(--sans); font-variant-numeric: tabular-nums lining-nums; border-top: 1.6px solid var(--ink); border-bottom: 1.6px solid var(--ink); }
-th, td { padding: 0.34rem 0.55rem; text-align: right; white-space: nowrap; vertical-align: baseline; }
+th, td { padding: 0.34rem 0.45rem; text-align: right; white-space: nowrap; vertical-align: baseline; }
 th { font-weight: 500; color: var(--soft); }
 thead tr:last-child th { border-bottom: 0.8px solid var(--ink); padding-bottom: 0.4rem; }
 thead th.group { text-align: center; padding-bottom: 0.1rem; }
@@ -49,7 +56,6 @@ td.text:last-child { min-width: 11rem; }
 tr.break td { border-top: 0.6px solid var(--rule); }
 td small { color: var(--soft); font-size: 0.92em; }
 .swatch { display: inline-block; width: 0.62em; height: 0.62em; margin-right: 0.5em; background: var(--of); border-radius: 1px; }
-.m-base { --of: var(--base); } .m-sft { --of: var(--sft); } .m-control { --of: var(--control); } .m-student { --of: var(--student); }
 figure { margin: 0.6rem 0 0; }
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); gap: 1.2rem 1.6rem; align-items: end; }
 .panels.few { grid-template-columns: repeat(3, minmax(0, 1fr)); }
@@ -78,13 +84,13 @@ pre { background: var(--wash); padding: 0.8rem 1rem; overflow-x: auto; margin: 0
 .answers.long { grid-template-columns: repeat(auto-fill, minmax(min(100%, 270px), 1fr)); }
 .answers.long .answer p { font: 0.82rem/1.45 var(--sans); max-height: 22rem; }
 .answer { background: var(--wash); padding: 0.5rem 0.7rem 0.6rem; border-top: 2px solid var(--rule); min-width: 0; }
-.answer.used { border-top-color: var(--student); }
-.answer.gold { border-top-color: var(--base); }
+.answer.used { border-top-color: var(--of); }
+.answer.gold { border-top-color: var(${paletteVariable(0)}); }
 .answer.undrawn { background: none; border-top-style: dotted; color: var(--soft); }
 .answer h4 { margin: 0; font: 600 0.74rem/1.4 var(--sans); color: var(--soft); }
 .answer p { margin: 0.25rem 0 0.35rem; font: 0.82rem/1.45 var(--mono); white-space: pre-wrap; overflow-wrap: anywhere; max-height: 14rem; overflow-y: auto; }
 .answer footer { font: 0.72rem/1.4 var(--sans); color: var(--soft); }
-.answer.used footer b { color: var(--student); }
+.answer.used footer b { color: var(--of); }
 .flag { color: var(--warn); }
 .bar { display: block; height: 0.6em; background: var(--of); opacity: 0.8; min-width: 1px; }
 td:has(.bar) { width: 12rem; min-width: 5rem; vertical-align: middle; }
@@ -106,7 +112,7 @@ td:has(.bar) { width: 12rem; min-width: 5rem; vertical-align: middle; }
   :root {
     color-scheme: light;
     --paper: #fff; --ink: #000; --soft: #444; --rule: #999; --grid: #ddd; --wash: #f4f4f4;
-    --base: #77746c; --sft: #c4511a; --student: #1f63a8; --control: #2e7d5b; --warn: #8a5a00;
+    --warn: #8a5a00; ${markColours('light')}
   }
   html { font-size: 12px; }
   body { font-size: 1rem; }

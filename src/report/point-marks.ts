@@ -1,21 +1,10 @@
-/** How points of a training look in every panel: colour, shape, path and what the pointer shows. */
+/** How points of a training look in every panel: mark, path and what the pointer shows. */
 import * as Plot from '@observablehq/plot';
+import { baseName } from '../run/trainings.ts';
 import { changeText } from './changes.ts';
-import { fixed, type ModelName, modelLabels, withInterval } from './format.ts';
+import { fixed, withInterval } from './format.ts';
+import type { Look, LookOf } from './marks.ts';
 import type { Point } from './points.ts';
-
-/** Colour and shape of each model in all figures: told apart without colour too. */
-export const marks: Readonly<
-  Record<
-    ModelName,
-    { readonly colour: string; readonly symbol: 'diamond' | 'circle' | 'square' | 'triangle' }
-  >
-> = {
-  base: { colour: 'var(--base)', symbol: 'diamond' },
-  sft: { colour: 'var(--sft)', symbol: 'circle' },
-  control: { colour: 'var(--control)', symbol: 'square' },
-  student: { colour: 'var(--student)', symbol: 'triangle' },
-};
 
 /** Where a point stands in a panel. */
 export type Place = {
@@ -23,42 +12,49 @@ export type Place = {
   readonly y: (point: Point) => number | null;
 };
 
-/** The points in order of steps, joined. */
-export function pathOf(model: ModelName, points: readonly Point[], place: Place): Plot.Markish[] {
+/** The points in order of steps, joined; the model that the training started from has its own mark. */
+export function pathOf(
+  lookOf: LookOf,
+  { training, points }: { readonly training: string; readonly points: readonly Point[] },
+  place: Place,
+): Plot.Markish[] {
   const line = Plot.line(points, {
     ...place,
-    stroke: marks[model].colour,
+    stroke: lookOf(training).colour,
     strokeWidth: 1.6,
     curve: 'linear',
   });
-  const own = points.filter(point => point.model === model);
-  const start = points.filter(point => point.model !== model);
-  return [
-    line,
-    ...dotsOf(
-      'base',
-      start.filter(({ model: from }) => from === 'base'),
-      place,
-    ),
-    ...dotsOf(model, own, place),
-  ];
+  const [start, own] = [false, true].map(isOwn =>
+    points.filter(point => (point.training === training) === isOwn),
+  );
+  return [line, ...dotsOf(lookOf, start ?? [], place), ...dotsOf(lookOf, own ?? [], place)];
 }
 
-/** A visible dot with the panel's paper around it, and a larger one that cannot be seen for the pointer to find. */
-export function dotsOf(model: ModelName, points: readonly Point[], place: Place): Plot.Markish[] {
-  const { colour: fill, symbol } = marks[model];
-  return [
-    Plot.dot(points, { ...place, fill, symbol, r: 3.6, stroke: 'var(--paper)', strokeWidth: 1 }),
-    Plot.dot(points, { ...place, fill: 'transparent', r: 9, title: pointTitle }),
-  ];
+/** Visible dots with the panel's paper around them, and larger ones that cannot be seen for the pointer to find. */
+export function dotsOf(lookOf: LookOf, points: readonly Point[], place: Place): Plot.Markish[] {
+  return [...new Set(points.map(({ training }) => training))].flatMap(training => {
+    const own = points.filter(point => point.training === training);
+    const look = lookOf(training);
+    return [
+      Plot.dot(own, { ...place, ...markOf(look) }),
+      Plot.dot(own, { ...place, fill: 'transparent', r: 9, title: point => pointTitle(point, look) }),
+    ];
+  });
 }
 
-function pointTitle(point: Point): string {
-  const { model, step, target, change, pld, drift, kl } = point;
+/** A mark as Plot's options; hollow ones show the paper within. */
+export function markOf({ colour, isHollow, symbol }: Look) {
+  const filled = { fill: colour, stroke: 'var(--paper)', strokeWidth: 1, r: 3.6 } as const;
+  const hollow = { fill: 'var(--paper)', stroke: colour, strokeWidth: 1.6, r: 3.2 } as const;
+  return { ...(isHollow ? hollow : filled), symbol };
+}
+
+function pointTitle(point: Point, { label }: Look): string {
+  const { training, step, target, change, pld, drift, kl } = point;
   const lines = [
-    `${modelLabels[model]}, step ${step}`,
+    `${label}, step ${step}`,
     target === null ? '' : `target accuracy ${withInterval(target.mean, target.interval)}`,
-    change === null || model === 'base' ? '' : `Δ retention ${changeText(change)}`,
+    change === null || training === baseName ? '' : `Δ retention ${changeText(change)}`,
     pld.heldOut === null ? '' : `PLD held-out ${fixed(pld.heldOut.nllPerToken)}, drift ${fixed(drift)}`,
     pld.train === null ? '' : `PLD training ${fixed(pld.train.nllPerToken)}`,
     kl.target === null ? '' : `KL(base‖model) target ${fixed(kl.target.perSequence, 2)} nats/sequence`,

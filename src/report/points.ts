@@ -3,7 +3,7 @@ import { pldDrift } from '../metrics/divergence.ts';
 import { type Accuracy, accuracyChange, accuracyOf, type Change } from '../metrics/retention.ts';
 import { type Interval, mean, wilsonInterval } from '../metrics/statistics.ts';
 import type { EvaluationRecord, SetRecord } from '../run/records.ts';
-import type { ModelName } from './format.ts';
+import { baseName, type Training } from '../run/trainings.ts';
 import type { Results } from './results.ts';
 
 /** Accuracy on one set, with Wilson's interval, and its change against the base. */
@@ -17,7 +17,7 @@ export type SetAccuracy = Pick<SetRecord, 'name' | 'role' | 'scorer' | 'unfinish
 
 /** One model at one step. Null where something was not measured, or the base was not. */
 export type Point = {
-  readonly model: ModelName;
+  readonly training: string;
   readonly step: number;
   readonly target: Accuracy | null;
   /** Target accuracy at temperature 1. */
@@ -31,32 +31,33 @@ export type Point = {
   readonly kl: EvaluationRecord['kl'];
 };
 
-/** The points of one training run in order of steps; the first one is the model it started from, at step 0. */
-export type Curve = { readonly model: Trained; readonly points: readonly Point[] };
-
-export type Trained = Exclude<ModelName, 'base'>;
+/** The points of one training in order of steps; the first one is the model it started from, at step 0. */
+export type Curve = { readonly training: Training; readonly points: readonly Point[] };
 
 /** Bootstrap intervals of a report are the same whenever it is written. */
 export const bootstrapSeed = 1;
 
 /** The base model, where it was measured. */
 export function basePoint(results: Results): Point | null {
-  const base = results.evaluations.find(({ training }) => training === 'base');
+  const base = results.evaluations.find(({ training }) => training === baseName);
   return base === undefined ? null : pointOf(base, base);
 }
 
-/** Every training run that was measured, in the order sft, control, student. */
-export function curvesOf(results: Results): Curve[] {
-  const base = results.evaluations.find(({ training }) => training === 'base');
-  const lastSft = results.evaluations.findLast(({ training }) => training === 'sft');
-  const startsFromSft = valueAt(results.config, ['tms', 'student_init']) === 'sft';
-  return (['sft', 'control', 'student'] as const).flatMap(model => {
-    const own = results.evaluations.filter(record => record.training === model && record.step > 0);
-    const start = model === 'student' && startsFromSft ? lastSft : base;
+/** Every training that was measured, in their order. */
+export function curvesOf({ evaluations, trainings }: Results): Curve[] {
+  const base = evaluations.find(({ training }) => training === baseName);
+  return trainings.flatMap(training => {
+    const own = evaluations.filter(record => record.training === training.name && record.step > 0);
+    const start = evaluations.findLast(record => record.training === training.startsFrom);
     if (own.length === 0) return [];
     const begin = start === undefined ? [] : [{ ...start, step: 0 }];
-    return [{ model, points: withDrift([...begin, ...own].map(record => pointOf(record, base))) }];
+    return [{ training, points: withDrift([...begin, ...own].map(record => pointOf(record, base))) }];
   });
+}
+
+/** Without the model that the training started from. */
+export function ownPoints({ training, points }: Curve): Point[] {
+  return points.filter(point => point.training === training.name);
 }
 
 /** The last point of a curve. */
@@ -65,8 +66,8 @@ export function lastPoint(curve: Curve): Point | null {
 }
 
 /** The point after the start with the highest target accuracy, the earliest of equals; null where target was not measured. */
-export function bestPoint({ model, points }: Curve): Point | null {
-  const own = points.filter(point => point.model === model && point.target !== null);
+export function bestPoint(curve: Curve): Point | null {
+  const own = ownPoints(curve).filter(({ target }) => target !== null);
   const best = Math.max(...own.map(point => point.target?.mean ?? 0));
   return own.find(point => point.target?.mean === best) ?? null;
 }
@@ -82,8 +83,8 @@ export function targetDifference(results: Results, before: Point, after: Point):
 }
 
 /** The evaluation that a point was made of. */
-export function evaluationOf(results: Results, { model, step }: Point): EvaluationRecord | undefined {
-  return results.evaluations.find(record => record.training === model && record.step === step);
+export function evaluationOf(results: Results, { training, step }: Point): EvaluationRecord | undefined {
+  return results.evaluations.find(record => record.training === training && record.step === step);
 }
 
 /** The value of a key of nested mappings, such as `tms.alpha`; undefined where there is none. */
@@ -109,7 +110,7 @@ function pointOf(record: EvaluationRecord, base: EvaluationRecord | undefined): 
   const sampled = targets.map(({ sampledAccuracy }) => sampledAccuracy);
   const retention = setsOf(record, 'retention');
   return {
-    model: record.training as ModelName,
+    training: record.training,
     step: record.step,
     target: accuracyOf(targets, bootstrapSeed),
     sampledTarget: sampled.length > 0 && sampled.every(value => value !== null) ? mean(sampled) : null,

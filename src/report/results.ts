@@ -9,13 +9,14 @@ import {
   environmentRecord,
   evaluationRecord,
   metricsLine,
+  plannedTrainings,
   type RunRecord,
   runRecord,
   type TimingLine,
   timingLine,
 } from '../run/records.ts';
-import { type AnswerCounts, type Curriculum, readAnswers, type ShownPrompt } from './answers.ts';
-import type { ModelName } from './format.ts';
+import { baseName, listTrainings, resultModel, type SavedModel, type Training } from '../run/trainings.ts';
+import { type AnswerSet, type Curriculum, readAnswers, type ShownPrompt } from './answers.ts';
 import { readJson, readJsonLines, readYamlMapping } from './run-files.ts';
 import { checkSameItems } from './same-items.ts';
 
@@ -24,8 +25,8 @@ export type { Curriculum };
 /** A setting in effect that the paper does not state, and where its value comes from. */
 export type Guessed = { readonly key: string; readonly value: unknown; readonly why: string };
 
-/** Seconds and tokens of one kind of work for one model, over the whole run. */
-export type Cost = Pick<TimingLine, 'kind' | 'seconds' | 'tokens'> & { readonly stage: ModelName };
+/** Seconds and tokens of one kind of work for one training, over the whole run. */
+export type Cost = Pick<TimingLine, 'kind' | 'training' | 'seconds' | 'tokens'>;
 
 export type LossPoint = { readonly step: number; readonly loss: number };
 
@@ -37,24 +38,24 @@ export type Results = {
   readonly config: Readonly<Record<string, unknown>> | null;
   readonly environment: EnvironmentRecord | null;
   readonly guessed: readonly Guessed[];
-  /** In the order base, sft, control, student, each by step. */
+  /** In the order in which they run. */
+  readonly trainings: readonly Training[];
+  /** The base, then the trainings in their order, each by step. */
   readonly evaluations: readonly EvaluationRecord[];
-  readonly losses: Readonly<Partial<Record<ModelName, readonly LossPoint[]>>>;
+  /** By training. */
+  readonly losses: Readonly<Record<string, readonly LossPoint[]>>;
   /** Mean share of the updates that rounding lost, of trainings that lost any. */
-  readonly lostUpdates: Readonly<Partial<Record<ModelName, number>>>;
+  readonly lostUpdates: Readonly<Record<string, number>>;
   readonly costs: readonly Cost[];
-  readonly answerCounts: readonly AnswerCounts[];
+  readonly answerSets: readonly AnswerSet[];
   readonly prompts: readonly ShownPrompt[];
-  readonly curriculum: Curriculum | null;
-  /** Answers of the base that the control trained on; null without a control. */
-  readonly controlAnswers: Omit<AnswerCounts, 'checkpointStep'> | null;
-  /** The model this run is for: a directory that exists, or null. */
-  readonly modelPath: string | null;
+  /** Of the trainings whose targets are drawn, in their order. */
+  readonly curricula: readonly Curriculum[];
+  /** The model that the run was made for; null where it is not there yet. */
+  readonly model: SavedModel | null;
   /** Files whose last line was cut off by the end of the process. */
   readonly tornFiles: readonly string[];
 };
-
-const modelOrder: readonly ModelName[] = ['base', 'sft', 'control', 'student'];
 
 /** Read everything that is there. Throws `TmsError` where there is no run, or a file of it is corrupt. */
 export async function readResults(runDirectory: string): Promise<Results> {
@@ -70,8 +71,13 @@ export async function readResults(runDirectory: string): Promise<Results> {
   const noteTornEnd = (file: string) => torn.add(basename(file));
   const config = readYamlMapping(at('config.resolved.yaml'));
   const plan = await readJson(at('plan.json'), planFields);
-  const answers = await readAnswers(directory, plan?.checkpointSteps ?? [], noteTornEnd);
-  const modelPath = at(join('models', run.method === 'tms' ? 'student' : 'sft'));
+  const measured = {
+    evaluations: await readEvaluations(at('evaluation')),
+    ...(await readLosses(at('metrics.jsonl'), noteTornEnd)),
+    costs: await readCosts(at('timing.jsonl'), noteTornEnd),
+    ...(await readAnswers(directory, noteTornEnd)),
+  };
+  const trainings = listTrainings(plan?.trainings ?? {}, namesIn(measured));
   return {
     directory,
     name: typeof config?.run_name === 'string' ? config.run_name : basename(directory),
@@ -79,12 +85,37 @@ export async function readResults(runDirectory: string): Promise<Results> {
     config,
     environment: await readJson(at('environment.json'), environmentRecord),
     guessed: plan?.guessed ?? [],
-    evaluations: await readEvaluations(at('evaluation')),
-    ...(await readLosses(at('metrics.jsonl'), noteTornEnd)),
-    costs: await readCosts(at('timing.jsonl'), noteTornEnd),
-    ...answers,
-    modelPath: existsSync(modelPath) ? modelPath : null,
+    trainings,
+    ...inOrder(measured, trainings),
+    model: resultModel(directory, trainings),
     tornFiles: [...torn],
+  };
+}
+
+type Measured = Pick<
+  Results,
+  'evaluations' | 'losses' | 'lostUpdates' | 'costs' | 'answerSets' | 'prompts' | 'curricula'
+>;
+
+/** Every training that left something behind. */
+function namesIn({ evaluations, losses, costs, curricula, answerSets }: Measured): Set<string> {
+  const names = [...evaluations, ...costs, ...curricula, ...answerSets].map(({ training }) => training);
+  return new Set([...names, ...Object.keys(losses)]);
+}
+
+/** The base first, then by the order of the trainings; what is of one training stays as it was read. */
+function inOrder(measured: Measured, trainings: readonly Training[]): Measured {
+  const names = [baseName, ...trainings.map(({ name }) => name)];
+  const place = ({ training }: { readonly training: string }) => names.indexOf(training);
+  const sorted = <T extends { readonly training: string }>(list: readonly T[]) =>
+    list.toSorted((one, other) => place(one) - place(other));
+  const { evaluations, answerSets, curricula, prompts } = measured;
+  return {
+    ...measured,
+    evaluations: sorted(evaluations.toSorted((one, other) => one.step - other.step)),
+    answerSets: sorted(answerSets),
+    curricula: sorted(curricula).map(one => ({ ...one, perCheckpoint: sorted(one.perCheckpoint) })),
+    prompts: prompts.map(one => ({ ...one, answers: sorted(one.answers), undrawn: sorted(one.undrawn) })),
   };
 }
 
@@ -97,13 +128,16 @@ const guessedSetting = z.union([
 
 /** What the report reads of plan.json; the rest is the plan's own. */
 const planFields = z.object({
-  checkpointSteps: z.array(z.int()).optional(),
+  trainings: plannedTrainings.optional(),
   guessed: z.array(guessedSetting).optional(),
 });
 
 async function readEvaluations(folder: string): Promise<EvaluationRecord[]> {
   const names = existsSync(folder) ? readdirSync(folder) : [];
-  const files = names.filter(name => /^(base|sft|control|student)-step-\d+\.json$/.test(name)).sort();
+  const isBase = (name: string) => Number(name.startsWith(`${baseName}-step-`));
+  const files = names
+    .filter(name => /^[a-z][a-z0-9-]*-step-\d+\.json$/.test(name))
+    .sort((a, b) => isBase(b) - isBase(a) || (a < b ? -1 : 1));
   const records: EvaluationRecord[] = [];
   for (const name of files) {
     const record = await readJson(join(folder, name), evaluationRecord);
@@ -111,29 +145,24 @@ async function readEvaluations(folder: string): Promise<EvaluationRecord[]> {
     records.push(record);
     checkSameItems(records[0] ?? record, record, join(folder, name));
   }
-  return records.sort(
-    (a, b) =>
-      modelOrder.indexOf(a.training as ModelName) - modelOrder.indexOf(b.training as ModelName) ||
-      a.step - b.step,
-  );
+  return records;
 }
 
 async function readLosses(
   file: string,
   onTornEnd: (file: string) => void,
 ): Promise<Pick<Results, 'losses' | 'lostUpdates'>> {
-  const losses: Partial<Record<ModelName, LossPoint[]>> = {};
-  const lost: Partial<Record<ModelName, number[]>> = {};
+  const losses: Record<string, LossPoint[]> = {};
+  const lost: Record<string, number[]> = {};
   for await (const { training, step, loss, lost_updates } of readJsonLines(file, metricsLine, onTornEnd)) {
-    const stage = training as ModelName;
-    if (lost_updates !== undefined) lost[stage] = [...(lost[stage] ?? []), lost_updates];
+    if (lost_updates !== undefined) lost[training] = [...(lost[training] ?? []), lost_updates];
     if (typeof loss !== 'number') continue;
-    losses[stage] ??= [];
-    losses[stage].push({ step, loss });
+    losses[training] ??= [];
+    losses[training].push({ step, loss });
   }
   const mean = (shares: readonly number[]) => shares.reduce((sum, share) => sum + share, 0) / shares.length;
   const lostUpdates = Object.fromEntries(
-    Object.entries(lost).map(([stage, shares]) => [stage, mean(shares)]),
+    Object.entries(lost).map(([training, shares]) => [training, mean(shares)]),
   );
   return { losses, lostUpdates };
 }
@@ -142,10 +171,9 @@ async function readLosses(
 async function readCosts(file: string, onTornEnd: (file: string) => void): Promise<Cost[]> {
   const sums = new Map<string, Cost>();
   for await (const { kind, training, seconds, tokens } of readJsonLines(file, timingLine, onTornEnd)) {
-    const stage = training as ModelName;
-    const sum = sums.get(`${kind} ${stage}`);
+    const sum = sums.get(`${kind} ${training}`);
     const total = { seconds: seconds + (sum?.seconds ?? 0), tokens: tokens + (sum?.tokens ?? 0) };
-    sums.set(`${kind} ${stage}`, { kind, stage, ...total });
+    sums.set(`${kind} ${training}`, { kind, training, ...total });
   }
   return [...sums.values()];
 }

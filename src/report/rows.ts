@@ -2,17 +2,10 @@
 import type { Accuracy, Change } from '../metrics/retention.ts';
 import { type Verdict, verdictOf } from '../metrics/verdict.ts';
 import type { Mixture } from '../run/mixture.ts';
-import { type Endless, endlessBound, endlessOf, isEndless, mixtureIn } from './fallbacks.ts';
-import {
-  basePoint,
-  bestPoint,
-  type Curve,
-  curvesOf,
-  lastPoint,
-  type Point,
-  type Trained,
-  valueAt,
-} from './points.ts';
+import { baseName, type Training } from '../run/trainings.ts';
+import { type Endless, endlessBound, endlessOf, isEndless, mixtureOfTraining } from './fallbacks.ts';
+import { type LookOf, looksOf } from './marks.ts';
+import { basePoint, bestPoint, type Curve, curvesOf, lastPoint, type Point, valueAt } from './points.ts';
 import type { Results } from './results.ts';
 
 /** What a model cost: tokens trained on and sampled, and seconds of both; without evaluation, loading and saving. */
@@ -20,8 +13,12 @@ export type RowCost = {
   readonly trainTokens: number;
   readonly sampledTokens: number;
   readonly seconds: number;
-  /** `share`: the part of the steps up to a point before the end. `partial`: a stage was taken from the store, its cost is not here. */
+  /** `share`: the part of the steps up to a point before the end. `partial`: what `missing` names is not in it. */
   readonly precision: 'measured' | 'share' | 'partial';
+  /** Labels of the other trainings that are counted in, as they were needed. */
+  readonly includes: readonly string[];
+  /** Labels of those that were needed and were taken from the store: what they cost is not known. */
+  readonly missing: readonly string[];
 };
 
 /** What became of one retention set. */
@@ -29,7 +26,11 @@ export type SetVerdict = { readonly name: string; readonly change: Change | null
 
 /** `last`: end of training; `best`: recorded point with the highest target accuracy, chosen on the very items it is reported on. */
 export type ResultRow = {
-  readonly model: Point['model'];
+  readonly training: string;
+  readonly label: string;
+  readonly role: 'base' | Training['role'];
+  /** Its targets, as the end of a sentence. */
+  readonly trainsOn: string | null;
   readonly kind: 'base' | 'last' | 'best';
   readonly step: number;
   readonly target: Accuracy | null;
@@ -47,8 +48,8 @@ export type ResultRow = {
   readonly targetEndless: Endless | null;
   /** Whether too many answers of the base or of this model have no end for Δ retention to mean anything. */
   readonly isDoubtful: boolean;
-  /** What the student trained on; null for others. */
-  readonly mixture: (Mixture & { readonly asked: number | null; readonly why: string | null }) | null;
+  /** What its visits trained on; null where targets are not drawn. */
+  readonly mixture: RowMixture | null;
   readonly pld: number | null;
   readonly drift: number | null;
   /** Nats per sequence, KL(base‖model). */
@@ -57,26 +58,43 @@ export type ResultRow = {
   readonly cost: RowCost | null;
 };
 
+/** `asked`: the share of gold asked for, null where none was. Why gold took the place of answers, and what was learned though unusable. */
+export type RowMixture = Mixture & {
+  readonly asked: number | null;
+  readonly why: string | null;
+  readonly learned: string | null;
+};
+
 /** A run with what was computed from it: everything that tables, figures and text are made of. */
 export type Analysis = {
   readonly results: Results;
   readonly base: Point | null;
   readonly curves: readonly Curve[];
+  readonly lookOf: LookOf;
   readonly rows: readonly ResultRow[];
   /** The largest loss of retention that is still called kept. */
   readonly margin: number;
 };
 
-/** Points, curves and rows of a run: base; SFT, last and best; the control; TMS, last and best; those that were measured. */
+/** Points, curves and rows of a run: the base, then each training that was measured, last point and best point. */
 export function analyse(results: Results): Analysis {
   const base = basePoint(results);
   const curves = curvesOf(results);
   const margin = marginOf(results);
-  const facts = { margin, base, bound: endlessBound(results), mixture: mixtureIn(results) };
-  const baseRows = base === null ? [] : [rowOf(base, { ...facts, kind: 'base', cost: null })];
+  const facts = { margin, base, bound: endlessBound(results) };
+  const baseRows = base === null ? [] : [rowOf(base, { ...facts, ...ofBase })];
   const rows = [...baseRows, ...curves.flatMap(curve => rowsOf(curve, results, facts))];
-  return { results, base, curves, rows, margin };
+  return { results, base, curves, lookOf: looksOf(results.trainings), rows, margin };
 }
+
+const ofBase = {
+  label: baseName,
+  role: 'base',
+  trainsOn: null,
+  kind: 'base',
+  cost: null,
+  mixture: null,
+} as const;
 
 /** Of runs that were made before there was a margin. */
 const usualMargin = 0.02;
@@ -86,31 +104,34 @@ function marginOf({ config }: Results): number {
   return typeof margin === 'number' ? margin : usualMargin;
 }
 
-/** No second row for a best point that is the last one, and none for the control. */
+/** No second row for a best point that is the last one, and none for a control: nobody would choose among its points. */
 function rowsOf(curve: Curve, results: Results, facts: RunFacts): ResultRow[] {
   const [last, best] = [lastPoint(curve), bestPoint(curve)];
   if (last === null) return [];
-  const row = rowOf(last, { ...facts, kind: 'last', cost: costAt(results, curve, last) });
-  if (best === null || best === last || curve.model === 'control') return [row];
-  return [row, rowOf(best, { ...facts, kind: 'best', cost: costAt(results, curve, best) })];
+  const { label, role, trainsOn } = curve.training;
+  const own = { ...facts, label, role, trainsOn, mixture: mixtureOfTraining(results, curve.training) };
+  const row = rowOf(last, { ...own, kind: 'last', cost: costAt(results, curve, last) });
+  if (best === null || best === last || role === 'control') return [row];
+  return [row, rowOf(best, { ...own, kind: 'best', cost: costAt(results, curve, best) })];
 }
 
 /** The same for every row of a run. */
-type RunFacts = Pick<ResultRow, 'margin' | 'mixture'> & {
-  readonly base: Point | null;
-  readonly bound: number;
-};
-type RowFacts = RunFacts & Pick<ResultRow, 'kind' | 'cost'>;
+type RunFacts = Pick<ResultRow, 'margin'> & { readonly base: Point | null; readonly bound: number };
+type RowFacts = RunFacts & Pick<ResultRow, 'label' | 'role' | 'trainsOn' | 'kind' | 'cost' | 'mixture'>;
 
-function rowOf(point: Point, { kind, cost, margin, base, bound, mixture }: RowFacts): ResultRow {
-  const { model, step, target, sampledTarget, pld, drift, kl } = point;
+function rowOf(point: Point, facts: RowFacts): ResultRow {
+  const { label, role, trainsOn, kind, cost, margin, base, bound, mixture } = facts;
+  const { training, step, target, sampledTarget, pld, drift, kl } = point;
   const change = kind === 'base' ? null : point.change;
   const retention = kind === 'base' ? [] : point.sets.filter(({ role }) => role === 'retention');
   const isSetDoubtful = (name: string) =>
     [base, point].some(one => one?.sets.some(set => set.name === name && isEndless(set, bound)));
   const isDoubtful = retention.some(({ name }) => isSetDoubtful(name));
   return {
-    model,
+    training,
+    label,
+    role,
+    trainsOn,
     kind,
     step,
     target,
@@ -126,7 +147,7 @@ function rowOf(point: Point, { kind, cost, margin, base, bound, mixture }: RowFa
     endless: endlessOf(point, 'retention'),
     targetEndless: endlessOf(point, 'target'),
     isDoubtful,
-    mixture: model === 'student' ? mixture : null,
+    mixture,
     pld: pld.heldOut?.nllPerToken ?? null,
     drift: kind === 'base' ? null : drift,
     klTarget: kl.target?.perSequence ?? null,
@@ -135,26 +156,34 @@ function rowOf(point: Point, { kind, cost, margin, base, bound, mixture }: RowFa
   };
 }
 
-/** A student needs the SFT run and the answers of its checkpoints; the control needs answers of the base. Null without timings. */
-function costAt({ costs }: Results, { model, points }: Curve, { step }: Point): RowCost | null {
+/** With what it needed: other trainings as a whole, and every answer that was asked for. Null without timings. */
+function costAt({ costs, trainings }: Results, { training, points }: Curve, { step }: Point): RowCost | null {
   const share = step / (points.at(-1)?.step ?? step);
-  const own = costs.filter(({ kind, stage }) => kind === 'train' && stage === model);
-  const before = costs.filter(({ kind, stage }) => isNeededBefore(model, kind, stage));
+  const trainedBy = (name: string) => costs.filter(cost => cost.kind === 'train' && cost.training === name);
+  const own = trainedBy(training.name);
   if (own.length === 0) return null;
-  const tokens = (kind: 'train' | 'answer', list: typeof costs) =>
-    list.filter(cost => cost.kind === kind).reduce((sum, cost) => sum + cost.tokens, 0);
-  const seconds = (list: typeof costs) => list.reduce((sum, cost) => sum + cost.seconds, 0);
-  const isPartial = model === 'student' && !before.some(({ kind }) => kind === 'train');
+  const needed = neededBy(training, trainings);
+  const before = needed.flatMap(({ name }) => trainedBy(name));
+  const names = [training, ...needed].map(({ name }) => name);
+  const answers = costs.filter(cost => cost.kind === 'answer' && names.includes(cost.training));
+  const missing = needed.filter(({ name }) => trainedBy(name).length === 0);
+  const sum = (key: 'tokens' | 'seconds', list: typeof costs) =>
+    list.reduce((total, cost) => total + cost[key], 0);
   return {
-    trainTokens: tokens('train', before) + share * tokens('train', own),
-    sampledTokens: tokens('answer', before),
-    seconds: seconds(before) + share * seconds(own),
-    precision: isPartial ? 'partial' : share < 1 ? 'share' : 'measured',
+    trainTokens: sum('tokens', before) + share * sum('tokens', own),
+    sampledTokens: sum('tokens', answers),
+    seconds: sum('seconds', before) + sum('seconds', answers) + share * sum('seconds', own),
+    precision: missing.length > 0 ? 'partial' : share < 1 ? 'share' : 'measured',
+    includes: needed.map(({ label }) => label),
+    missing: missing.map(({ label }) => label),
   };
 }
 
-function isNeededBefore(model: Trained, kind: string, stage: string): boolean {
-  if (model === 'sft') return false;
-  if (model === 'control') return kind === 'answer' && stage === 'control';
-  return (kind === 'train' && stage === 'sft') || (kind === 'answer' && stage === 'student');
+/** What a training needs, what that needs, and so on. */
+function neededBy(training: Training, trainings: readonly Training[]): Training[] {
+  const names = new Set(training.needs);
+  for (const name of names) // also what is added on the way
+    for (const next of trainings.find(one => one.name === name)?.needs ?? []) names.add(next);
+  names.delete(training.name);
+  return trainings.filter(({ name }) => names.has(name));
 }

@@ -2,19 +2,20 @@
 import { costLines, loadingLines } from './cost.ts';
 import { amount, duration, percent, settingText } from './format.ts';
 import { html } from './html-text.ts';
-import { modelName, plainTable, type Section } from './page-parts.ts';
+import { plainTable, type Section, trainingName } from './page-parts.ts';
 import type { Results } from './results.ts';
+import type { Analysis } from './rows.ts';
 
 /** Null without timings. */
-export function costSection(results: Results): Section | null {
+export function costSection({ results, lookOf }: Analysis): Section | null {
   const lines = costLines(results);
   if (lines.length === 0) return null;
   const total = lines.reduce((sum, { seconds }) => sum + seconds, 0);
-  const rows = lines.map(({ stage, kind, seconds, tokens, share }) => [
-    html`${modelName(stage)} <small>${kind}</small>`,
+  const rows = lines.map(({ training, kind, seconds, tokens, share }) => [
+    html`${trainingName(lookOf(training))} <small>${kind}</small>`,
     duration(seconds),
     percent(share),
-    html`<span class="bar m-${stage}" style="width:${(share * 100).toFixed(1)}%"></span>`,
+    html`<span class="bar" style="--of:${lookOf(training).colour};width:${(share * 100).toFixed(1)}%"></span>`,
     tokens === 0 ? '' : amount(tokens),
     tokens === 0 || seconds === 0 ? '' : amount(tokens / seconds),
   ]);
@@ -22,20 +23,21 @@ export function costSection(results: Results): Section | null {
     id: 'cost',
     title: 'Cost',
     shortTitle: 'Cost',
-    body: html`<p>Time in the worker by stage, ${duration(total)} in all. Tokens are trained, sampled or scored ones. What was taken from the store of earlier runs has no line.</p>
-${plainTable(['stage', 'time', 'share', '', 'tokens', 'tokens/s'], rows)}`,
+    body: html`<p>Time in the worker by training, ${duration(total)} in all. Tokens are trained, sampled or scored ones. What was taken from the store of earlier runs has no line.</p>
+${plainTable(['training', 'time', 'share', '', 'tokens', 'tokens/s'], rows)}`,
   };
 }
 
 /** Null where no model was saved. */
 export function loadingSection(results: Results): Section | null {
-  const lines = loadingLines(results);
-  if (lines === null) return null;
+  const { model } = results;
+  if (model === null) return null;
+  const lines = loadingLines(results) ?? [];
   return {
     id: 'load',
     title: 'The trained model',
     shortTitle: 'Model',
-    body: html`<p>A plain Hugging Face directory: <code>${results.modelPath}</code></p><pre>${lines.join('\n')}</pre>`,
+    body: html`<p>${model.training.label}, a plain Hugging Face directory: <code>${model.path}</code></p><pre>${lines.join('\n')}</pre>`,
   };
 }
 

@@ -1,7 +1,7 @@
 /** Items that a training got wrong or right in contrast to the base, set by set. */
 import { type Change, type Flips, flipsBetween } from '../metrics/retention.ts';
 import { type Verdict, verdictOf } from '../metrics/verdict.ts';
-import { evaluationOf, lastPoint, type Trained } from './points.ts';
+import { evaluationOf, lastPoint } from './points.ts';
 import type { Analysis } from './rows.ts';
 
 export type FlippedItem = {
@@ -12,8 +12,9 @@ export type FlippedItem = {
   readonly answer: string | null;
 };
 
-export type ModelFlips = {
-  readonly model: Trained;
+export type TrainingFlips = {
+  readonly training: string;
+  readonly label: string;
   readonly step: number;
   /** Over all retention sets. */
   readonly change: Change | null;
@@ -26,7 +27,7 @@ export type ModelFlips = {
 export type SetFlips = Flips & { readonly change: Change | null; readonly verdict: Verdict | null };
 
 /** Flips from the base to the last point of every training. Empty where the base was not measured. */
-export function flipsOf({ results, base, curves, margin }: Analysis): ModelFlips[] {
+export function flipsOf({ results, base, curves, margin }: Analysis): TrainingFlips[] {
   const before = base === null ? undefined : evaluationOf(results, base);
   if (before === undefined) return [];
   return curves.flatMap(curve => {
@@ -42,14 +43,15 @@ export function flipsOf({ results, base, curves, margin }: Analysis): ModelFlips
       flippedItems(flips, answersIn(before, flips.name), answersIn(after, flips.name)),
     );
     const { step, change } = point;
-    return [{ model: curve.model, step, change, verdict: verdictOf(change, margin), sets, items }];
+    const { name: training, label } = curve.training;
+    return [{ training, label, step, change, verdict: verdictOf(change, margin), sets, items }];
   });
 }
 
 type SetRow = Pick<SetFlips, 'name' | 'change' | 'verdict'>;
 
 /** One line a set, the target first, and before several retention sets one over all of them. */
-export function setRows({ change, verdict, sets }: ModelFlips): SetRow[] {
+export function setRows({ change, verdict, sets }: TrainingFlips): SetRow[] {
   const target = sets.filter(set => set.verdict === null);
   const retention = sets.filter(set => set.verdict !== null);
   const overall = { name: `all ${retention.length} retention sets`, change, verdict };

@@ -7,8 +7,10 @@ import { verdictSentence } from './verdicts.ts';
 
 /** Fits a terminal of usual width and an e-mail. */
 const widest = 100;
+/** Of a table with groups. */
+const leastLabel = 12;
 
-/** Lines of the final table with the notes one needs to read it; at most 100 columns unless labels are very long. */
+/** Lines of the final table with the notes one needs to read it; at most 100 columns. */
 export function finalTable(results: Results): string[] {
   const analysis = analyse(results);
   const { rows } = analysis;
@@ -32,7 +34,8 @@ export function finalTable(results: Results): string[] {
 
 /**
  * A table whose first column is text and whose others are numbers; columns two spaces apart, or one where that is too wide.
- * `groups` names each column's group: a line above the head shows it once over its neighbouring columns.
+ * `groups` names each column's group: a line above the head shows it once over its neighbouring columns. There, a label that would make
+ * the table too wide has a line of its own.
  */
 export function alignedTable(
   cells: readonly (readonly string[])[],
@@ -42,13 +45,17 @@ export function alignedTable(
   makeRoom(groups, widths);
   const widthOf = (gap: number) => widths.reduce((sum, width) => sum + width + gap, -gap);
   const gap = widthOf(2) <= widest ? 2 : 1;
-  const line = (row: readonly string[]) =>
-    row
-      .map((cell, column) => pad(cell, widths[column] ?? 0, column === 0))
-      .join(' '.repeat(gap))
-      .trimEnd();
+  const excess = Math.max(0, widthOf(gap) - widest);
+  if (groups.length > 0 && excess > 0) widths[0] = Math.max(leastLabel, (widths[0] ?? 0) - excess);
+  const line = ([label = '', ...numbers]: readonly string[]): string[] => {
+    const fits = label.length <= (widths[0] ?? 0);
+    const row = [fits ? label : '', ...numbers].map((cell, column) =>
+      pad(cell, widths[column] ?? 0, column === 0),
+    );
+    return [...(fits ? [] : [label]), row.join(' '.repeat(gap)).trimEnd()];
+  };
   const top = groups.some(group => group !== '') ? [groupLine(groups, widths, gap)] : [];
-  return [...top, ...cells.map(line)];
+  return [...top, ...cells.flatMap(line)];
 }
 
 /** A Markdown table; the first row of `cells` is the head; columns after the first hold numbers or texts. */

@@ -1,4 +1,4 @@
-/** What the visits of a student came to: how much of the mixture that was asked for. Pure. */
+/** What the visits of a training came to: how much of the mixture that was asked for. Pure. */
 import { type VisitSource, visitSources } from './records.ts';
 
 export type SourceCounts = Readonly<Record<VisitSource, number>>;

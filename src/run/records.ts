@@ -60,6 +60,7 @@ const plannedTraining = z.object({
   /** The share of visits that is asked to train on gold, where its targets are drawn. */
   goldShare: z.number().nullable().default(null),
 });
+export type PlannedTraining = z.infer<typeof plannedTraining>;
 
 /** `trainings` of plan.json, in the order in which they run. */
 export const plannedTrainings = z.record(trainingName, plannedTraining);

@@ -91,7 +91,7 @@ describe('a stop text of the answers', () => {
     expect(cut).toBeGreaterThan(0);
     const found = `${cut} of 10 answers of the base have no end; the control learns them without one`;
     expect(run.said).toContain(`note: ${found}`);
-    expect(await tableOf(run)).toContain(`Control: ${cut} of 10 answers of the base had no end`);
+    expect(await tableOf(run)).toContain(`base answers: ${cut} of 10 answers had no end`);
   });
 });
 

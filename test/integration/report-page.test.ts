@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { writeReport } from '../../src/report/write-report.ts';
+import { writeRounds } from '../support/rounds-fixture.ts';
 import { writeFinishedRun, writeUnfinishedRun } from '../support/run-fixture.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
@@ -28,7 +29,7 @@ describe.skipIf(!hasChromium && !mustRun)('report.html in Chromium', () => {
   test.each(looks)(
     'opens without errors, requests or overflow at $width px, $scheme',
     async ({ width, scheme }) => {
-      for (const write of [writeFinishedRun, writeUnfinishedRun]) {
+      for (const write of [writeFinishedRun, writeUnfinishedRun, writeRounds]) {
         const { page, problems } = await open(write, { width, scheme });
         expect(problems).toEqual([]);
         expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
@@ -66,7 +67,7 @@ describe.skipIf(!hasChromium && !mustRun)('report.html in Chromium', () => {
     await prompts.nth(3).locator('summary').click();
     expect(await page.locator('details[name=prompt][open]').count()).toBe(1);
     const text = (await prompts.nth(3).locator('.answers').innerText()).replace(/\s+/g, ' ');
-    expect(text).toMatch(/^gold \S+ used \d+× step 91 /);
+    expect(text).toMatch(/^gold \S+ used \d+× SFT @91 /);
     expect(text).toContain('unfinished · drawn 4×, gold took its place');
     await page.close();
   });

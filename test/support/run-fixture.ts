@@ -23,7 +23,7 @@ const itemsOfSkill = 12;
 const itemsOfTarget = 50;
 
 /** At the evaluation steps: right target items of 50, wrong items of each skill of 12, PLD, KL. */
-type Shape = {
+export type Shape = {
   readonly target: readonly number[];
   readonly sampled: readonly number[];
   readonly wrong: Readonly<Record<string, readonly number[]>>;
@@ -35,8 +35,22 @@ type Shape = {
 
 const none = [0, 0, 0, 0];
 
+/** As plan.json declares them. */
+const trainings = {
+  sft: { label: 'SFT', role: 'baseline', trainsOn: 'gold' },
+  student: {
+    label: 'TMS',
+    role: 'method',
+    needs: ['sft'],
+    startsFrom: 'base',
+    trainsOn: 'a mixture of gold and answers of SFT’s checkpoints',
+    goldShare: 0.25,
+  },
+  control: { label: 'base answers', role: 'control', trainsOn: 'the base’s own answers' },
+};
+
 /** Base: 25 of 50 right, no skill wrong. */
-const baseShape: Shape = {
+export const baseShape: Shape = {
   target: [25],
   sampled: [0.3],
   wrong: {},
@@ -88,7 +102,7 @@ const controlShape: Shape = {
 
 /** A finished TMS run with its control. */
 export function writeFinishedRun(directory: string, name = 'lab-demo'): void {
-  writeFacts(directory, name, 'finished');
+  writeFacts(directory, { name, status: 'finished' });
   writeEvaluation(directory, 'base', 0, baseShape, 0);
   evaluationSteps.forEach((step, i) => {
     writeEvaluation(directory, 'sft', step, sftShape, i);
@@ -104,7 +118,7 @@ export function writeFinishedRun(directory: string, name = 'lab-demo'): void {
 
 /** A run that was interrupted after two evaluations of SFT, while it wrote a line of metrics.jsonl. */
 export function writeUnfinishedRun(directory: string): void {
-  writeFacts(directory, 'lab-interrupted', 'interrupted');
+  writeFacts(directory, { name: 'lab-interrupted', status: 'interrupted' });
   writeEvaluation(directory, 'base', 0, baseShape, 0);
   [228, 456].forEach((step, i) => {
     writeEvaluation(directory, 'sft', step, sftShape, i);
@@ -118,7 +132,6 @@ export function writeUnfinishedRun(directory: string): void {
 const runFacts = {
   format: 1,
   id: 'r-7f3a',
-  method: 'tms',
   tmsVersion: '0.1.0',
   startedAt: '2026-11-24T20:14:03.000Z',
   configDigest: 'c0ffee00',
@@ -128,12 +141,24 @@ const runFacts = {
   templateDate: '2026-11-24',
 } as const;
 
-function writeFacts(directory: string, name: string, status: 'finished' | 'interrupted'): void {
+type Facts = {
+  readonly name: string;
+  readonly status: 'finished' | 'interrupted';
+  readonly method?: string;
+  /** Of plan.json. */
+  readonly declared?: object;
+};
+
+/** Everything but measurements. */
+export function writeFacts(
+  directory: string,
+  { name, status, method = 'tms', declared = trainings }: Facts,
+): void {
   const finishedAt = status === 'finished' ? '2026-11-24T20:16:01.000Z' : null;
-  const run: RunRecord = { ...runFacts, status, finishedAt, error: null };
+  const run: RunRecord = { ...runFacts, method, status, finishedAt, error: null };
   writeJson(directory, 'run.json', run);
-  writeText(directory, 'config.resolved.yaml', configText(name));
-  writeJson(directory, 'plan.json', { method: 'tms', checkpointSteps, guessed });
+  writeText(directory, 'config.resolved.yaml', configText(name, method));
+  writeJson(directory, 'plan.json', { method, trainings: declared, guessed });
   writeJson(directory, 'environment.json', {
     versions: { python: '3.11.7', torch: '2.13.0+cu130', transformers: '5.19.2', peft: '0.21.2' },
     device: 'cpu (AMD EPYC, 2 cores)',
@@ -146,9 +171,9 @@ function writeFacts(directory: string, name: string, status: 'finished' | 'inter
   });
 }
 
-function configText(name: string): string {
+function configText(name: string, method: string): string {
   return [
-    'method: tms',
+    `method: ${method}`,
     `run_name: ${name}`,
     'output_dir: runs/lab-demo',
     'model_name_or_path: lab/base',
@@ -159,7 +184,6 @@ function configText(name: string): string {
     'tms:',
     '  num_checkpoints: 10',
     '  alpha: 0.25',
-    '  student_init: base',
     '',
   ].join('\n');
 }
@@ -196,7 +220,13 @@ const timings: readonly TimingLine[] = [
   { unit: 'save', kind: 'save', training: 'student', seconds: 0.4, tokens: 0 },
 ];
 
-function writeEvaluation(directory: string, training: string, step: number, shape: Shape, at: number): void {
+export function writeEvaluation(
+  directory: string,
+  training: string,
+  step: number,
+  shape: Shape,
+  at: number,
+): void {
   const name = `${training}-step-${String(step).padStart(6, '0')}`;
   writeJson(directory, `evaluation/${name}.json`, evaluationOf(training, step, shape, at));
 }
@@ -349,7 +379,7 @@ function writeJson(directory: string, name: string, value: unknown): void {
   writeText(directory, name, `${JSON.stringify(value, null, 2)}\n`);
 }
 
-function writeLines(directory: string, name: string, lines: readonly unknown[]): void {
+export function writeLines(directory: string, name: string, lines: readonly unknown[]): void {
   writeText(directory, name, lines.map(line => `${JSON.stringify(line)}\n`).join(''));
 }
 

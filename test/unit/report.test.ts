@@ -55,14 +55,14 @@ async function finalTableOf(directory: string): Promise<string> {
 describe('results of a finished run', () => {
   test('have the rows of the table with hand-computed values', async () => {
     const { rows } = analyse(await readResults(finishedRun()));
-    expect(rows.map(({ model, kind, step }) => [model, kind, step])).toEqual([
+    expect(rows.map(({ training, kind, step }) => [training, kind, step])).toEqual([
       ['base', 'base', 0],
       ['sft', 'last', 912],
       ['sft', 'best', 684],
-      ['control', 'last', 912],
       ['student', 'last', 912],
+      ['control', 'last', 912],
     ]);
-    const [base, sft, best, control, student] = rows;
+    const [base, sft, best, student, control] = rows;
     expect(base).toMatchObject({
       target: { mean: 0.5 },
       sampledTarget: 0.3,
@@ -83,20 +83,30 @@ describe('results of a finished run', () => {
 
   test('count for TMS the SFT run and the answers, and for an early point its share of steps', async () => {
     const { rows } = analyse(await readResults(finishedRun()));
-    const [, sft, best, control, student] = rows.map(({ cost }) => cost);
-    expect(sft).toEqual({ trainTokens: 480_000, sampledTokens: 0, seconds: 40, precision: 'measured' });
-    expect(best).toEqual({ trainTokens: 360_000, sampledTokens: 0, seconds: 30, precision: 'share' });
+    const [, sft, best, student, control] = rows.map(({ cost }) => cost);
+    const own = { includes: [], missing: [] };
+    expect(sft).toEqual({
+      trainTokens: 480_000,
+      sampledTokens: 0,
+      seconds: 40,
+      precision: 'measured',
+      ...own,
+    });
+    expect(best).toEqual({ trainTokens: 360_000, sampledTokens: 0, seconds: 30, precision: 'share', ...own });
     expect(control).toEqual({
       trainTokens: 470_000,
       sampledTokens: 6_000,
       seconds: 39,
       precision: 'measured',
+      ...own,
     });
     expect(student).toEqual({
       trainTokens: 980_000,
       sampledTokens: 60_000,
       seconds: 87,
       precision: 'measured',
+      includes: ['SFT'],
+      missing: [],
     });
   });
 
@@ -109,31 +119,37 @@ describe('results of a finished run', () => {
     );
     const table = finalTable(await readResults(directory)).join('\n');
     expect(table).toMatch(/TMS @912.* ≥500k /);
-    expect(table).toContain('≥: the SFT run was taken from the store');
+    expect(table).toContain('≥: from the store came SFT; what that cost is not counted here');
   });
 
   test('give the curriculum and the use of every answer', async () => {
-    const { curriculum, prompts, answerCounts } = await readResults(finishedRun());
-    const sources = curriculum?.sources ?? {
-      gold: 0,
-      answer: 0,
-      'gold-for-unfinished': 0,
-      'gold-for-empty': 0,
-    };
-    expect(curriculum?.visits).toBe(48 * 20);
+    const { curricula, prompts, answerSets } = await readResults(finishedRun());
+    const [curriculum, ...others] = curricula;
+    expect(others).toEqual([]);
+    if (curriculum === undefined) throw new Error('there is no curriculum');
+    const { sources, perCheckpoint, visits } = curriculum;
+    expect([curriculum.training, visits]).toEqual(['student', 48 * 20]);
     expect(Object.values(sources).reduce((a, b) => a + b)).toBe(48 * 20);
-    expect(curriculum?.perCheckpoint.reduce((sum, { visits }) => sum + visits, 0)).toBe(sources.answer);
-    const used = prompts.flatMap(({ answers }) => answers);
-    expect(used.reduce((sum, answer) => sum + answer.used, 0)).toBe(sources.answer);
-    expect(used.reduce((sum, answer) => sum + answer.replaced, 0)).toBe(sources['gold-for-unfinished']);
-    expect(used.filter(({ isFinished }) => !isFinished).every(answer => answer.used === 0)).toBe(true);
-    expect(answerCounts.reduce((sum, { answers }) => sum + answers, 0)).toBe(used.length);
+    expect(perCheckpoint.reduce((sum, one) => sum + one.visits, 0)).toBe(sources.answer);
+    const shown = prompts.flatMap(({ answers }) => answers);
+    const uses = shown.flatMap(answer => answer.uses ?? []);
+    expect(uses.reduce((sum, { used }) => sum + used, 0)).toBe(sources.answer);
+    expect(uses.reduce((sum, { replaced }) => sum + replaced, 0)).toBe(sources['gold-for-unfinished']);
+    expect(new Set(uses.map(({ training }) => training))).toEqual(new Set(['student']));
+    const ofGold = prompts.flatMap(({ goldUses }) => goldUses);
+    expect(ofGold.reduce((sum, { used }) => sum + used, 0)).toBe(
+      sources.gold + sources['gold-for-unfinished'],
+    );
+    const unfinished = shown.filter(({ isFinished }) => !isFinished);
+    expect(unfinished.every(answer => answer.uses?.every(({ used }) => used === 0))).toBe(true);
+    expect(answerSets.reduce((sum, { answers }) => sum + answers, 0)).toBe(shown.length);
+    expect(answerSets.map(set => set.visits)).toEqual(perCheckpoint.map(one => one.visits));
     for (const { answers, undrawn } of prompts) expect(answers.length + undrawn.length).toBe(10);
   });
 
   test('name the items that flipped against the base', async () => {
     const flips = flipsOf(analyse(await readResults(finishedRun())));
-    const sft = flips.find(({ model }) => model === 'sft');
+    const sft = flips.find(({ training }) => training === 'sft');
     expect(sft?.sets.map(({ name, rightToWrong }) => [name, rightToWrong.length])).toEqual([
       ['countdown', 0],
       ['copy', 0],
@@ -158,10 +174,10 @@ describe('results of a finished run', () => {
 
   test('measure drift of a student that starts from SFT against where it starts', async () => {
     const directory = finishedRun();
-    const file = join(directory, 'config.resolved.yaml');
-    writeFileSync(file, readFileSync(file, 'utf8').replace('student_init: base', 'student_init: sft'));
+    const file = join(directory, 'plan.json');
+    writeFileSync(file, readFileSync(file, 'utf8').replace('"startsFrom": "base"', '"startsFrom": "sft"'));
     const { curves } = analyse(await readResults(directory));
-    const points = curves.find(({ model }) => model === 'student')?.points ?? [];
+    const points = curves.find(({ training }) => training.name === 'student')?.points ?? [];
     expect(points.map(({ step, pld }) => [step, pld.heldOut?.nllPerToken])).toEqual([
       [0, 0.288],
       [228, 0.181],
@@ -177,7 +193,7 @@ describe('results of a finished run', () => {
       { key: 'seed', value: 1, why: 'ours' },
       { path: 'tms.order', value: 'random', basis: 'theirs', description: 'unused' },
     ];
-    writeFileSync(join(directory, 'plan.json'), JSON.stringify({ guessed, sft: {} }));
+    writeFileSync(join(directory, 'plan.json'), JSON.stringify({ guessed, other: {} }));
     expect((await readResults(directory)).guessed).toEqual([
       { key: 'seed', value: 1, why: 'ours' },
       { key: 'tms.order', value: 'random', why: 'theirs' },
@@ -188,7 +204,7 @@ describe('results of a finished run', () => {
 describe('results of a run that is not whole', () => {
   test('show what an interrupted run measured, and say that it is not finished', async () => {
     const results = await readResults(unfinishedRun());
-    expect(analyse(results).rows.map(({ model, step }) => [model, step])).toEqual([
+    expect(analyse(results).rows.map(({ training, step }) => [training, step])).toEqual([
       ['base', 0],
       ['sft', 456],
     ]);
@@ -244,14 +260,15 @@ describe('results of a run that is not whole', () => {
 describe('final table', () => {
   test('has aligned cells, at most 100 columns wide', async () => {
     const lines = finalTable(await readResults(finishedRun()));
-    expect(lines.slice(0, 7)).toEqual([
-      '               target acc.                                  PLD KL(base‖model)        tokens',
-      '              greedy   T=1          Δ retention   α   end drift  target reten. train sampled time',
-      'base           0.500 0.300                    –   – 1.880     –    0.00   0.00     –       –    –',
-      'SFT @912       0.660 0.680 −.313 [−.411, −.229]   – 0.288 0.116    8.00   3.70  480k       –  40s',
-      'SFT best @684  0.680 0.670 −.240 [−.334, −.156]   – 0.219 0.047    7.80   2.60 ≈360k       – ≈30s',
-      'control @912   0.420 0.320 −.052 [−.116, −.012]   – 1.900 0.050    0.62   0.56  470k   6.00k  39s',
-      'TMS @912       0.660 0.530 −.031 [−.088, +.008] .30 0.156 0.001    7.00   0.84  980k   60.0k  87s',
+    expect(lines.slice(0, 8)).toEqual([
+      '                  target acc.                                  PLD KL(base‖model)        tokens',
+      '                 greedy   T=1          Δ retention   α   end drift  target reten. train sampled time',
+      'base              0.500 0.300                    –   – 1.880     –    0.00   0.00     –       –    –',
+      'SFT @912          0.660 0.680 −.313 [−.411, −.229]   – 0.288 0.116    8.00   3.70  480k       –  40s',
+      'SFT best @684     0.680 0.670 −.240 [−.334, −.156]   – 0.219 0.047    7.80   2.60 ≈360k       – ≈30s',
+      'TMS @912          0.660 0.530 −.031 [−.088, +.008] .30 0.156 0.001    7.00   0.84  980k   60.0k  87s',
+      'base answers @912', // has no room beside its numbers
+      '                  0.420 0.320 −.052 [−.116, −.012]   – 1.900 0.050    0.62   0.56  470k   6.00k  39s',
     ]);
     expect(Math.max(...lines.map(line => line.length))).toBeLessThanOrEqual(100);
   });
@@ -268,9 +285,13 @@ describe('final table', () => {
       return readResults(directory);
     };
     const doubtful = analyse(await leave(2)).rows; // 2 of 12 are more than a tenth
-    expect(doubtful.map(({ model, endless, isDoubtful }) => [model, endless, isDoubtful])).toEqual([
+    expect(doubtful.map(({ training, endless, isDoubtful }) => [training, endless, isDoubtful])).toEqual([
       ['base', { answers: 96, unfinished: 2 }, false],
-      ...['sft', 'sft', 'control', 'student'].map(model => [model, { answers: 96, unfinished: 0 }, true]),
+      ...['sft', 'sft', 'student', 'control'].map(training => [
+        training,
+        { answers: 96, unfinished: 0 },
+        true,
+      ]),
     ]);
     for (const { verdict, sets } of doubtful.slice(1)) {
       expect(verdict).toBe('not measured');
@@ -313,8 +334,8 @@ describe('final table', () => {
       'Retention of SFT @912: lost over all; lost: reverse, sort, next, minus; inconclusive: copy, count, sum, maximum.',
     );
     expect(rest.slice(1)).toEqual([
-      'Retention of control @912: lost over all; each of 8 sets inconclusive.',
       'Retention of TMS @912: inconclusive over all; each of 8 sets inconclusive.',
+      'Retention of base answers @912: lost over all; each of 8 sets inconclusive.',
     ]);
   });
 
@@ -441,8 +462,23 @@ describe('report files', () => {
     const { rows, ...facts } = JSON.parse(readFileSync(json, 'utf8'));
     expect(facts).toEqual({ format: 1, id: 'r-7f3a', name: 'lab-demo', method: 'tms', status: 'finished' });
     const [base, sft] = rows;
-    expect(base).toMatchObject({ model: 'base', step: 0, change: null, verdict: null, sets: [] });
-    expect(sft).toMatchObject({ model: 'sft', step: 912, kind: 'last', verdict: 'lost', margin: 0.02 });
+    expect(base).toMatchObject({
+      training: 'base',
+      label: 'base',
+      step: 0,
+      change: null,
+      verdict: null,
+      sets: [],
+    });
+    expect(sft).toMatchObject({
+      training: 'sft',
+      label: 'SFT',
+      role: 'baseline',
+      step: 912,
+      kind: 'last',
+      verdict: 'lost',
+      margin: 0.02,
+    });
     expect(sft.change).toMatchObject({ mean: -0.3125, items: 96, sets: 8, gained: 0, lost: 30 });
     expect(sft.sets[0]).toMatchObject({ name: 'copy', verdict: 'inconclusive', change: { lost: 0 } });
     expect(sft.sets[6]).toMatchObject({ name: 'next', verdict: 'lost', change: { lost: 8, items: 12 } });
@@ -474,21 +510,21 @@ describe('report files', () => {
     );
     const adapter = { ...results, config: { use_peft: true } };
     expect(loadingLines(adapter)?.[0]).toBe('from peft import AutoPeftModelForCausalLM');
-    expect(loadingLines({ ...results, modelPath: null })).toBeNull();
+    expect(loadingLines({ ...results, model: null })).toBeNull();
   });
 
   test('share out the time of all stages', async () => {
     const lines = costLines(await readResults(finishedRun()));
-    expect(lines.map(({ stage, kind, seconds }) => `${stage} ${kind} ${seconds}`)).toEqual([
+    expect(lines.map(({ training, kind, seconds }) => `${training} ${kind} ${seconds}`)).toEqual([
       'base load 1.2',
       'sft train 40',
       'sft evaluate 6',
-      'control train 38',
-      'control answer 1',
       'student train 40',
       'student answer 7',
       'student save 0.4',
       'student evaluate 6',
+      'control train 38',
+      'control answer 1',
     ]);
     expect(lines.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 12);
   });
@@ -520,7 +556,7 @@ describe('comparison of runs', () => {
     expect(cautions).toHaveLength(2);
     expect(cautions[0]).toMatch(/^B: This run was interrupted/);
     expect(cautions[1]).toContain('different base models');
-    expect(differences.map(({ model }) => model)).toEqual(['sft']);
+    expect(differences.map(({ training }) => training)).toEqual(['sft']);
     expect(differences[0]?.retention?.mean).toBeCloseTo((30 - 10) / 96, 12);
   });
 
@@ -535,12 +571,13 @@ describe('comparison of runs', () => {
       null,
       'lost',
       'lost',
-      'lost',
       'inconclusive',
+      'lost',
     ]);
-    expect(record.differences[2]).toMatchObject({
+    expect(record.differences[1]).toMatchObject({
       run: 'B',
-      model: 'student',
+      training: 'student',
+      against: 'student',
       retention: { mean: 0, lost: 0 },
     });
   });
