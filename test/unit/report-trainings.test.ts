@@ -5,6 +5,7 @@ import { parseHTML } from 'linkedom';
 import { describe, expect, test } from 'vitest';
 import { compareResults, comparisonText } from '../../src/report/compare.ts';
 import { costLines } from '../../src/report/cost.ts';
+import { checkpointLabel } from '../../src/report/format.ts';
 import { looksOf, palette } from '../../src/report/marks.ts';
 import { pageStyle } from '../../src/report/page-style.ts';
 import { readResults } from '../../src/report/results.ts';
@@ -12,6 +13,7 @@ import { analyse } from '../../src/report/rows.ts';
 import { curriculumSentences, differenceSentences } from '../../src/report/summary.ts';
 import { finalTable } from '../../src/report/table.ts';
 import { writeReport } from '../../src/report/write-report.ts';
+import { plannedTrainings } from '../../src/run/records.ts';
 import { findResultModel, listTrainings } from '../../src/run/trainings.ts';
 import { rounds, writeRounds } from '../support/rounds-fixture.ts';
 import { writeFinishedRun } from '../support/run-fixture.ts';
@@ -159,6 +161,13 @@ describe('the trainings of any method', () => {
         'that was unusable (1 unfinished): α = 0.5 asked for, 0.500 in effect.',
     );
     expect(curriculumSentences(results)[0]).toContain('unusable: α = 0.000 in effect.');
+    expect(results.answerSets.map(({ asker, visits }) => [asker, visits])).toEqual([
+      ['round-1', 3],
+      ['self', 2], // of the same base, which answered each of them for itself
+      ['round-2', 3],
+      ['mixed', 1],
+      ['mixed', 1],
+    ]);
     const [first, second] = results.prompts;
     const usesOf = (prompt: typeof first) =>
       prompt?.answers.map(({ asker, training, checkpointStep, uses }) => [
@@ -176,6 +185,17 @@ describe('the trainings of any method', () => {
     expect(first?.goldUses).toEqual([{ training: 'mixed', used: 1, replaced: 0 }]);
     expect(second?.undrawn).toMatchObject([{ asker: 'mixed', training: 'round-2', checkpointStep: 30 }]);
   });
+});
+
+test('a checkpoint is named by its training and step, the base by its name alone', () => {
+  const declared = Object.entries(rounds).map(([name, one]) => [name, one.declared]);
+  const trainings = listTrainings(plannedTrainings.parse(Object.fromEntries(declared)), []);
+  const label = (training: string, checkpointStep: number) =>
+    checkpointLabel({ training, checkpointStep }, trainings);
+  expect(label('round-2', 30)).toBe('round 2 @30');
+  expect(['base', 'round-1'].map(name => label(name, 0))).toEqual(['base', 'base']);
+  expect(label('round-2', 0)).toBe('round 2 @0'); // starts from round 1
+  expect(label('unknown', 3)).toBe('unknown @3');
 });
 
 describe('a training that the plan does not declare', () => {
@@ -256,8 +276,11 @@ describe('pages', () => {
       'base',
       ...Object.values(rounds).map(({ declared }) => declared.label),
     ]);
-    const colours = legend.map(entry => entry.innerHTML.match(/var\(--mark-\d\)/)?.[0]);
-    expect(colours).toEqual([0, 1, 2, 3, 4, 5].map(i => `var(--mark-${i})`));
+    const colours = legend.map(entry => entry.innerHTML.match(/var\(--mark-\d\)/g)?.join(' '));
+    expect(colours).toEqual([
+      'var(--mark-0)', // a mark without a line
+      ...[1, 2, 3, 4, 5].map(i => `var(--mark-${i}) var(--mark-${i})`),
+    ]);
     const panels = (id: string) =>
       [...document.querySelectorAll(`#${id} svg.panel`)].map(panel => panel.getAttribute('aria-label'));
     expect(panels('loss')).toEqual(
