@@ -4,6 +4,7 @@ import { UsageError } from '../errors.ts';
 import { accuracyChange, type Change } from '../metrics/retention.ts';
 import { changeText, exclusionOf } from './changes.ts';
 import { columnsFor, shortLabel, tableNotes } from './columns.ts';
+import { lostUpdateNotes } from './fallbacks.ts';
 import { dash, settingText } from './format.ts';
 import { pairsOf } from './pairs.ts';
 import { bootstrapSeed, type Curve, evaluationOf, lastPoint, setsOf } from './points.ts';
@@ -161,6 +162,7 @@ function notesOf({ runs, differences, cautions }: Comparison, caution: string): 
     ...cautions.map(text => `${caution} ${text}`),
     ...differences.map(differenceText),
     ...verdicts.filter(text => text !== null),
+    ...runs.flatMap(({ letter, analysis }) => lostUpdateNotes(analysis.results, `${letter} `)),
     ...tableNotes({ rows: runs.flatMap(({ analysis }) => analysis.rows), curves: [] }),
   ];
 }

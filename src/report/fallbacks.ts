@@ -97,14 +97,14 @@ function mixtureNotes(rows: readonly ResultRow[]): string[] {
   return [...new Set(notes)]; // a training has two rows
 }
 
-/** Trainings whose weights could not follow their gradients, from a twentieth of the updates on. */
-export function lostUpdateNotes(results: Results | undefined): string[] {
+/** Trainings whose weights could not follow their gradients, from a twentieth of the updates on; `run` names one of several before them. */
+export function lostUpdateNotes(results: Results | undefined, run = ''): string[] {
   return (results?.trainings ?? []).flatMap(({ name, label }) => {
     const share = results?.lostUpdates[name] ?? 0;
     const lost = lostSentence(share, results?.config?.dtype);
     return share <= worthSaying
       ? []
-      : [`${label}: in a step ${lost}. What did not move looks like retention.`];
+      : [`${run}${label}: in a step ${lost}. What did not move looks like retention.`];
   });
 }
 

@@ -626,4 +626,10 @@ test('a training whose updates were rounded away says so below the table, from a
   const table = finalTable(results).join(' ').replaceAll(/\s+/g, ' ');
   expect(table).toContain('SFT: in a step 70 % of the weights that had a gradient did not change');
   expect(table).not.toContain('TMS: in a step');
+  const other = await readResults(finishedRun());
+  const compared = comparisonText(compareResults([other, results]))
+    .join(' ')
+    .replaceAll(/\s+/g, ' ');
+  expect(compared).toContain('B SFT: in a step 70 % of the weights that had a gradient did not change');
+  expect(compared).not.toMatch(/A SFT: in a step|TMS: in a step/);
 });
