@@ -39,7 +39,7 @@ export function addRunCommands(program: Command, context: CliContext): void {
     .argument('<file>', 'configuration (YAML); configs/README.md lists those that come with tms')
     .option(
       '--set <key=value>',
-      'override a key, e.g. tms.alpha=0.5 (can be repeated); method=sft leaves out what the file says of its own method',
+      'override a key, e.g. tms.alpha=0.5 (can be repeated); method=NAME leaves out what the file says of its own method',
       collect,
       [],
     )
