@@ -10,9 +10,9 @@ export function adviceFor(error: TmsError): string | null {
 
 const advice: Partial<Record<ErrorCode, string>> = {
   OOM:
-    'close other programs, or use less: lower worker.token_budget or sampler.max_rows, gradient_checkpointing=true, ' +
-    'use_peft=true, or a smaller model. A changed configuration is a new run: --set output_dir=NEW (answers and SFT stages that ' +
-    'still fit are taken from the store)',
+    'close other programs, or go on with less: a resume takes a lower --set worker.token_budget or sampler.max_rows, and ' +
+    'gradient_checkpointing=true. use_peft=true or a smaller model is a new run: --set output_dir=NEW (what still fits is taken ' +
+    'from the store)',
   NO_MODEL: 'this is a fault of tms: please report it',
   WORKER_DIED: 'if the system ended it for memory (dmesg says so), close other programs or give it more',
   WORKER_STUCK: 'if the machine was suspended or out of memory, that is why; otherwise please report it',

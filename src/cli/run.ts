@@ -6,6 +6,7 @@ import type { RunConfig } from '../config/schema.ts';
 import { exitCodes, TmsError, UsageError } from '../errors.ts';
 import { checkDisk } from '../methods/disk.ts';
 import { prepareMeasures, prepareRun } from '../methods/prepare-run.ts';
+import { refuseOtherResults } from '../methods/resume.ts';
 import { executeRun, placesOf, refuseOccupied } from '../methods/run.ts';
 import { untilStopped } from '../methods/until-stopped.ts';
 import { describePlan } from '../plan/describe.ts';
@@ -54,7 +55,13 @@ export function addRunCommands(program: Command, context: CliContext): void {
     .summary('go on with an interrupted run')
     .description('Go on with the interrupted run in a directory, with the configuration it was begun with.')
     .argument('<dir>', 'output_dir of the run')
-    .action((directory: string) => resume(directory, context));
+    .option(
+      '--set <key=value>',
+      'change a key that changes no result but for its last bits, e.g. worker.token_budget=512 (can be repeated)',
+      collect,
+      [],
+    )
+    .action((directory: string, { set }: Pick<RunFlags, 'set'>) => resume(directory, set, context));
   program
     .command('plan')
     .summary('what a run would do, and what it would take')
@@ -86,11 +93,15 @@ async function run(file: string, flags: RunFlags, context: CliContext): Promise<
   await execute(config, input, flags, context);
 }
 
-async function resume(directory: string, context: CliContext): Promise<void> {
+async function resume(directory: string, sets: string[], context: CliContext): Promise<void> {
   const saved = join(directory, 'config.resolved.yaml');
   if (!existsSync(saved))
     throw new UsageError(`${directory} holds no run to resume`, { fix: 'name the output_dir of a run' });
-  const { config, input } = loadInput(saved, [`output_dir=${JSON.stringify(directory)}`]);
+  if (sets.some(text => text.trimStart().startsWith('output_dir')))
+    throw new UsageError(`--set output_dir means nothing beside the directory ${directory}`, {
+      fix: 'name the directory where the run lies now',
+    });
+  const { config, input } = loadInput(saved, [...sets, `output_dir=${JSON.stringify(directory)}`]);
   await execute(config, input, { set: [], resume: true }, context);
 }
 
@@ -103,6 +114,7 @@ async function execute(
   const { terminal, env, version } = context;
   const { resume = false } = flags;
   refuseOccupied(config.output_dir, resume);
+  if (resume) refuseOtherResults(config);
   terminal.goOnUnread(); // the results are files: a run whose progress nobody reads any more goes on
   const progress = terminalProgress(terminal);
   const stop = listenForStop(line => progress.say(line), env);

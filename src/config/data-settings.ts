@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { above, includes, is, isGiven, isNotGiven, isTrue, readWhen } from './condition.ts';
-import { fraction, guessed, ours, positive, seed, text, trl } from './setting.ts';
+import { affects, fraction, guessed, ours, positive, seed, text, trl } from './setting.ts';
 
 const column = text.nullable().default(null);
 const withoutMessages = { 'columns.messages': isNotGiven };
@@ -107,12 +107,15 @@ export const dataSettings = {
     'Names of control tokens such as <|im_end|> that stand in texts or messages: true reads them as plain text, false as control tokens ' +
       '(for templates written by hand); null: true, refused where most texts have one. They are counted either way.',
   ),
-  max_rewritten_fraction: readWhen(
-    ours(
-      fraction.default(0.01),
-      'Refuse to start when the chat template changes, drops or opens what is learned in more than this share of the chats; 1 allows any.',
+  max_rewritten_fraction: affects(
+    'nothing',
+    readWhen(
+      ours(
+        fraction.default(0.01),
+        'Refuse to start when the chat template changes, drops or opens what is learned in more than this share of the chats; 1 allows any.',
+      ),
+      trainingChat,
     ),
-    trainingChat,
   ),
   duplicates: ours(
     z.enum(['keep', 'drop']).default('keep'),
@@ -129,9 +132,12 @@ export const dataSettings = {
     ),
     { max_too_long_fraction: above(0) },
   ),
-  max_too_long_fraction: ours(
-    fraction.default(0.01),
-    'Refuse to start when more than this share of the examples is longer than max_length; 1 allows any.',
+  max_too_long_fraction: affects(
+    'nothing',
+    ours(
+      fraction.default(0.01),
+      'Refuse to start when more than this share of the examples is longer than max_length; 1 allows any.',
+    ),
   ),
   chat_template_path: readWhen(
     trl(text.nullable().default(null), 'Jinja file used in place of the chat template of the tokenizer.'),

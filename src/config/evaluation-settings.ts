@@ -10,7 +10,7 @@ import {
   isTrue,
   readWhen,
 } from './condition.ts';
-import { count, fraction, guessed, ours, positive, text } from './setting.ts';
+import { affects, count, fraction, guessed, ours, positive, text } from './setting.ts';
 
 /** Scorers that come with `tms`. */
 const scorers = ['exact_match', 'gsm8k', 'multiple_choice', 'command', 'module'] as const;
@@ -159,22 +159,28 @@ export const evaluationSettings = {
           ours(sets, 'Sets that measure what should be kept.'),
           'ARC-C, HotpotQA and SafetyBench are named; prompts, shots and decoding are not',
         ),
-        margin: readWhen(
-          ours(
-            z.number().min(0).lt(1).default(0.02),
-            'Largest loss of accuracy, as a share, that still counts as kept: the verdict of the report is "kept" where the 95 % interval of ' +
-              'the change lies above −margin, "lost" where it lies below 0 and reaches the margin, else "inconclusive". Changes no number.',
+        margin: affects(
+          'nothing',
+          readWhen(
+            ours(
+              z.number().min(0).lt(1).default(0.02),
+              'Largest loss of accuracy, as a share, that still counts as kept: the verdict of the report is "kept" where the 95 % interval of ' +
+                'the change lies above −margin, "lost" where it lies below 0 and reaches the margin, else "inconclusive". Changes no number.',
+            ),
+            { '.sets': someSets },
           ),
-          { '.sets': someSets },
         ),
         temperatures,
-        max_unfinished_fraction: readWhen(
-          ours(
-            fraction.default(0.1),
-            'Mark Δ retention as not to be trusted where more than this share of the answers of the base or of the model to a set has no ' +
-              'end: it then measures who stops, not who knows. 1 never does. Changes no number.',
+        max_unfinished_fraction: affects(
+          'nothing',
+          readWhen(
+            ours(
+              fraction.default(0.1),
+              'Mark Δ retention as not to be trusted where more than this share of the answers of the base or of the model to a set has no ' +
+                'end: it then measures who stops, not who knows. 1 never does. Changes no number.',
+            ),
+            { '.sets': answeredSets },
           ),
-          { '.sets': answeredSets },
         ),
       })
       .prefault({}),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { is, readWhen } from './condition.ts';
 import { answeredSomewhere } from './evaluation-settings.ts';
-import { few, ours, positive, text } from './setting.ts';
+import { affects, few, ours, positive, text } from './setting.ts';
 
 /** What generates the answers. */
 export const samplerSettings = z
@@ -10,34 +10,49 @@ export const samplerSettings = z
       z.enum(['torch']).default('torch'),
       'Engine that generates: torch, inside the training process.',
     ),
-    max_rows: readWhen(
-      ours(positive.nullable().default(null), 'Answers generated side by side; null: as many as fit.'),
-      { method: is('tms') },
-      { 'controls.base_samples': is(true) },
-      ...answeredSomewhere,
+    max_rows: affects(
+      'numerics',
+      readWhen(
+        ours(positive.nullable().default(null), 'Answers generated side by side; null: as many as fit.'),
+        { method: is('tms') },
+        { 'controls.base_samples': is(true) },
+        ...answeredSomewhere,
+      ),
     ),
   })
   .prefault({});
 
-/** The Python process. None of these changes a result, except `device` and `token_budget` in the last bits. */
+/** The Python process: where and in what pieces the same numbers are computed. */
 export const workerSettings = z
   .strictObject({
-    python: ours(
-      text.nullable().default(null),
-      'Python interpreter of the worker; null: TMS_PYTHON, else the environment of `tms setup`.',
+    python: affects(
+      'nothing',
+      ours(
+        text.nullable().default(null),
+        'Python interpreter of the worker; null: TMS_PYTHON, else the environment of `tms setup`.',
+      ),
     ),
-    device: ours(text.default('auto'), 'cpu, cuda, cuda:1, …; auto: a GPU where there is one.'),
-    token_budget: ours(
-      positive.default(2048),
-      'Padded tokens of one micro-batch; lower it when memory runs out.',
+    device: affects(
+      'numerics',
+      ours(text.default('auto'), 'cpu, cuda, cuda:1, …; auto: a GPU where there is one.'),
     ),
-    threads: ours(few.nullable().default(null), 'CPU threads of torch; null: torch’s choice.'),
+    token_budget: affects(
+      'numerics',
+      ours(positive.default(2048), 'Padded tokens of one micro-batch; lower it when memory runs out.'),
+    ),
+    threads: affects(
+      'numerics',
+      ours(few.nullable().default(null), 'CPU threads of torch; null: torch’s choice.'),
+    ),
   })
   .prefault({});
 
 /** How far a repetition may differ. */
-export const determinismSetting = ours(
-  z.enum(['auto', 'off', 'seeded', 'strict']).default('auto'),
-  'strict: bit-equal weights and answers on the same machine; seeded: same draws, last bits may differ; off: fastest; ' +
-    'auto: strict on a CPU, seeded on a GPU.',
+export const determinismSetting = affects(
+  'numerics',
+  ours(
+    z.enum(['auto', 'off', 'seeded', 'strict']).default('auto'),
+    'strict: bit-equal weights and answers on the same machine; seeded: same draws, last bits may differ; off: fastest; ' +
+      'auto: strict on a CPU, seeded on a GPU.',
+  ),
 );

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { z } from 'zod';
 import { is, readWhen, type ValueTest } from './condition.ts';
-import { guessed, text, trl } from './setting.ts';
+import { affects, guessed, text, trl } from './setting.ts';
 
 const isHubId: ValueTest = {
   holds: value => !isDirectory(String(value)),
@@ -20,9 +20,12 @@ export const modelSettings = {
     z.enum(['float32', 'bfloat16']).default('float32'),
     'Precision that the weights are held and updated in.',
   ),
-  attn_implementation: trl(
-    text.default('sdpa'),
-    'Attention kernel by its transformers name: eager, sdpa, flash_attention_2, … (TRL leaves the choice to transformers).',
+  attn_implementation: affects(
+    'numerics',
+    trl(
+      text.default('sdpa'),
+      'Attention kernel by its transformers name: eager, sdpa, flash_attention_2, … (TRL leaves the choice to transformers).',
+    ),
   ),
   trust_remote_code: trl(
     z.boolean().default(false),

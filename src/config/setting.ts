@@ -5,12 +5,19 @@ import type { ReadRules } from './condition.ts';
 /** `trl`: the key, meaning and default of TRL 1.16 or transformers 5; `ours`: this project's choice; `paper`: arXiv 2602.03073. */
 export type SettingSource = 'trl' | 'ours' | 'paper';
 
-/** What a schema says beside its type. `x-guessed`: why, where the paper does not state the setting; `x-read-when`: see `readWhen`. */
+/**
+ * What a setting can change. `nothing`: where a run writes, what it prints or what it refuses, never a number of it; `numerics`: how the
+ * same numbers are computed, so the last bits of results; `result`: what they are. Digests and what a resume allows follow from it.
+ */
+export type Affects = 'nothing' | 'numerics' | 'result';
+
+/** What a schema says beside its type. `x-guessed`: why, where the paper does not state the setting; `x-read-when`: see `readWhen`; without `x-affects` a setting affects results. */
 export type SettingMeta = {
   readonly description: string;
   readonly 'x-source': SettingSource;
   readonly 'x-guessed'?: string;
   readonly 'x-read-when'?: ReadRules;
+  readonly 'x-affects'?: Affects;
 };
 
 /** A setting of our own. */
@@ -31,6 +38,11 @@ export function paper<S extends z.ZodType>(schema: S, description: string): S {
 /** Mark a setting that influences the method and that the paper does not state. `basis`: where the value comes from instead. */
 export function guessed<S extends z.ZodType>(schema: S, basis: string): S {
   return withMeta(schema, { ...(schema.meta() as SettingMeta), 'x-guessed': basis });
+}
+
+/** Say that a setting changes less than the result. */
+export function affects<S extends z.ZodType>(level: Exclude<Affects, 'result'>, schema: S): S {
+  return withMeta(schema, { ...(schema.meta() as SettingMeta), 'x-affects': level });
 }
 
 function withMeta<S extends z.ZodType>(schema: S, meta: SettingMeta): S {

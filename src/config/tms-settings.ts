@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { above, type Condition, is, readWhen } from './condition.ts';
-import { epochs, few, fraction, guessed, ours, paper, positive, text } from './setting.ts';
+import { affects, epochs, few, fraction, guessed, ours, paper, positive, text } from './setting.ts';
 
 const sampling = 'exact sampling, so that answers follow the policy of their checkpoint without bias';
 
@@ -163,17 +163,23 @@ export const tmsSettings = z
       ),
       ...answersAt({ '.unfinished': is('redraw') }),
     ),
-    max_fallback_fraction: readWhen(
-      ours(
-        fraction.default(0.5),
-        'Refuse to train the student when more than this share of the visits that drew an answer would train on the reference in its ' +
-          'place; 1 allows any.',
+    max_fallback_fraction: affects(
+      'nothing',
+      readWhen(
+        ours(
+          fraction.default(0.5),
+          'Refuse to train the student when more than this share of the visits that drew an answer would train on the reference in its ' +
+            'place; 1 allows any.',
+        ),
+        ofTms,
       ),
-      ofTms,
     ),
-    keep_checkpoints: ours(
-      z.boolean().default(true),
-      'Keep the weights of the T checkpoints, so that another α or order can have its answers later without a new SFT run.',
+    keep_checkpoints: affects(
+      'nothing',
+      ours(
+        z.boolean().default(true),
+        'Keep the weights of the T checkpoints, so that another α or order can have its answers later without a new SFT run.',
+      ),
     ),
     student: ours(studentSettings, 'What differs between the training of the student and the SFT run.'),
   })

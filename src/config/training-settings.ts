@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { above, atMost, is, isGiven, isNot, isNotGiven, readWhen } from './condition.ts';
-import { count, epochs, fraction, guessed, positive, text, trl } from './setting.ts';
+import { affects, count, epochs, fraction, guessed, positive, text, trl } from './setting.ts';
 
 const retaining = 'Retaining by Doing (arXiv 2510.18874)';
 
@@ -85,9 +85,12 @@ export const trainingSettings = {
     ),
     `AdamW in ${retaining}`,
   ),
-  gradient_checkpointing: trl(
-    z.boolean().default(true),
-    'Recompute activations in the backward pass: less memory, about a fifth slower.',
+  gradient_checkpointing: affects(
+    'numerics',
+    trl(
+      z.boolean().default(true),
+      'Recompute activations in the backward pass: less memory, about a fifth slower.',
+    ),
   ),
   bf16: readWhen(
     trl(
@@ -100,20 +103,26 @@ export const trainingSettings = {
 
 /** What a run writes while it trains, and where. */
 export const outputSettings = {
-  output_dir: trl(text, 'Directory of this run; refused when it holds something else.'),
-  run_name: trl(
-    text.nullable().default(null),
-    'Name shown in reports and trackers; null: the name of output_dir.',
+  output_dir: affects('nothing', trl(text, 'Directory of this run; refused when it holds something else.')),
+  run_name: affects(
+    'nothing',
+    trl(text.nullable().default(null), 'Name shown in reports and trackers; null: the name of output_dir.'),
   ),
-  save_steps: trl(
-    count.default(500),
-    'Optimiser steps between two saved training states, from which a run resumes; 0: only at stage ends.',
-  ),
-  save_total_limit: readWhen(
+  save_steps: affects(
+    'nothing',
     trl(
-      positive.nullable().default(1),
-      'Training states kept; null: all. 1 by default (TRL: all), because the weights of checkpoints are kept apart from them.',
+      count.default(500),
+      'Optimiser steps between two saved training states, from which a run resumes; 0: only at stage ends.',
     ),
-    { save_steps: above(0) },
+  ),
+  save_total_limit: affects(
+    'nothing',
+    readWhen(
+      trl(
+        positive.nullable().default(1),
+        'Training states kept; null: all. 1 by default (TRL: all), because the weights of checkpoints are kept apart from them.',
+      ),
+      { save_steps: above(0) },
+    ),
   ),
 };

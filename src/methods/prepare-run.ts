@@ -1,11 +1,13 @@
 /** From a configuration to everything that a run needs: model, data, plan, evaluation. Nothing is written to output_dir yet. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { resultSettings } from '../config/affects.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { evaluationKey, examplesNeeded, prepareEvaluation } from '../evaluation/context.ts';
 import { leftOutNote, readDivergenceExamples } from '../evaluation/divergence-examples.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import { makePlan, type Plan } from '../plan/plan.ts';
+import { disturbance, type Numerics } from '../run/numerics.ts';
 import type { RunIdentity } from '../run/run-directory.ts';
 import { templateDateOf } from '../run/template-date.ts';
 import type { Progress, RunContext } from '../stages/run-context.ts';
@@ -22,6 +24,7 @@ import type { ModelInfo, Result } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
 import { refuseWithoutEffect } from './data-form.ts';
 import { diskFacts } from './disk.ts';
+import { currentNumerics } from './numerics.ts';
 import { type PreparedData, prepareData } from './prepare-data.ts';
 import { readThroughput } from './throughput.ts';
 
@@ -39,6 +42,7 @@ export type PreparedRun = Omit<RunContext, 'directory' | 'evaluation' | 'evaluat
   readonly prepared: PreparedData;
   /** What chat templates take for today. */
   readonly templateDate: string;
+  readonly numerics: Numerics;
   readonly status: Result<'status'>;
 };
 
@@ -67,7 +71,11 @@ async function planRun(
 ): Promise<Omit<PreparedRun, 'templateDate'>> {
   const store = openStore(home);
   const status = await worker.status({ signal });
-  const environmentKey = numericsOf(config, model, status);
+  const numerics = currentNumerics(config, model, status);
+  const environmentKey = {
+    ...numericsOf(config, model, status),
+    ...disturbance(config.output_dir, numerics),
+  };
   const { plan, answers } = makePlan(config, prepared.facts, prepared.train.idOf, {
     disk: await diskFacts(config, model, join(home, 'cache')),
     throughput: readThroughput(home, environmentKey),
@@ -91,9 +99,10 @@ async function planRun(
     signal,
     standing: { stage: 'base', step: 0, canTrain: true },
     prepared,
+    numerics,
     status,
     identity: {
-      configDigest: configDigest(config),
+      configDigest: sha256OfRecord(resultSettings(config)),
       baseDigest: sha256OfRecord([model.weightsDigest, model.filesDigest]),
       dataDigest: prepared.dataDigest,
     },
@@ -210,30 +219,4 @@ function usableStage(
   }
   touch(checkpointPath(store, key, sft.steps));
   return stage;
-}
-
-/** Keys that change where a run writes, what it prints or what it refuses, but no result. */
-export const unessential: readonly string[] = [
-  'output_dir',
-  'run_name',
-  'save_steps',
-  'save_total_limit',
-  'tms.max_fallback_fraction',
-  'retention.max_unfinished_fraction',
-  'retention.margin',
-];
-
-function configDigest(config: RunConfig): string {
-  return sha256OfRecord(without(config, ''));
-}
-
-/** A record without the keys that change no result, at any depth. */
-function without(record: object, place: string): unknown {
-  const kept = Object.entries(record).filter(([key]) => !unessential.includes(`${place}${key}`));
-  return Object.fromEntries(
-    kept.map(([key, value]) => {
-      const isBlock = typeof value === 'object' && value !== null && !Array.isArray(value);
-      return [key, isBlock ? without(value, `${place}${key}.`) : value];
-    }),
-  );
 }

@@ -1,10 +1,9 @@
 /** A run from beginning to end: prepare, take the directory, run the method, report. */
 import { randomBytes } from 'node:crypto';
 import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import { changedKeys } from '../config/changed-keys.ts';
+import { dirname, resolve } from 'node:path';
 import { guessedSettings } from '../config/guessed.ts';
-import { configToYaml, loadConfig } from '../config/load.ts';
+import { configToYaml } from '../config/load.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { InterruptedError, UsageError } from '../errors.ts';
 import { evaluationDigests } from '../evaluation/context.ts';
@@ -17,13 +16,8 @@ import { useStore } from '../store/in-use.ts';
 import { openStore } from '../store/store.ts';
 import { checkDisk, type DiskPlaces } from './disk.ts';
 import { gitState } from './git-state.ts';
-import {
-  type PreparedRun,
-  prepareMeasures,
-  prepareRun,
-  type Surroundings,
-  unessential,
-} from './prepare-run.ts';
+import { type PreparedRun, prepareMeasures, prepareRun, type Surroundings } from './prepare-run.ts';
+import { goOn, refuseOtherBits, refuseOtherResults } from './resume.ts';
 import { runSft } from './sft.ts';
 import { noteThroughput } from './throughput.ts';
 import { runTms } from './tms.ts';
@@ -40,6 +34,7 @@ export type RunOptions = Surroundings & {
 export async function executeRun(config: RunConfig, options: RunOptions): Promise<string> {
   methodOf(config.method);
   refuseOccupied(config.output_dir, options.resume);
+  if (options.resume) refuseOtherResults(config);
   const preparing = <T>(work: Promise<T>, discard?: (late: T) => unknown) =>
     untilStopped(options.signal, work, discard).catch(error => {
       throw options.signal.aborted ? stoppedWhilePreparing(config, options) : error;
@@ -51,7 +46,8 @@ export async function executeRun(config: RunConfig, options: RunOptions): Promis
   try {
     const prepared = await preparing(prepareRun(config, options), late => late.prepared.close());
     try {
-      if (!options.resume) checkDisk(prepared.plan, placesOf(prepared, options.home));
+      if (options.resume) refuseOtherBits(config, prepared.numerics);
+      else checkDisk(prepared.plan, placesOf(prepared, options.home));
       const measures = await preparing(prepareMeasures(prepared, options.home));
       return await runIn(config, { ...prepared, ...measures }, options);
     } finally {
@@ -80,6 +76,7 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
   for (const note of prepared.evaluation.notes) progress.say(`note: ${note}`);
   const directory = openDirectory(config, prepared, options);
   try {
+    if (options.resume) goOn(directory, config, { ...prepared, form: prepared.prepared.form });
     writeFacts(directory, config, { ...prepared, input: options.input });
     await runMethod({ ...prepared, directory, reached: reachedOf(directory) });
     directory.finish('finished');
@@ -183,21 +180,15 @@ function openDirectory(config: RunConfig, prepared: MeasuredRun, options: RunOpt
   const identity = { ...prepared.identity, evaluationDigests: evaluationDigests(prepared.evaluation) };
   const id = randomBytes(6).toString('hex');
   return resume
-    ? RunDirectory.resume(config.output_dir, identity, keysChangedSince(config))
+    ? RunDirectory.resume(config.output_dir, identity)
     : RunDirectory.create(config.output_dir, {
         id,
         method: config.method,
         tmsVersion,
         templateDate: prepared.templateDate,
+        numerics: prepared.numerics,
         ...identity,
       });
-}
-
-/** Keys whose value is another one than the run began with, but for those that may be. */
-function keysChangedSince(config: RunConfig): string[] {
-  const saved = join(config.output_dir, 'config.resolved.yaml');
-  if (!existsSync(saved)) return [];
-  return changedKeys(loadConfig(saved), config).filter(key => !unessential.includes(key));
 }
 
 function writeFacts(

@@ -25,6 +25,15 @@ import { z } from 'zod';
 const count = z.int().min(0);
 export const trainingName = z.string().regex(/^[a-z][a-z0-9-]*$/);
 
+const numericsRecord = z.strictObject({
+  at: z.string(),
+  /** The last line of the ledger before it; null from the beginning. */
+  after: z.string().nullable(),
+  values: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
+});
+/** How a run computes from some point on. */
+export type NumericsRecord = z.infer<typeof numericsRecord>;
+
 export const runRecord = z.strictObject({
   format: z.literal(1),
   id: z.string(),
@@ -33,7 +42,7 @@ export const runRecord = z.strictObject({
   status: z.enum(['running', 'finished', 'interrupted', 'failed']),
   startedAt: z.string(),
   finishedAt: z.string().nullable(),
-  /** Digest of the resolved configuration without `output_dir`, and of the base model's weights and the data. */
+  /** Digest of the keys that results depend on, and of the base model's weights and the data. */
   configDigest: z.string(),
   baseDigest: z.string(),
   dataDigest: z.string(),
@@ -41,6 +50,8 @@ export const runRecord = z.strictObject({
   evaluationDigests: z.record(z.string(), z.string()),
   /** What chat templates take for today, on every day on which the run goes on. */
   templateDate: z.string(),
+  /** The first is from the beginning; there are others where a resume went on with other ones. */
+  numerics: z.array(numericsRecord),
   error: z.string().nullable(),
 });
 export type RunRecord = z.infer<typeof runRecord>;

@@ -7,6 +7,7 @@ import { readRecord } from '../files/read-record.ts';
 import { isSystemError } from '../files/system-error.ts';
 import { isTemporaryName } from '../files/temporary-name.ts';
 import { type Ledger, openLedger } from './ledger.ts';
+import { changedNumerics, type Numerics } from './numerics.ts';
 import { type MetricsLine, type RunRecord, runRecord, type TimingLine } from './records.ts';
 
 /** What makes two runs the same: a resume must find all of it as it was. */
@@ -46,7 +47,12 @@ export class RunDirectory {
   /** Begin a run in a directory that is not there or empty. */
   static create(
     path: string,
-    record: Omit<RunRecord, 'format' | 'status' | 'startedAt' | 'finishedAt' | 'error'>,
+    {
+      numerics,
+      ...record
+    }: Omit<RunRecord, 'format' | 'status' | 'startedAt' | 'finishedAt' | 'error' | 'numerics'> & {
+      readonly numerics: Numerics;
+    },
   ): RunDirectory {
     const release = holdLock(lockOf(path), `the run directory ${path}`);
     const now = new Date().toISOString();
@@ -56,6 +62,7 @@ export class RunDirectory {
       startedAt: now,
       finishedAt: null,
       error: null,
+      numerics: [{ at: now, after: null, values: numerics }],
       ...record,
     };
     return RunDirectory.#open(path, release, () => {
@@ -80,12 +87,12 @@ export class RunDirectory {
     }
   }
 
-  /** Go on with an interrupted run; `changedKeys` of the configuration are for the message. Throws `UsageError` when model, data or configuration are no longer what they were. */
-  static resume(path: string, identity: RunIdentity, changedKeys: readonly string[]): RunDirectory {
+  /** Go on with an interrupted run. Throws `UsageError` when model, data or configuration are no longer what they were. */
+  static resume(path: string, identity: RunIdentity): RunDirectory {
     const release = holdLock(lockOf(path), `the run directory ${path}`);
     return RunDirectory.#open(path, release, () => {
       const record = readRunRecord(path);
-      refuseChanges(path, record, identity, changedKeys);
+      refuseChanges(path, record, identity);
       return { ...record, status: 'running', error: null };
     });
   }
@@ -135,6 +142,18 @@ export class RunDirectory {
   trainedDigest(stage: string): string | null {
     const entry = this.ledger.entries.findLast(found => found.unit === 'train' && found.stage === stage);
     return entry?.unit === 'train' ? entry.weightsDigest : null;
+  }
+
+  /** Note with what the run goes on; returns what changed of it since. */
+  goOnWith(numerics: Numerics): string[] {
+    const changes = changedNumerics(this.#record, numerics);
+    if (changes.length === 0) return [];
+    const last = this.ledger.entries.at(-1);
+    const after = last === undefined ? null : `${last.unit} ${last.stage} ${last.step}`;
+    const entry = { at: new Date().toISOString(), after, values: numerics };
+    this.#record = { ...this.#record, numerics: [...this.#record.numerics, entry] };
+    this.#writeRecord();
+    return changes;
   }
 
   finish(status: RunRecord['status'], error: string | null = null): void {
@@ -206,17 +225,9 @@ function removeUnfinished(path: string): void {
       rmSync(join(entry.parentPath, entry.name), { recursive: true, force: true });
 }
 
-function refuseChanges(
-  path: string,
-  record: RunRecord,
-  identity: RunIdentity,
-  changedKeys: readonly string[],
-): void {
+function refuseChanges(path: string, record: RunRecord, identity: RunIdentity): void {
   const names = {
-    configDigest: [
-      'the configuration',
-      ...(changedKeys.length > 0 ? [`(${changedKeys.join(', ')})`] : []),
-    ].join(' '),
+    configDigest: 'the configuration',
     baseDigest: 'the base model',
     dataDigest: 'the data',
   } as const;

@@ -1,5 +1,5 @@
 /** `tms plan`, `run` and `resume` as a person types them, with torch on the tiny model; what is printed is what the files say. */
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { startTms, tms } from '../support/command-line.ts';
@@ -139,8 +139,21 @@ describe('tms run with sft', () => {
     expect([status, stdout]).toEqual([130, '']);
     expect(readRecord(folder, 'sft/run.json').status).toBe('interrupted');
 
-    const resumed = run('resume', 'sft');
+    for (const [set, message] of [
+      ['learning_rate=1', 'learning_rate: 0.01 → 1'],
+      ['output_dir=elsewhere', '--set output_dir means nothing'],
+      ['worker.token_budgte=512', 'did you mean token_budget?'],
+    ] as const) {
+      const refused = tms(['resume', 'sft', '--set', set], { cwd: folder, env: { TMS_PYTHON: '/nowhere' } });
+      expect([refused.status, refused.stdout], set).toEqual([3, '']);
+      expect(refused.stderr).toContain(message);
+    }
+    const resumed = run('resume', 'sft', '--set', 'worker.token_budget=512', '--set', 'run_name=less');
     expect(resumed.status).toBe(0);
+    expect(resumed.stderr).toContain('note: worker.token_budget: 2048 → 512: from here on the last bits');
+    expect(readFileSync(join(folder, 'sft/report.md'), 'utf8')).toMatch(
+      /less.*worker.token_budget: 2048 → 512/s,
+    );
     expectTable(resumed.stdout, 'sft', ['sft']);
     const steps = readRows(folder, 'sft/metrics.jsonl').filter(line => 'loss' in line);
     expect(steps.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);

@@ -155,7 +155,8 @@ export function writeFacts(
   { name, status, method = 'tms', declared = trainings }: Facts,
 ): void {
   const finishedAt = status === 'finished' ? '2026-11-24T20:16:01.000Z' : null;
-  const run: RunRecord = { ...runFacts, method, status, finishedAt, error: null };
+  const numerics = [{ at: runFacts.startedAt, after: null, values: { 'worker.token_budget': 2048 } }];
+  const run: RunRecord = { ...runFacts, method, numerics, status, finishedAt, error: null };
   writeJson(directory, 'run.json', run);
   writeText(directory, 'config.resolved.yaml', configText(name, method));
   writeJson(directory, 'plan.json', { method, trainings: declared, guessed });

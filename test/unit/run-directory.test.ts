@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { disturbance } from '../../src/run/numerics.ts';
 import { metricsLine, type TimingLine } from '../../src/run/records.ts';
 import { inspectRun, RunDirectory } from '../../src/run/run-directory.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
@@ -27,6 +28,7 @@ const facts = {
   method: 'sft',
   tmsVersion: 'test',
   templateDate: '2026-11-26',
+  numerics: { 'worker.token_budget': 2048, torch: '2.13.0' },
   ...identity,
 } as const;
 const deadPart = `tms-${2 ** 30}-0a1b2c3d.part`;
@@ -37,7 +39,7 @@ beforeEach(() => {
 
 const text = (name: string) => readFileSync(join(path, name), 'utf8');
 const begin = () => RunDirectory.create(path, facts);
-const resume = () => RunDirectory.resume(path, identity, []);
+const resume = () => RunDirectory.resume(path, identity);
 
 describe('a directory', () => {
   test.each(['thesis.tex.part', 'backup.part/photos', 'x.tmp-123/y', 'lock-notes', 'run.yaml'])(
@@ -95,7 +97,7 @@ describe('a directory', () => {
   );
 
   test.each([
-    ['configDigest', 'other', 'the configuration (seed, tms.alpha)'],
+    ['configDigest', 'other', 'the configuration'],
     ['baseDigest', 'other', 'the base model'],
     ['dataDigest', 'other', 'the data'],
     ['evaluationDigests', { 'evaluation set kept': 'other' }, 'evaluation set kept'],
@@ -103,10 +105,28 @@ describe('a directory', () => {
     ['evaluationDigests', {}, 'evaluation set kept'],
   ] as const)('is not resumed when %s is %j', (key, value, name) => {
     begin().close();
-    expect(() => RunDirectory.resume(path, { ...identity, [key]: value }, ['seed', 'tms.alpha'])).toThrow(
+    expect(() => RunDirectory.resume(path, { ...identity, [key]: value })).toThrow(
       `${path} cannot be resumed: ${name} changed since it began`,
     );
     expect(existsSync(join(path, 'lock'))).toBe(false);
+  });
+
+  test('notes from when it went on with something else, and says what', () => {
+    begin().close();
+    const same = resume();
+    expect(same.goOnWith(facts.numerics)).toEqual([]);
+    same.ledger.append({ unit: 'checkpoint', stage: 'sft', step: 4, weightsDigest: 'w' });
+    const now = { 'worker.token_budget': 512, torch: '2.13.0' };
+    expect(disturbance(path, facts.numerics)).toEqual({});
+    expect(disturbance(path, now)).toEqual({ disturbed: 'r 2' });
+    expect(same.goOnWith(now)).toEqual(['worker.token_budget: 2048 → 512']);
+    same.close();
+    expect(JSON.parse(text('run.json')).numerics).toEqual([
+      { at: expect.any(String), after: null, values: facts.numerics },
+      { at: expect.any(String), after: 'checkpoint sft 4', values: now },
+    ]);
+    for (const numerics of [now, facts.numerics])
+      expect(disturbance(path, numerics).disturbed, 'also when it is as before').toMatch(/^r [23]$/);
   });
 
   test('whose record cannot be written does not stay locked', () => {

@@ -1,0 +1,65 @@
+/** What may be another when a run goes on, and what is noted of it. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { type ChangedSetting, changedSettings, describeChange } from '../config/affects.ts';
+import type { DataForm } from '../config/effects.ts';
+import { configToYaml, loadConfig } from '../config/load.ts';
+import type { RunConfig } from '../config/schema.ts';
+import { UsageError } from '../errors.ts';
+import { readRecord } from '../files/read-record.ts';
+import { changedNumerics, type Numerics } from '../run/numerics.ts';
+import { environmentRecord } from '../run/records.ts';
+import { type RunDirectory, readRunRecord } from '../run/run-directory.ts';
+import type { Progress } from '../stages/run-context.ts';
+
+/** Refuse, before anything is loaded, keys that would make other results. */
+export function refuseOtherResults(config: RunConfig): void {
+  const changed = changedSince(config).filter(({ affects }) => affects === 'result');
+  if (changed.length === 0) return;
+  const what = changed.map(describeChange).join('; ');
+  throw new UsageError(
+    `${config.output_dir} cannot be resumed: the configuration changed since it began: ${what}`,
+    {
+      fix: 'undo the change, or start a new run: --set output_dir=NEW (what still fits is taken from the store)',
+    },
+  );
+}
+
+/** Refuse what `determinism: strict` promises not to happen: bits that an undisturbed run would not have. */
+export function refuseOtherBits({ output_dir: path, determinism }: RunConfig, now: Numerics): void {
+  const record = readRunRecord(path);
+  const changes = changedNumerics(record, now);
+  const isPromised = determinism === 'strict' && record.numerics.at(-1)?.values.determinism === 'strict';
+  if (!isPromised || changes.length === 0) return;
+  throw new UsageError(
+    `${path} cannot be resumed: determinism is strict, and the last bits change with ${changes.join('; ')}`,
+    { fix: 'undo the change, or give the promise up: --set determinism=auto' },
+  );
+}
+
+/** The run as it goes on from here: its files say with what. */
+export function goOn(
+  directory: RunDirectory,
+  config: RunConfig,
+  { numerics, form, progress }: { numerics: Numerics; form: DataForm; progress: Progress },
+): void {
+  if (changedSince(config).some(({ key }) => key !== 'output_dir'))
+    directory.write('config.resolved.yaml', configToYaml(config, form));
+  const changes = directory.goOnWith(numerics);
+  if (changes.length === 0) return;
+  const note = `${changes.join('; ')}: from here on the last bits of results may differ from those of an undisturbed run`;
+  progress.say(`note: ${note}`);
+  const { value: environment } = readRecord(directory.file('environment.json'), environmentRecord);
+  const { at, after } = directory.record.numerics.at(-1) ?? {};
+  const notes = [
+    ...(environment?.notes ?? []),
+    `Resumed at ${at} (after ${after ?? 'nothing'}) with ${note}.`,
+  ];
+  if (environment !== null)
+    directory.write('environment.json', `${JSON.stringify({ ...environment, notes }, null, 2)}\n`);
+}
+
+function changedSince(config: RunConfig): ChangedSetting[] {
+  const saved = join(config.output_dir, 'config.resolved.yaml');
+  return existsSync(saved) ? changedSettings(loadConfig(saved), config) : [];
+}
