@@ -22,8 +22,11 @@ const rowsWith = (long: Readonly<Record<number, number>>) =>
       .join(''),
   );
 
-/** A run whose messages to the worker take 400 bytes of text, on a model with 512 positions. */
-function run(more: Settings) {
+/** Bytes of text and a little more: messages in which the long rows have no place. */
+const small = { headerBytes: 4096 + 500, tensorBytes: 2 ** 20 };
+
+/** A run on a model with 512 positions. */
+function run(more: Settings, most?: typeof small) {
   const settings = {
     model_name_or_path: 'toy:1',
     dataset_name: rowsWith({}),
@@ -33,20 +36,20 @@ function run(more: Settings) {
     method: 'sft',
     ...more,
   };
-  return recordRun(folder, settings, { most: { headerBytes: 4096 + 400, tensorBytes: 2 ** 20 } });
+  return recordRun(folder, settings, most && { most });
 }
 
 const setOf = (path: string, more: object) => ({ eval: { sets: [{ name: 'say', path, ...more }] } });
 
 describe('a text that no message can carry', () => {
   it('is a problem of its line of the training data', async () => {
-    await expect(run({ dataset_name: rowsWith({ 3: 600, 5: 700 }) })).rejects.toThrow(
+    await expect(run({ dataset_name: rowsWith({ 3: 600, 5: 700 }) }, small)).rejects.toThrow(
       /rows\.jsonl: 2 lines are wrong\n {2}line 3: has \d+ bytes of text; a message to the worker takes \d+\n {2}line 5: has \d+ bytes/,
     );
   });
 
   it('is a problem of its line of an evaluation set', async () => {
-    await expect(run(setOf(rowsWith({ 2: 600, 6: 700 }), { max_new_tokens: 4 }))).rejects.toThrow(
+    await expect(run(setOf(rowsWith({ 2: 600, 6: 700 }), { max_new_tokens: 4 }), small)).rejects.toThrow(
       /evaluation set say: .*rows\.jsonl: 2 lines are wrong\n {2}line 2: has \d+ bytes of text; .*\n {2}line 6: has \d+ bytes/,
     );
   });
