@@ -17,6 +17,7 @@ import {
 } from '../run/records.ts';
 import { baseName, listTrainings, resultModel, type SavedModel, type Training } from '../run/trainings.ts';
 import { type AnswerSet, type Curriculum, readAnswers, type ShownPrompt } from './answers.ts';
+import { checkFiles } from './check-files.ts';
 import { readJson, readJsonLines, readYamlMapping } from './run-files.ts';
 import { checkSameItems } from './same-items.ts';
 
@@ -67,6 +68,7 @@ export async function readResults(runDirectory: string): Promise<Results> {
       fix: 'give the `output_dir` of a run',
     });
   }
+  checkFiles(directory);
   const torn = new Set<string>();
   const noteTornEnd = (file: string) => torn.add(basename(file));
   const config = readYamlMapping(at('config.resolved.yaml'));

@@ -31,8 +31,8 @@ export class RunDirectory {
     const [metrics, timing] = [this.file('metrics.jsonl'), this.file('timing.jsonl')];
     const { ledger, dropped } = openLedger({
       path: this.file('ledger.jsonl'),
-      metricsBytes: wholeLineBytes(metrics),
-      timingBytes: () => statSync(timing, { throwIfNoEntry: false })?.size ?? 0,
+      metrics,
+      timing,
     });
     this.ledger = ledger;
     this.droppedLedgerLines = dropped;

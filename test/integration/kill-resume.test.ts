@@ -140,7 +140,7 @@ describe('a run that is killed and resumed', () => {
     const text = readFileSync(run.config, 'utf8');
     writeFileSync(run.config, text.replace('toy:1', 'toy:2'));
     expect(drive(run).stderr).toMatch(
-      /cannot be resumed: the configuration \(model_name_or_path\) and the base model.* changed since it began/,
+      /cannot be resumed: the configuration changed since it began: model_name_or_path: "toy:1" → "toy:2"/,
     );
     writeFileSync(run.config, text);
     const release = holdLock(join(run.output, 'lock'), 'the run');
