@@ -1,0 +1,49 @@
+/** What decides the last bits of a run: what is set, as it turned out on this machine. */
+import { expect, it } from 'vitest';
+import { parseConfig } from '../../src/config/load.ts';
+import { listSettings } from '../../src/config/settings-list.ts';
+import { currentNumerics } from '../../src/methods/numerics.ts';
+import type { ModelInfo, Result } from '../../src/worker/protocol.ts';
+
+const model = {
+  attention: 'sdpa',
+  device: 'cuda:0',
+  strictSampling: false,
+  computeDtype: 'bfloat16',
+  layout: 'pack',
+} as ModelInfo;
+const status = {
+  versions: { torch: '2.13.0', transformers: '5.19.2' },
+  threads: 8,
+  deviceName: 'NVIDIA H100',
+  determinism: { MKL_CBWR: 'unset' },
+} as unknown as Result<'status'>;
+const config = (...sets: string[]) =>
+  parseConfig('model_name_or_path: m\ndataset_name: d.jsonl\noutput_dir: o\n', 'run.yaml', sets);
+
+it('every key that affects numerics is in it', () => {
+  const keys = listSettings().flatMap(({ path, 'x-affects': level }) => (level === 'numerics' ? [path] : []));
+  expect(Object.keys(currentNumerics(config(), model, status))).toEqual(expect.arrayContaining(keys));
+});
+
+it('threads count on a CPU, and rows that are sampled side by side where sampling is not strict', () => {
+  const lower = config('sampler.max_rows=4');
+  expect(currentNumerics(lower, model, status)).toMatchObject({
+    'sampler.max_rows': 4,
+    'worker.threads': null,
+  });
+  const onCpu = { ...model, device: 'cpu', strictSampling: true };
+  expect(currentNumerics(lower, onCpu, status)).toEqual(currentNumerics(config(), onCpu, status));
+  expect(currentNumerics(config(), onCpu, status)['worker.threads']).toBe(8);
+});
+
+it('another device, driver setting or version is another', () => {
+  const now = currentNumerics(config(), model, status);
+  const others = [
+    { ...status, deviceName: 'NVIDIA H200' },
+    { ...status, versions: { ...status.versions, torch: '2.11.0' } },
+    { ...status, determinism: { MKL_CBWR: 'COMPATIBLE' } },
+  ];
+  for (const other of others) expect(currentNumerics(config(), model, other)).not.toEqual(now);
+  expect(currentNumerics(config(), { ...model, computeDtype: 'float32' }, status)).not.toEqual(now);
+});
