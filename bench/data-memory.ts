@@ -16,7 +16,8 @@ import { idWords } from '../src/data/example-index.ts';
 import { checkLengths } from '../src/data/lengths.ts';
 import { TokenFile } from '../src/data/token-file.ts';
 import { batches } from '../src/plan/order.ts';
-import { makePlan } from '../src/plan/plan.ts';
+import type { PlannedTraining } from '../src/plan/plan.ts';
+import { makePlan } from '../src/runner/plan.ts';
 
 type Figures = { resident: number; peak: number; held: number; seconds: number };
 
@@ -84,12 +85,13 @@ async function measure(examples: number): Promise<Figures> {
       idOf,
       { disk: null, throughput: null },
     );
-    const batchOf = batches(planned.plan.sft.order);
+    const batchOf = batches((planned.trainings.sft as PlannedTraining).order);
     for (let step = 0; step < 50; step++) {
       for (const { example } of batchOf(step)) await tokens.read(lengths.usable[example] as number);
     }
     const figures = await memoryNow((performance.now() - started) / 1000);
-    if (planned.answers?.count === 0 || batchOf(0).length === 0) throw new Error('kept alive until here');
+    if (planned.tokens.generatedExpected === 0 || batchOf(0).length === 0)
+      throw new Error('kept alive until here');
     await tokens.close();
     return figures;
   } finally {

@@ -84,15 +84,15 @@ describe('the plan', () => {
       folder,
       standIn(parse(readFileSync(join(root, 'configs/quickstart.yaml'), 'utf8'))),
     );
-    expect(plan.sft).toMatchObject({
+    expect(plan.trainings.sft).toMatchObject({
       steps: 456,
       stepsPerEpoch: 19,
       evaluationSteps: [0, 114, 228, 342, 456],
     });
-    expect(plan.student).toEqual(plan.sft);
-    expect(plan.checkpointSteps).toEqual([46, 91, 137, 182, 228, 274, 319, 365, 410, 456]);
+    expect(plan.trainings.student).toMatchObject({ steps: 456, evaluationSteps: [0, 114, 228, 342, 456] });
+    expect(plan.methods.tms.checkpointSteps).toEqual([46, 91, 137, 182, 228, 274, 319, 365, 410, 456]);
     expect(plan.data).toMatchObject({ trainExamples: 600, testExamples: 300 });
-    expect(plan.answers.referenceVisits / 14_400).toBeCloseTo(0.25, 1);
+    expect(plan.methods.tms.mixture.referenceVisits / 14_400).toBeCloseTo(0.25, 1);
   });
 
   it('of SmolLM2 on GSM8K is 3 epochs of 6 steps for 48 prompts, and three checkpoints', async () => {
@@ -100,8 +100,8 @@ describe('the plan', () => {
       folder,
       standIn(parse(readFileSync(join(root, 'configs/smollm2-gsm8k.yaml'), 'utf8'))),
     );
-    expect(plan.sft).toMatchObject({ steps: 18, stepsPerEpoch: 6, evaluationSteps: [0, 9, 18] });
-    expect(plan.checkpointSteps).toEqual([6, 12, 18]);
+    expect(plan.trainings.sft).toMatchObject({ steps: 18, stepsPerEpoch: 6, evaluationSteps: [0, 9, 18] });
+    expect(plan.methods.tms.checkpointSteps).toEqual([6, 12, 18]);
     expect(plan.data).toMatchObject({ trainExamples: 48, testExamples: 64 });
   });
 });
@@ -119,9 +119,8 @@ describe('the time of a plan', () => {
       return sum('seconds') / sum('tokens');
     };
     const { tokens, seconds } = await planRun(folder, settings, home);
-    const trained = tokens.sftTokens + tokens.studentTokensExpected;
-    const expected =
-      trained * secondsAToken('train') + tokens.generatedTokensExpected * secondsAToken('answer');
+    const trained = tokens.trained.sft + tokens.trained.student;
+    const expected = trained * secondsAToken('train') + tokens.generatedExpected * secondsAToken('answer');
     expect(seconds / expected).toBeCloseTo(1, 6);
   });
 });

@@ -5,11 +5,11 @@ import { type ExampleCounts, type ExampleIndex, idText } from '../data/example-i
 import { showExample } from '../data/show.ts';
 import type { TokenFile } from '../data/token-file.ts';
 import { UsageError } from '../errors.ts';
-import { type PreparedData, prepareData } from '../methods/prepare-data.ts';
 import { tmsHome } from '../python/paths.ts';
 import { templateDateOf } from '../run/template-date.ts';
-import { loadOptions } from '../stages/worker-options.ts';
+import { type PreparedData, prepareData } from '../runner/prepare-data.ts';
 import { openStore } from '../store/store.ts';
+import { loadOptions } from '../training/load-options.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import { startWorker } from '../worker/start.ts';
 import { completionOnly, type Worker } from '../worker/worker.ts';

@@ -1,5 +1,5 @@
 /** Progress of a run: one live line where a person watches, a plain line now and then where nobody does. */
-import type { Progress } from '../stages/run-context.ts';
+import type { Progress } from '../training/run.ts';
 import type { Terminal } from './terminal.ts';
 
 const liveIntervalMs = 100;

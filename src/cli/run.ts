@@ -4,11 +4,6 @@ import type { Command } from 'commander';
 import { loadConfig, loadInput } from '../config/load.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { exitCodes, TmsError, UsageError } from '../errors.ts';
-import { checkDisk } from '../methods/disk.ts';
-import { prepareMeasures, prepareRun } from '../methods/prepare-run.ts';
-import { refuseOtherResults } from '../methods/resume.ts';
-import { executeRun, placesOf, refuseOccupied } from '../methods/run.ts';
-import { untilStopped } from '../methods/until-stopped.ts';
 import { describePlan } from '../plan/describe.ts';
 import { tmsHome } from '../python/paths.ts';
 import { describeResolution, resolutionOf } from '../report/resolution.ts';
@@ -17,6 +12,11 @@ import { finalTable } from '../report/table.ts';
 import { writeReport } from '../report/write-report.ts';
 import { inspectRun } from '../run/run-directory.ts';
 import { resultModel } from '../run/trainings.ts';
+import { checkDisk } from '../runner/disk.ts';
+import { prepareMeasures, prepareRun } from '../runner/prepare.ts';
+import { refuseOtherResults } from '../runner/resume.ts';
+import { executeRun, placesOf, refuseOccupied } from '../runner/run.ts';
+import { untilStopped } from '../runner/until-stopped.ts';
 import { startWorker } from '../worker/start.ts';
 import type { CliContext } from './context.ts';
 import { listenForStop } from './interrupt.ts';
@@ -185,8 +185,8 @@ async function plan(file: string, flags: RunFlags, context: CliContext): Promise
     else
       for (const line of [...describePlan(prepared.plan), ...describeResolution(retention)])
         terminal.print(line);
-    if (prepared.finishedSft !== null)
-      terminal.note('the SFT stage is in the store: it would not be trained again');
+    for (const name of prepared.stored)
+      terminal.note(`the training ${name} is in the store: it would not be trained again`);
     checkDisk(prepared.plan, placesOf(prepared, tmsHome(env)));
   } finally {
     await worker.close();

@@ -1,15 +1,23 @@
 /** Rules that concern more than one key. */
+import { methodNamed } from '../methods/index.ts';
+import { blockOf } from '../methods/method.ts';
 import { type Path, type Problem, show } from './problems.ts';
-import type { RunConfig } from './schema.ts';
+import { type RunConfig, settingsOf } from './schema.ts';
 
 type Finding = Omit<Problem, 'line'>;
 
 /** Everything in a well-typed configuration that does not fit together. */
 export function checkTogether(config: RunConfig): Finding[] {
-  return [...checkTraining(config), ...checkData(config), ...checkSets(config)];
+  return [...checkTraining(config), ...checkMethod(config), ...checkData(config), ...checkSets(config)];
 }
 
-function checkTraining({ warmup_steps, max_steps, method, tms }: RunConfig): Finding[] {
+function checkMethod(config: RunConfig): Finding[] {
+  const method = methodNamed(config.method);
+  const found = method.check?.(settingsOf(config, method), config) ?? [];
+  return found.map(finding => ({ ...finding, path: [blockOf(method), ...finding.path] }));
+}
+
+function checkTraining({ warmup_steps, max_steps }: RunConfig): Finding[] {
   const findings: Finding[] = [];
   if (warmup_steps > 1 && !Number.isInteger(warmup_steps)) {
     findings.push(
@@ -18,17 +26,6 @@ function checkTraining({ warmup_steps, max_steps, method, tms }: RunConfig): Fin
   }
   if (max_steps === 0)
     findings.push(finding(['max_steps'], '0', 'at least 1, or -1 to go by num_train_epochs'));
-  if (method === 'tms' && max_steps > 0 && tms.num_checkpoints > max_steps) {
-    const hint = 'each checkpoint needs a step of its own';
-    findings.push(
-      finding(
-        ['tms', 'num_checkpoints'],
-        show(tms.num_checkpoints),
-        `at most max_steps (${max_steps})`,
-        hint,
-      ),
-    );
-  }
   return findings;
 }
 

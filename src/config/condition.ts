@@ -20,9 +20,13 @@ export type ReadRules = { readonly rules: readonly Alternatives[]; readonly toJS
 /** The setting is read only where one of the conditions holds. Said twice, both must. */
 export function readWhen<S extends z.ZodType>(schema: S, ...alternatives: Condition[]): S {
   const meta = schema.meta() as { readonly 'x-read-when'?: ReadRules };
-  const rules = [...(meta['x-read-when']?.rules ?? []), alternatives];
-  const readRules: ReadRules = { rules, toJSON: () => rules.map(describeAlternatives).join('; and ') };
-  return schema.meta({ ...meta, 'x-read-when': readRules } as Record<string, unknown>) as S;
+  const rules = readRules([...(meta['x-read-when']?.rules ?? []), alternatives]);
+  return schema.meta({ ...meta, 'x-read-when': rules } as Record<string, unknown>) as S;
+}
+
+/** All of them must hold. */
+export function readRules(rules: ReadRules['rules']): ReadRules {
+  return { rules, toJSON: () => rules.map(describeAlternatives).join('; and ') };
 }
 
 /** Conditions in words. */

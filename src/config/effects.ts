@@ -59,7 +59,7 @@ function isAsked({ value, isDefault, isBlock }: PlacedSetting): boolean {
 
 function findingsFor(given: readonly PlacedSetting[], context: unknown): Finding[] {
   const findings: Finding[] = [];
-  for (const placed of given) {
+  for (const placed of given.filter(({ isBlock }) => !isBlock)) {
     const broken = brokenRule(placed, context);
     const isBelowAnother = findings.some(({ path }) => path.every((part, i) => placed.path[i] === part));
     if (broken !== null && !isBelowAnother) findings.push(finding(placed, broken, context));

@@ -4,7 +4,7 @@ import { runConfigSchema } from './schema.ts';
 
 /** JSON Schema (draft 2020-12) of what a person may write. */
 export function configJsonSchema(): Record<string, unknown> {
-  const { $schema, ...rest } = z.toJSONSchema(runConfigSchema, {
+  const { $schema, ...rest } = z.toJSONSchema(runConfigSchema(), {
     io: 'input',
     override: dropSafeIntegerBounds,
   });

@@ -1,5 +1,6 @@
 /** A YAML file and `--set` values to a checked, frozen configuration, or to all problems at once. */
 import { stringify } from 'yaml';
+import type { z } from 'zod';
 import { readUserText } from '../files/user-file.ts';
 import { checkTogether } from './check.ts';
 import { checkEffects, type DataForm, onlyRead } from './effects.ts';
@@ -30,7 +31,7 @@ export function parseConfig(text: string, source: string, sets: readonly string[
   const input = withoutOtherMethods(value, overrides);
   const place = (path: Path) =>
     overrides.some(override => startsWith(path, override.path)) ? null : lineOf(path);
-  const parsed = runConfigSchema.safeParse(input);
+  const parsed = runConfigSchema().safeParse(input);
   const checked = readable(input, parsed);
   const problems: Problem[] = parsed.success ? [] : problemsOf(parsed.error.issues, input, place);
   problems.push(...overrides.flatMap(unknownRemoval));
@@ -64,7 +65,7 @@ function withoutOtherMethods(file: unknown, overrides: readonly Override[]): unk
 
 /** Keys without an effect. */
 function unread(input: unknown): Path[] {
-  const checked = readable(input, runConfigSchema.safeParse(input));
+  const checked = readable(input, runConfigSchema().safeParse(input));
   return checked === null ? [] : checkEffects(input, checked).map(({ path }) => path);
 }
 
@@ -84,7 +85,7 @@ function withoutEmptyBlocks(input: unknown): unknown {
 }
 
 /** The configuration, or what can be read of it; null where nothing can. */
-function readable(input: unknown, parsed: ReturnType<typeof runConfigSchema.safeParse>): RunConfig | null {
+function readable(input: unknown, parsed: z.ZodSafeParseResult<RunConfig>): RunConfig | null {
   return parsed.success ? parsed.data : parseRest(input, parsed.error.issues);
 }
 
@@ -100,13 +101,13 @@ function parseRest(
     for (const key of keys ?? path.slice(-1))
       delete (block as Record<PropertyKey, unknown> | undefined)?.[key];
   }
-  const missing = runConfigSchema.safeParse(rest);
+  const missing = runConfigSchema().safeParse(rest);
   if (missing.success) return missing.data;
   const filled = applyOverrides(
     rest,
     missing.error.issues.map(({ path }) => ({ path: path as Path, value: 'x' })),
   );
-  return runConfigSchema.safeParse(filled).data ?? null;
+  return runConfigSchema().safeParse(filled).data ?? null;
 }
 
 function byLine(a: Problem, b: Problem): number {

@@ -1,33 +1,68 @@
 /** One run, as a person writes it: every key with its type, its default and its one explanation. */
 import { z } from 'zod';
+import { knownMethods } from '../methods/index.ts';
+import { blockOf, type Method } from '../methods/method.ts';
+import { type Condition, is, readWhen } from './condition.ts';
 import { dataSettings, seedSettings } from './data-settings.ts';
 import { controlSettings, evaluationSettings } from './evaluation-settings.ts';
 import { determinismSetting, samplerSettings, workerSettings } from './machine-settings.ts';
 import { modelSettings } from './model-settings.ts';
 import { ours } from './setting.ts';
-import { tmsSettings } from './tms-settings.ts';
 import { outputSettings, trainingSettings } from './training-settings.ts';
 
-export const runConfigSchema = z.strictObject({
-  method: ours(
-    z.enum(['sft', 'tms']).default('tms'),
-    'sft: fine-tune only. tms: fine-tune, let the checkpoints answer, train the student.',
-  ),
+/** What every method has. */
+const shared = {
   ...outputSettings,
   ...modelSettings,
   ...dataSettings,
   ...trainingSettings,
   ...seedSettings,
   determinism: determinismSetting,
-  tms: ours(tmsSettings, 'Trajectory-Mixed Supervision.'),
   sampler: ours(samplerSettings, 'What generates answers.'),
   ...evaluationSettings,
   controls: ours(controlSettings, 'Control runs beside the main one.'),
   worker: ours(workerSettings, 'The Python process that holds the model.'),
-});
+};
 
-/** A complete, checked configuration. Keys are those of the file. */
-export type RunConfig = DeepReadonly<z.output<typeof runConfigSchema>>;
+let built: { readonly of: number; readonly schema: z.ZodType<RunConfig> } | null = null;
+
+/** The shared keys, `method`, and a block for each method that there is. */
+export function runConfigSchema(): z.ZodType<RunConfig> {
+  const methods = knownMethods();
+  if (built?.of !== methods.length) built = { of: methods.length, schema: schemaWith(methods) };
+  return built.schema;
+}
+
+function schemaWith(methods: readonly Method[]): z.ZodType<RunConfig> {
+  const [first = '', ...others] = methods.map(({ name }) => name);
+  const titles = methods.map(({ name, title }) => `${name}: ${title}`).join(' ');
+  const blocks = methods.flatMap(method =>
+    method.settings === undefined ? [] : [[blockOf(method), blockSetting(method, method.settings)] as const],
+  );
+  return z.strictObject({
+    method: ours(
+      z.enum([first, ...others]).default('tms'),
+      `What is trained, in which order. ${titles} Or a file of your own that exports one (.ts, .mjs).`,
+    ),
+    ...shared,
+    ...Object.fromEntries(blocks),
+  }) as unknown as z.ZodType<RunConfig>;
+}
+
+/** Read when its method is the one of the run, or runs beside it. */
+function blockSetting(method: Method, settings: z.ZodType): z.ZodType {
+  const isMain: Condition = { method: is(method.name) };
+  const beside = method.control === undefined ? [] : [{ [`controls.${method.control}`]: is(true) }];
+  return readWhen(ours(settings, method.title), isMain, ...beside);
+}
+
+/** A complete, checked configuration. Keys are those of the file; blocks of methods are read by `settingsOf`. */
+export type RunConfig = DeepReadonly<z.output<z.ZodObject<typeof shared>>> & { readonly method: string };
+
+/** The method's own block. */
+export function settingsOf<S>(config: RunConfig, method: Method<S>): S {
+  return (config as unknown as Record<string, S>)[blockOf(method)] as S;
+}
 
 export type DeepReadonly<T> = T extends (infer U)[]
   ? readonly DeepReadonly<U>[]

@@ -4,6 +4,7 @@ import { type Example, exampleDigest } from './example.ts';
 import type { ExampleIndex } from './example-index.ts';
 import { parseRecord } from './records.ts';
 import { type ShapeOptions, shapeExample } from './shape.ts';
+import type { DataRecord } from './template.ts';
 
 /** Examples of an indexed file, by row. Owns an open file: close it. */
 export class ExampleReader {
@@ -26,6 +27,20 @@ export class ExampleReader {
   async read(row: number): Promise<Example> {
     const [example] = await this.readRange(row, row + 1);
     return example as Example;
+  }
+
+  /** One example with its line of the file as it stands. */
+  async readRecord(row: number): Promise<{ example: Example; record: DataRecord }> {
+    const { offsets } = this.#index;
+    const first = offsets[row] as number;
+    const bytes = Buffer.allocUnsafe((offsets[row + 1] as number) - first);
+    const { bytesRead } = await this.#handle.read(bytes, 0, bytes.length, first);
+    const whole = bytes.subarray(0, bytesRead);
+    const end = whole.indexOf('\n');
+    return {
+      example: this.#parse(row, whole),
+      record: parseRecord(end < 0 ? whole : whole.subarray(0, end)) as DataRecord,
+    };
   }
 
   /** Rows start … end − 1, read from disk in one go. */

@@ -7,7 +7,9 @@ import { moduleScorer } from './module-scorer.ts';
 import type { AnswerText, Question, Scorer } from './scorer.ts';
 
 /** The scorer of a set whose answers are generated. Throws `UsageError` when a module of the user's cannot be used. */
-export async function makeScorer(set: DeepReadonly<EvaluationSet>): Promise<Scorer> {
+export async function makeScorer(
+  set: Pick<DeepReadonly<EvaluationSet>, 'scorer' | 'command' | 'module' | 'scorer_inputs'>,
+): Promise<Scorer> {
   switch (set.scorer) {
     case 'exact_match':
       return exactMatch;

@@ -2,18 +2,21 @@
 import { createHash } from 'node:crypto';
 import {
   closeSync,
-  cpSync,
+  copyFileSync,
   existsSync,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
+  readSync,
   renameSync,
   rmSync,
   truncateSync,
   writeSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { nameFile } from './system-error.ts';
 import { temporaryName } from './temporary-name.ts';
 
@@ -47,18 +50,35 @@ export function overwrite(path: string, data: string): void {
   truncateSync(path, Buffer.byteLength(data));
 }
 
-/** A copy of a directory that appears under its name when it is whole. */
-export function copyDirectoryAtomic(from: string, to: string): void {
+/** A second name for the files of a directory, copies where it lies on another disk; it appears when it is whole. */
+export function linkDirectoryAtomic(from: string, to: string): void {
   const part = temporaryName(to);
   mkdirSync(dirname(to), { recursive: true });
   try {
-    cpSync(from, part, { recursive: true });
+    linkFiles(from, part);
     renameSync(part, to);
   } catch (error) {
     removeQuietly(part);
     throw error;
   }
   syncDirectory(dirname(to));
+}
+
+function linkFiles(from: string, to: string): void {
+  mkdirSync(to);
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) linkFiles(source, target);
+    else linkFile(source, target);
+  }
+}
+
+function linkFile(from: string, to: string): void {
+  try {
+    linkSync(from, to);
+  } catch {
+    copyFileSync(from, to); // another disk, or one without links: what is wrong otherwise is said by this
+  }
 }
 
 /** Remove what is ours while something else has failed already, and is worth more than a leftover: never throws. */
@@ -75,9 +95,21 @@ export function wholeLineBytes(path: string): number {
   return existsSync(path) ? readFileSync(path).lastIndexOf('\n') + 1 : 0;
 }
 
+/** Read piece by piece: weights are larger than memory. */
 export function sha256OfFile(path: string): string {
-  return createHash('sha256').update(readFileSync(path)).digest('hex');
+  const hash = createHash('sha256');
+  const buffer = Buffer.allocUnsafe(bytesAtOnce);
+  const handle = openSync(path, 'r');
+  try {
+    for (let read = readSync(handle, buffer); read > 0; read = readSync(handle, buffer))
+      hash.update(buffer.subarray(0, read));
+  } finally {
+    closeSync(handle);
+  }
+  return hash.digest('hex');
 }
+
+const bytesAtOnce = 1 << 20;
 
 /** So that a rename in it survives a power cut. */
 function syncDirectory(path: string): void {

@@ -1,43 +1,65 @@
 /**
  * Trajectory-Mixed Supervision (arXiv 2602.03073). Fine-tune once; let T checkpoints of that run answer the training prompts; train a
- * fresh student on a mixture of their answers and the gold ones. No reward, no verifier. docs/algorithm.md gives the equations.
+ * fresh student on a mixture of their answers and the reference ones. No reward, no verifier. docs/algorithm.md gives the equations.
  */
-import { answerAt } from '../stages/answer.ts';
-import { trainOnBaseAnswers } from '../stages/control.ts';
-import { evaluateAt } from '../stages/evaluate.ts';
-import { goldStage } from '../stages/gold.ts';
-import { keepCheckpoint, publishSft } from '../stages/keep.ts';
-import { mixTargets } from '../stages/mix.ts';
-import type { RunContext } from '../stages/run-context.ts';
-import { stopsOf, trainTo } from '../stages/train.ts';
+import { checkpointSteps } from '../plan/checkpoints.ts';
+import { mixtureLines } from '../plan/describe.ts';
+import { meanOverTokens } from '../training/loss.ts';
+import { defineMethod } from './method.ts';
+import { tmsSettings } from './tms-settings.ts';
 
-export async function runTms(run: RunContext): Promise<void> {
-  const { plan } = run;
-  if (plan.student === null) throw new Error('the plan is not one of tms');
-  await evaluateAt(run, 'base', 0);
+export const tms = defineMethod({
+  name: 'tms',
+  title: 'fine-tune, let the checkpoints answer, train a fresh student on the mixture.',
+  settings: tmsSettings,
 
-  // The trajectory: checkpoint θ_k answers when training stands at step t_k (E4: y^(k) ~ π_θk).
-  const sft = goldStage(run, 'sft', plan.sft);
-  for (const step of stopsOf(plan.sft, plan.checkpointSteps)) {
-    await trainTo(run, sft, step);
-    if (plan.checkpointSteps.includes(step)) {
-      await keepCheckpoint(run, sft, step);
-      await answerAt(run, sft, step);
-    }
-    if (plan.sft.evaluationSteps.includes(step)) await evaluateAt(run, sft, step);
-  }
-  publishSft(run);
+  check({ num_checkpoints }, { max_steps }) {
+    if (max_steps <= 0 || num_checkpoints <= max_steps) return [];
+    const expected = `at most max_steps (${max_steps})`;
+    const hint = 'each checkpoint needs a step of its own';
+    return [{ path: ['num_checkpoints'], found: String(num_checkpoints), expected, hint }];
+  },
 
-  // The mixture: each visit of a prompt draws one target from q_α = α·gold + (1−α)·(1/T)·Σ_k answers (E5).
-  const student = await mixTargets(run);
-  try {
-    // The student: from the base, negative log-likelihood of the drawn targets = forward KL to q_α (E6).
-    for (const step of stopsOf(plan.student)) {
-      await trainTo(run, student, step);
-      if (plan.student.evaluationSteps.includes(step)) await evaluateAt(run, student, step);
-    }
-  } finally {
-    await student.close();
-  }
-  if (plan.control !== null) await trainOnBaseAnswers(run, plan.control);
-}
+  plan({ settings, training, sampling, mixture }) {
+    const sft = training({ label: 'SFT', role: 'baseline' });
+    const student = training(
+      {
+        label: 'TMS',
+        role: 'method',
+        needs: ['sft'],
+        startsFrom: settings.student_init,
+        trainsOn: 'a mixture of gold and the answers of SFT’s checkpoints',
+        goldShare: settings.alpha,
+      },
+      settings.student,
+    );
+    // t_1 < … < t_T = the last step (tms.spacing); include_base puts the base before them as one more.
+    const checkpoints = checkpointSteps(sft.steps, settings);
+    // Each visit of a prompt draws from q_α = α·reference + (1−α)·(1/T)·Σ_k π_θk (E5): a coin, then a checkpoint, then its answer.
+    const drawn = mixture(student, { ...settings, policies: checkpoints.length });
+    return {
+      trainings: { sft: { ...sft, checkpoints: settings.keep_checkpoints ? checkpoints : [] }, student },
+      checkpointSteps: checkpoints,
+      mixture: drawn,
+      sampling: sampling(settings),
+      answers: drawn.count,
+      lines: [`harvest   checkpoints at steps ${checkpoints.join(', ')}`, ...mixtureLines(drawn)],
+    };
+  },
+
+  async run({ settings, plan, trainer }) {
+    // The trajectory: SFT on the references. Checkpoint θ_k answers what visits will read of it (E4: y^(k) ~ π_θk).
+    const sft = trainer.training('sft', { from: trainer.base, on: trainer.gold, loss: meanOverTokens });
+    const harvest = trainer.harvest('student', plan.mixture, plan.sampling);
+    for (const step of plan.checkpointSteps) await harvest.answersOf(await sft.to(step));
+    await sft.finish();
+
+    // The student: a fresh model, −log p of the drawn targets, a mean over the tokens of a step = forward KL to q_α (E6).
+    const on = await harvest.targets({
+      learnUnusable: settings.filters === 'none',
+      bound: { block: 'tms', max_fallback_fraction: settings.max_fallback_fraction },
+    });
+    const from = settings.student_init === 'sft' ? sft.end : trainer.base;
+    await trainer.training('student', { from, on, loss: meanOverTokens }).finish();
+  },
+});

@@ -5,7 +5,7 @@ import { reachOf } from './schedule.ts';
 import type { TrainingPlan } from './training-plan.ts';
 import { formatCount } from './units.ts';
 
-/** A training with its name for people. */
+/** A training with its name. */
 export type NamedTraining = { readonly name: string; readonly plan: TrainingPlan };
 
 /** Throws `PlanError` where the learning rate is 0 at every step: such a training does nothing. */

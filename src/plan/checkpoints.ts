@@ -1,23 +1,25 @@
 /** At which optimiser steps of the SFT run a checkpoint is taken. Step t is the model after t updates; 0 is the base. */
 import { PlanError } from './plan-error.ts';
 
-export type CheckpointOptions = {
-  readonly steps: number;
+export type CheckpointSettings = {
   /** T, without the base. */
-  readonly count: number;
+  readonly num_checkpoints: number;
   readonly spacing: 'linear' | 'geometric';
   /** Step 0 before the others, as one more. */
-  readonly includeBase: boolean;
+  readonly include_base: boolean;
 };
 
 /** Ascending and distinct; the last step is always one of them. Throws `PlanError` when there are more checkpoints than steps. */
-export function checkpointSteps({ steps, count, spacing, includeBase }: CheckpointOptions): number[] {
+export function checkpointSteps(
+  steps: number,
+  { num_checkpoints: count, spacing, include_base }: CheckpointSettings,
+): number[] {
   if (count > steps) {
     throw new PlanError(`tms.num_checkpoints is ${count}, but the SFT run has only ${steps} steps`, {
       fix: `set tms.num_checkpoints to ${steps} or less, or train longer`,
     });
   }
-  const base = includeBase ? [0] : [];
+  const base = include_base ? [0] : [];
   return [...base, ...(spacing === 'linear' ? linear(steps, count) : geometric(steps, count))];
 }
 

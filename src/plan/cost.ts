@@ -4,17 +4,20 @@
 export type Throughput = { readonly train: number; readonly generate: number };
 
 export type TokenCost = {
-  readonly sftTokens: number;
+  /** Of each training, by name: if what it learns is as long as references. */
+  readonly trained: Readonly<Record<string, number>>;
   /** At most: every answer as long as allowed. */
-  readonly generatedTokensAtMost: number;
+  readonly generatedAtMost: number;
   /** If answers are as long as references. */
-  readonly generatedTokensExpected: number;
-  readonly studentTokensExpected: number;
-  readonly controlTokensExpected: number;
+  readonly generatedExpected: number;
 };
+
+/** Tokens that all trainings read. */
+export function trainedTokens({ trained }: TokenCost): number {
+  return Object.values(trained).reduce((sum, tokens) => sum + tokens, 0);
+}
 
 /** Seconds that training and generating are expected to take, evaluation not counted. */
 export function secondsExpected(tokens: TokenCost, throughput: Throughput): number {
-  const trained = tokens.sftTokens + tokens.studentTokensExpected + tokens.controlTokensExpected;
-  return trained / throughput.train + tokens.generatedTokensExpected / throughput.generate;
+  return trainedTokens(tokens) / throughput.train + tokens.generatedExpected / throughput.generate;
 }

@@ -1,5 +1,7 @@
 /** A plan as lines for a person: what happens, and what it takes. */
-import type { AnswerPlan, Plan } from './plan.ts';
+import { trainedTokens } from './cost.ts';
+import type { MixturePlan } from './mixture.ts';
+import type { Plan } from './plan.ts';
 import type { SamplingPlan } from './sampling-plan.ts';
 import { reachOf } from './schedule.ts';
 import type { TrainingPlan } from './training-plan.ts';
@@ -7,21 +9,20 @@ import { formatBytes, formatCount, formatDuration } from './units.ts';
 
 /** Lines of `tms plan`, without colours. */
 export function describePlan(plan: Plan): string[] {
+  const methods = Object.values(plan.methods);
+  const trainings = Object.entries(plan.trainings);
+  const width = Math.max(9, ...trainings.map(([name]) => name.length + 1));
+  const points = new Set(trainings.map(([, { evaluationSteps }]) => evaluationSteps.join(', ')));
   return [
     `data      ${formatCount(plan.data.trainExamples)} training examples (${formatCount(plan.data.trainTokens)} tokens), ${formatCount(plan.data.testExamples)} held out`,
-    `sft       ${describeTraining(plan.sft)}`,
-    ...(plan.answers === null
-      ? []
-      : [
-          `harvest   checkpoints at steps ${plan.checkpointSteps.join(', ')}`,
-          ...describeAnswers(plan.answers),
-        ]),
-    ...(plan.sampling === null ? [] : describeSampling(plan.sampling, plan.data)),
-    ...(plan.control === null
-      ? []
-      : [`control   ${describeTraining(plan.control)}, on the base's own answers`]),
-    ...(plan.student === null ? [] : [`student   ${describeTraining(plan.student)}`]),
-    `evaluate  at steps ${plan.sft.evaluationSteps.join(', ')} of each training`,
+    ...methods.flatMap(({ trainings, lines = [], sampling }) => [
+      ...Object.entries(trainings).map(
+        ([name, training]) => `${name.padEnd(width)} ${describeTraining(training)}`,
+      ),
+      ...lines,
+      ...(sampling === undefined ? [] : describeSampling(sampling, plan.data)),
+    ]),
+    `evaluate  at steps ${[...points].join('; ')} of ${points.size === 1 ? 'each training' : 'the trainings'}`,
     ...describeCost(plan),
     ...plan.cautions.map(caution => `caution   ${caution}`),
   ];
@@ -35,14 +36,15 @@ function describeTraining({ steps, stepsPerEpoch, order, schedule }: TrainingPla
   return `${formatCount(steps)} steps of ${order.batchSize} (${epochs} epochs), learning rate ${schedule.peak} ${schedule.type}${warmup} (${rates})`;
 }
 
-function describeAnswers({
+/** What a mixture generates and how much of it is reference. */
+export function mixtureLines({
   lazy,
   count,
   fullCount,
   perCheckpoint,
   referenceVisits,
   draws,
-}: AnswerPlan): string[] {
+}: MixturePlan): string[] {
   const share = ((100 * referenceVisits) / draws.visits).toFixed(1);
   const cost = lazy
     ? `the ${formatCount(count)} answers that are read, of ${formatCount(fullCount)}`
@@ -73,8 +75,8 @@ function describeSampling(
 }
 
 function describeCost({ tokens, disk, seconds }: Plan): string[] {
-  const trained = tokens.sftTokens + tokens.studentTokensExpected + tokens.controlTokensExpected;
-  const generated = `${formatCount(tokens.generatedTokensExpected)} generated if answers are as long as references (at most ${formatCount(tokens.generatedTokensAtMost)})`;
+  const trained = trainedTokens(tokens);
+  const generated = `${formatCount(tokens.generatedExpected)} generated if answers are as long as references (at most ${formatCount(tokens.generatedAtMost)})`;
   const stored =
     disk === null
       ? 'known when the model is'

@@ -1,6 +1,6 @@
 /** Disk that a run takes at most, in its own directory and in the store, known before anything runs. */
 import type { RunConfig } from '../config/schema.ts';
-import type { Plan } from './plan.ts';
+import type { MethodPlan, Plan } from './plan.ts';
 
 /** Facts about the model on disk. */
 export type ModelSize = {
@@ -26,7 +26,7 @@ export type DiskCost = {
   readonly bytesAtMost: number;
 };
 
-type Stages = Pick<Plan, 'sft' | 'student' | 'control' | 'answers' | 'sampling' | 'checkpointSteps' | 'data'>;
+type Planned = Pick<Plan, 'trainings' | 'methods' | 'data'>;
 export type DiskFacts = { readonly model: ModelSize; readonly evaluationBytes: number };
 
 const bytesPerMoment = 4;
@@ -38,12 +38,12 @@ const bytesPerLine = 320;
 const reportBytes = 8e6;
 
 /** Every part is an upper bound. */
-export function diskCost(config: RunConfig, plan: Stages, { model, evaluationBytes }: DiskFacts): DiskCost {
+export function diskCost(config: RunConfig, plan: Planned, { model, evaluationBytes }: DiskFacts): DiskCost {
   const modelBytes = model.trainableParameters * model.bytesPerWeight + model.fileBytes;
   const stateBytes =
     statesAtOnce(config, plan) * (modelBytes + model.trainableParameters * momentsPerWeight * bytesPerMoment);
   const inRun = trainingsOf(plan).length * modelBytes;
-  const kept = config.tms.keep_checkpoints ? plan.checkpointSteps.filter(step => step > 0).length : 0;
+  const kept = trainingsOf(plan).reduce((sum, training) => sum + keptOf(training), 0);
   const answers = answerBytes(plan, model);
   const records = recordBytes(config, plan, { model, evaluationBytes });
   const inRunAtMost = inRun + stateBytes + answers.inRun + records.inRun;
@@ -60,12 +60,17 @@ export function diskCost(config: RunConfig, plan: Stages, { model, evaluationByt
   };
 }
 
-function trainingsOf({ sft, student, control }: Stages) {
-  return [sft, student, control].filter(training => training !== null);
+function trainingsOf({ trainings }: Planned) {
+  return Object.values(trainings);
+}
+
+/** Weights in the store besides those of its end, which on one disk are the same files as the run's own. */
+function keptOf({ checkpoints }: Planned['trainings'][string]): number {
+  return checkpoints.filter(step => step > 0).length;
 }
 
 /** States of a training are removed at its end, unless all are kept; one more lies there while it is written. */
-function statesAtOnce({ save_steps, save_total_limit }: RunConfig, plan: Stages): number {
+function statesAtOnce({ save_steps, save_total_limit }: RunConfig, plan: Planned): number {
   const states = trainingsOf(plan).map(({ steps }) =>
     save_steps === 0 ? 0 : Math.ceil(steps / save_steps) - 1,
   );
@@ -74,32 +79,41 @@ function statesAtOnce({ save_steps, save_total_limit }: RunConfig, plan: Stages)
     : Math.max(...states.map(count => Math.min(count, save_total_limit + 1)));
 }
 
-/** Ids as JSON in the store, again with text in the run, and those of the harvest once more in five bytes a token behind their prompts. */
-function answerBytes({ answers, control, sampling, data }: Stages, { vocabSize }: ModelSize) {
-  if (sampling === null) return { inRun: 0, inStore: 0 };
+/** Ids as JSON in the store, again with text in the run, and once more in five bytes a token behind their prompts, beside references. */
+function answerBytes({ methods, data }: Planned, model: ModelSize) {
+  const parts = Object.values(methods).map(method => answerBytesOf(method, data, model));
+  const sum = (key: 'inRun' | 'inStore') => parts.reduce((total, part) => total + part[key], 0);
+  return { inRun: sum('inRun'), inStore: sum('inStore') };
+}
+
+function answerBytesOf(
+  { sampling, answers: count = 0 }: MethodPlan,
+  data: Planned['data'],
+  { vocabSize }: ModelSize,
+) {
+  if (sampling === undefined) return { inRun: 0, inStore: 0 };
   const { maxNewTokens, redraws } = sampling;
-  const harvested = answers?.count ?? 0;
-  const count = harvested + (control === null ? 0 : data.trainExamples);
   const tokens = maxNewTokens + 1; // an end of its own behind a stop text
   const bytesPerId = String(vocabSize).length + 1;
   const line = (perToken: number) => bytesPerLine + tokens * perToken;
-  const binary = harvested * (12 + 5 * (data.longestPrompt.tokens + tokens));
+  const bytesPerRow = 12 + 5 * (data.longestPrompt.tokens + tokens);
+  const references = 12 * data.trainExamples + 5 * data.trainTokens;
   return {
-    inRun: count * line(bytesPerId + bytesPerTokenOfText) + binary,
+    inRun: count * (line(bytesPerId + bytesPerTokenOfText) + bytesPerRow) + references,
     inStore: count * (1 + redraws) * line(bytesPerId),
   };
 }
 
-function recordBytes(config: RunConfig, plan: Stages, { model, evaluationBytes }: DiskFacts) {
+function recordBytes(config: RunConfig, plan: Planned, { model, evaluationBytes }: DiskFacts) {
   const trainings = trainingsOf(plan);
   const points = trainings.reduce((sum, { evaluationSteps }) => sum + evaluationSteps.length, 0);
-  const lines = trainings.reduce((sum, { steps }) => sum + steps, 0) + (plan.student?.visits ?? 0);
+  const lines = trainings.reduce((sum, { steps, visits }) => sum + steps + visits, 0);
   const klPrompts = config.kl.size * (1 + config.retention.sets.length);
   const klBytes =
     klPrompts * (config.max_length + klTokens) * (String(model.vocabSize).length + 1 + bytesPerLogprob);
   return {
     inRun: reportBytes + lines * bytesPerLine + points * evaluationBytes + klBytes,
-    inStore: points * evaluationBytes + plan.sft.steps * bytesPerLine,
+    inStore: points * evaluationBytes + trainings.reduce((sum, { steps }) => sum + steps, 0) * bytesPerLine,
   };
 }
 

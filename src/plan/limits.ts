@@ -5,7 +5,7 @@ import { formatCount } from './units.ts';
 
 /** Some minutes of drawing. */
 const mostVisits = 30e6;
-/** Rows of the table that the student's targets are read from. */
+/** Rows of the table that a training's targets are read from. */
 const mostAnswers = 30e6;
 /** Half a gigabyte of bits. */
 const mostBits = 2 ** 32;
@@ -17,8 +17,8 @@ export function refuseImmense(
 ): void {
   if (visits > mostVisits) {
     throw new PlanError(
-      `the student would visit ${formatCount(visits)} examples; at most ${formatCount(mostVisits)} can be drawn`,
-      { fix: 'lower num_train_epochs or max_steps (tms.student.num_train_epochs for the student alone)' },
+      `a training would visit ${formatCount(visits)} examples; at most ${formatCount(mostVisits)} can be drawn`,
+      { fix: 'lower num_train_epochs or max_steps (or the epochs of that training alone)' },
     );
   }
   const answers = examples * checkpoints * samplesPerPrompt;
@@ -28,7 +28,7 @@ export function refuseImmense(
   throw new PlanError(
     `${product} are ${formatCount(answers)} answers; at most ${formatCount(most)} can be planned`,
     {
-      fix: `lower tms.num_checkpoints or tms.samples_per_prompt${isLazy ? '' : ', or set tms.lazy_harvest: true'}`,
+      fix: `lower num_checkpoints or samples_per_prompt${isLazy ? '' : ', or set lazy_harvest: true'}`,
     },
   );
 }

@@ -1,5 +1,4 @@
-/** How training prompts are answered: by the checkpoints of a harvest, and by the base for the control. */
-import type { RunConfig } from '../config/schema.ts';
+/** How training prompts are answered, by whichever model is asked. */
 import type { DataFacts } from './plan.ts';
 import { PlanError } from './plan-error.ts';
 
@@ -14,35 +13,63 @@ export type SamplingPlan = {
   readonly redraws: number;
 };
 
-type Facts = Pick<DataFacts, 'longestPrompt' | 'completionLengths'>;
+/** Keys of a block that say how its method samples. */
+export type AnswerSettings = {
+  readonly temperature: number;
+  readonly top_p: number;
+  readonly max_new_tokens: number | null;
+  readonly stop: readonly string[];
+  readonly unfinished?: 'gold' | 'redraw';
+  readonly max_redraws?: number;
+};
+
+/** `block`: where the settings stand, for messages. */
+type Facts = Pick<DataFacts, 'longestPrompt' | 'completionLengths'> & {
+  readonly block: string;
+  readonly maxLength: number;
+};
 
 /** Throws `PlanError` where an answer of the length asked for does not fit behind the longest prompt. */
 export function samplingPlan(
-  { tms, max_length }: RunConfig,
-  { longestPrompt, completionLengths }: Facts,
+  settings: AnswerSettings,
+  { longestPrompt, completionLengths, block, maxLength }: Facts,
 ): SamplingPlan {
-  const end = tms.stop.length > 0 ? 1 : 0; // an answer that a stop text ends gets an end of its own
-  const room = max_length - longestPrompt.tokens - end;
-  const maxNewTokens = tms.max_new_tokens ?? room;
+  const { temperature, top_p: topP, stop, max_new_tokens: asked } = settings;
+  const end = stop.length > 0 ? 1 : 0; // an answer that a stop text ends gets an end of its own
+  const room = maxLength - longestPrompt.tokens - end;
+  const maxNewTokens = asked ?? room;
   if (room < 1 || maxNewTokens > room)
-    throw new PlanError(
-      `${tms.max_new_tokens === null ? 'an answer' : `tms.max_new_tokens: ${tms.max_new_tokens}`} does not fit: ${longestPrompt.place} ` +
-        `has a prompt of ${longestPrompt.tokens} tokens, and max_length is ${max_length}`,
-      {
-        fix:
-          room < 1
-            ? 'raise max_length, or leave that example out'
-            : `set tms.max_new_tokens to ${room} or less (null: ${room}), or max_length to ${max_length + maxNewTokens - room} or more`,
-      },
-    );
+    throw tooLong(asked, { room, maxNewTokens, longestPrompt, block, maxLength });
   let longerReferences = 0;
   for (const length of completionLengths) if (length > maxNewTokens) longerReferences++;
   return {
     maxNewTokens,
     longerReferences,
-    temperature: tms.temperature,
-    topP: tms.top_p,
-    stop: tms.stop,
-    redraws: tms.unfinished === 'redraw' ? tms.max_redraws : 0,
+    temperature,
+    topP,
+    stop,
+    redraws: settings.unfinished === 'redraw' ? (settings.max_redraws ?? 0) : 0,
   };
+}
+
+type Room = Pick<Facts, 'longestPrompt' | 'block' | 'maxLength'> & {
+  readonly room: number;
+  readonly maxNewTokens: number;
+};
+
+function tooLong(
+  asked: number | null,
+  { room, maxNewTokens, longestPrompt, block, maxLength }: Room,
+): PlanError {
+  const answer = asked === null ? 'an answer' : `${block}.max_new_tokens: ${asked}`;
+  const { tokens, place } = longestPrompt;
+  return new PlanError(
+    `${answer} does not fit: ${place} has a prompt of ${tokens} tokens, and max_length is ${maxLength}`,
+    {
+      fix:
+        room < 1
+          ? 'raise max_length, or leave that example out'
+          : `set ${block}.max_new_tokens to ${room} or less (null: ${room}), or max_length to ${maxLength + maxNewTokens - room} or more`,
+    },
+  );
 }

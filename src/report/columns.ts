@@ -102,7 +102,7 @@ export function tableNotes({
       ? []
       : [`Target accuracy: ${items(target)}, greedy; T=1: one sampled answer for each item.`]),
     ...bestNotes(rows, curves),
-    ...controlNotes(rows, results),
+    ...controlNotes(rows),
     ...(has(({ pld }) => pld !== null)
       ? [
           'PLD: negative log-likelihood of held-out gold, nats per token; drift: end minus the lowest point up to there.',

@@ -109,17 +109,11 @@ export function lostUpdateNotes(results: Results | undefined, run = ''): string[
 }
 
 /** What controls trained on, and how many answers had no end of those that no curriculum tells of. */
-export function controlNotes(rows: readonly ResultRow[], results: Results | undefined): string[] {
-  const { unfinished = 0, answers = 0 } = results?.answerSets.find(({ visits }) => visits === null) ?? {};
+export function controlNotes(rows: readonly ResultRow[]): string[] {
   const notes = rows
     .filter(({ role }) => role === 'control')
-    .flatMap(({ label, trainsOn, mixture }) => [
-      `${label}: a control${trainsOn === null ? '' : `, trained on ${trainsOn}`}.`,
-      ...(mixture !== null || unfinished === 0
-        ? []
-        : [
-            `${label}: ${unfinished} of ${counted(answers, 'answer')} had no end and were learned without one.`,
-          ]),
-    ]);
+    .map(
+      ({ label, trainsOn }) => `${label}: a control${trainsOn === null ? '' : `, trained on ${trainsOn}`}.`,
+    );
   return [...new Set(notes)];
 }

@@ -10,10 +10,10 @@ import { sha256OfText } from '../files/digest.ts';
 import { trainingName } from './records.ts';
 
 /** `timingBytes`: how much of timing.jsonl was there; a resume cuts it back, so that work done again is not counted twice. */
-const position = { stage: trainingName, step: z.int().min(0), timingBytes: z.int().min(0) };
+const position = { training: trainingName, step: z.int().min(0), timingBytes: z.int().min(0) };
 
 const ledgerEntry = z.discriminatedUnion('unit', [
-  /** Training reached `step`; `state` (below the run directory) continues from it, null at the end of a stage. So much of metrics.jsonl was there. */
+  /** Training reached `step`; `state` (below the run directory) continues from it, null at the end. So much of metrics.jsonl was there. */
   z.strictObject({
     unit: z.literal('train'),
     ...position,
@@ -21,9 +21,15 @@ const ledgerEntry = z.discriminatedUnion('unit', [
     metricsBytes: z.int().min(0),
     metricsSha256: z.string(),
     weightsDigest: z.string(),
+    files: z.string(),
   }),
   /** The weights of a checkpoint were kept in the store. */
-  z.strictObject({ unit: z.literal('checkpoint'), ...position, weightsDigest: z.string() }),
+  z.strictObject({
+    unit: z.literal('checkpoint'),
+    ...position,
+    weightsDigest: z.string(),
+    files: z.string(),
+  }),
   z.strictObject({ unit: z.literal('answers'), ...position, file: z.string(), sha256: z.string() }),
   z.strictObject({
     unit: z.literal('evaluate'),
@@ -37,12 +43,15 @@ const ledgerEntry = z.discriminatedUnion('unit', [
 export type LedgerEntry = z.infer<typeof ledgerEntry>;
 type Unit = LedgerEntry['unit'];
 type Unstamped<E> = E extends unknown ? Omit<E, 'timingBytes' | 'metricsSha256'> : never;
+type FileEntry = Extract<LedgerEntry, { file: string }>;
 type EntryOf<U extends Unit> = Extract<LedgerEntry, { unit: U }>;
 
 export type Ledger = {
   readonly entries: readonly LedgerEntry[];
   /** The entry of a finished unit. */
-  find<U extends Unit>(unit: U, stage: string, step: number): EntryOf<U> | undefined;
+  find<U extends Unit>(unit: U, training: string, step: number): EntryOf<U> | undefined;
+  /** The last entry of a file. */
+  ofFile(file: string): FileEntry | undefined;
   append(entry: Unstamped<LedgerEntry>): void;
 };
 
@@ -95,10 +104,11 @@ export function prefixDigests(file: string): (bytes: number) => string | null {
 function ledgerOver({ path, metrics: file, timing }: LedgerFiles, entries: LedgerEntry[]): Ledger {
   return {
     entries,
-    find: <U extends Unit>(unit: U, stage: string, step: number) =>
-      entries.findLast(entry => entry.unit === unit && entry.stage === stage && entry.step === step) as
+    find: <U extends Unit>(unit: U, training: string, step: number) =>
+      entries.findLast(entry => entry.unit === unit && entry.training === training && entry.step === step) as
         | EntryOf<U>
         | undefined,
+    ofFile: file => entries.findLast((entry): entry is FileEntry => 'file' in entry && entry.file === file),
     append(entry) {
       const timingBytes = statSync(timing, { throwIfNoEntry: false })?.size ?? 0;
       const metricsSha256 = entry.unit === 'train' ? prefixDigests(file)(entry.metricsBytes) : null;

@@ -44,6 +44,7 @@ export function describeFaults(sources: SourceCounts, place: 'gold' | 'answer'):
           ['gold-for-unfinished', 'unfinished'],
           ['gold-for-empty', 'empty'],
           ['gold-for-too-long', 'longer than max_length'],
+          ['gold-for-rejected', 'rejected'],
         ]
       : [
           ['unfinished-answer', 'unfinished'],

@@ -9,8 +9,8 @@
  *     metrics.jsonl          one line a step or evaluation, no wall time    MetricsLine
  *     timing.jsonl           wall times                           TimingLine
  *     base-samples.json      what the base said to the prompts of KL
- *     answers/<training>-step-000123.jsonl    what that checkpoint answered, `base-step-000000` what the base did    AnswerRecord
- *     answers/tokens.bin     the answers of all checkpoints behind their prompts, as ids
+ *     answers/<training>/<by>-step-000123.jsonl    what a checkpoint of <by> answered for that training, `base-step-000000` the base    AnswerRecord
+ *     targets/<training>.bin    what its visits learn, as ids: answers and references behind their prompts
  *     examples.jsonl         prompt and gold completion as text, of the first examples with answers: for the report    ExampleRecord
  *     curriculum.jsonl       what each visit trains on, of trainings whose targets are drawn    VisitRecord
  *     evaluation/<training>-step-000123.json, `base-step-000000` of the base    EvaluationRecord
@@ -23,6 +23,12 @@
 import { z } from 'zod';
 
 const count = z.int().min(0);
+
+/** A step in the name of a file. */
+export function stepName(step: number): string {
+  return `step-${String(step).padStart(6, '0')}`;
+}
+
 export const trainingName = z.string().regex(/^[a-z][a-z0-9-]*$/);
 
 const numericsRecord = z.strictObject({
@@ -139,6 +145,7 @@ export const visitSources = [
   'gold-for-unfinished',
   'gold-for-empty',
   'gold-for-too-long',
+  'gold-for-rejected',
 ] as const;
 
 export type VisitSource = (typeof visitSources)[number];
@@ -153,6 +160,8 @@ export const visitRecord = z.strictObject({
   answers: trainingName.nullable(),
   checkpointStep: count.nullable(),
   sample: count.nullable(),
+  /** Of targets/<training>.bin: the ids that it learns. */
+  row: count,
 });
 export type VisitRecord = z.infer<typeof visitRecord>;
 

@@ -1,14 +1,24 @@
-import { existsSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
 import { appendDurably, overwrite, wholeLineBytes, writeFileAtomic } from '../files/atomic.ts';
 import { holdLock, refuseHeld } from '../files/lock.ts';
 import { readRecord } from '../files/read-record.ts';
 import { isSystemError } from '../files/system-error.ts';
 import { isTemporaryName } from '../files/temporary-name.ts';
-import { type Ledger, openLedger } from './ledger.ts';
+import { type Ledger, type LedgerEntry, openLedger } from './ledger.ts';
+import {
+  evaluationRecord,
+  type MetricsLine,
+  metricsLine,
+  type RunRecord,
+  runRecord,
+  type TimingLine,
+} from './records.ts';
+
+type TrainEntry = Extract<LedgerEntry, { unit: 'train' }>;
+
 import { changedNumerics, type Numerics } from './numerics.ts';
-import { type MetricsLine, type RunRecord, runRecord, type TimingLine } from './records.ts';
 
 /** What makes two runs the same: a resume must find all of it as it was. */
 export type RunIdentity = Pick<RunRecord, 'configDigest' | 'baseDigest' | 'dataDigest' | 'evaluationDigests'>;
@@ -36,7 +46,9 @@ export class RunDirectory {
     });
     this.ledger = ledger;
     this.droppedLedgerLines = dropped;
-    this.#timedTo = new Map(ledger.entries.toSorted((a, b) => a.step - b.step).map(e => [e.stage, e.step]));
+    // Answers are of another training's step.
+    const trained = ledger.entries.filter(({ unit }) => unit !== 'answers' && unit !== 'mix');
+    this.#timedTo = new Map(trained.toSorted((a, b) => a.step - b.step).map(e => [e.training, e.step]));
     // Metrics end where the last trained segment ended: whatever came after is written again, to the same bytes.
     const last = ledger.entries.findLast(entry => entry.unit === 'train');
     this.#metricsBytes = last?.unit === 'train' ? last.metricsBytes : 0;
@@ -128,20 +140,52 @@ export class RunDirectory {
     writeFileAtomic(this.file(name), data);
   }
 
-  /** The step that training of a stage has durably reached. */
-  trainedTo(stage: string): number {
-    return this.ledger.entries.findLast(entry => entry.unit === 'train' && entry.stage === stage)?.step ?? 0;
+  /** A file of this directory whose folder is there. */
+  place(name: string): string {
+    const path = this.file(name);
+    mkdirSync(dirname(path), { recursive: true });
+    return path;
+  }
+
+  /** The ledger's lines of a training, by step. */
+  trainedEntries(training: string): TrainEntry[] {
+    return this.ledger.entries.filter(
+      (entry): entry is TrainEntry => entry.unit === 'train' && entry.training === training,
+    );
+  }
+
+  /** The last of them. */
+  trained(training: string): TrainEntry | null {
+    return this.trainedEntries(training).at(-1) ?? null;
+  }
+
+  /** The step that a training has durably reached. */
+  trainedTo(training: string): number {
+    return this.trained(training)?.step ?? 0;
+  }
+
+  /** Note that a training reached a step, and how much of metrics.jsonl was there. */
+  recordTraining(entry: Omit<TrainEntry, 'unit' | 'metricsBytes' | 'metricsSha256' | 'timingBytes'>): void {
+    this.ledger.append({ unit: 'train', metricsBytes: this.metricsBytes, ...entry });
   }
 
   /** Whether an earlier attempt has trained to `step` and noted its time: the time of doing it again is no cost of the run. */
-  isTimed(stage: string, step: number): boolean {
-    return step <= (this.#timedTo.get(stage) ?? 0);
+  isTimed(training: string, step: number): boolean {
+    return step <= (this.#timedTo.get(training) ?? 0);
   }
 
-  /** Digest of the weights at the last step that a stage has durably reached; null before the first. */
-  trainedDigest(stage: string): string | null {
-    const entry = this.ledger.entries.findLast(found => found.unit === 'train' && found.stage === stage);
-    return entry?.unit === 'train' ? entry.weightsDigest : null;
+  /** Digest of the weights that were measured at a step; null where none were. */
+  evaluatedDigest(training: string, step: number): string | null {
+    const entry = this.ledger.find('evaluate', training, step);
+    return entry ? (readRecord(this.file(entry.file), evaluationRecord).value?.weightsDigest ?? null) : null;
+  }
+
+  /** The lines of metrics.jsonl that steps of a training wrote. */
+  metricsOf(training: string): MetricsLine[] {
+    const lines = readFileSync(this.file('metrics.jsonl'), 'utf8').split('\n').filter(Boolean);
+    return lines
+      .map(line => metricsLine.parse(JSON.parse(line)))
+      .filter(line => line.training === training && 'learning_rate' in line);
   }
 
   /** Note with what the run goes on; returns what changed of it since. */
@@ -149,7 +193,7 @@ export class RunDirectory {
     const changes = changedNumerics(this.#record, numerics);
     if (changes.length === 0) return [];
     const last = this.ledger.entries.at(-1);
-    const after = last === undefined ? null : `${last.unit} ${last.stage} ${last.step}`;
+    const after = last === undefined ? null : `${last.unit} ${last.training} ${last.step}`;
     const entry = { at: new Date().toISOString(), after, values: numerics };
     this.#record = { ...this.#record, numerics: [...this.#record.numerics, entry] };
     this.#writeRecord();

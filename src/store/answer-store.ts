@@ -1,5 +1,5 @@
 /** Sampled answers of one set of weights under one way of sampling, by prompt and seed; lines are only ever added. */
-import { existsSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { z } from 'zod';
 import { appendDurably } from '../files/atomic.ts';
 import { sha256OfText } from '../files/digest.ts';
@@ -14,36 +14,96 @@ export type StoredAnswer = {
   readonly finishReason: AnswerRecord['finishReason'];
 };
 
-export type AnswerStore = {
-  get(key: string): StoredAnswer | undefined;
-  add(answers: ReadonlyMap<string, StoredAnswer>): void;
-};
-
 /** What an answer hangs on besides weights and sampling, which name the file. */
 export function answerKey(promptIds: ArrayLike<number>, seed: number): string {
   return sha256OfText(`${Array.from(promptIds).join(' ')}|${seed}`).slice(0, 32);
 }
 
-/** Lines that do not match their checksum count as absent. */
-export function openAnswerStore(path: string): AnswerStore {
-  const known = new Map<string, StoredAnswer>();
-  touch(path);
-  const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
-  for (const row of text.split('\n')) {
-    const parsed = parseRow(row);
-    if (parsed) known.set(parsed[0], { ids: parsed[1], finishReason: parsed[2] });
+const newline = 0x0a;
+const bytesAtOnce = 1 << 20;
+
+/** Answers by key; they stay on disk, about 120 bytes of memory hold the place of each. Lines that do not match their checksum count as absent. */
+export class AnswerStore {
+  readonly #path: string;
+  readonly #placeOf = new Map<string, number>();
+  readonly #starts: number[] = [];
+  readonly #lengths: number[] = [];
+  #indexed = 0;
+
+  constructor(path: string) {
+    this.#path = path;
+    touch(path);
+    this.#index();
   }
-  return {
-    get: key => known.get(key),
-    add(answers) {
-      const rows = [...answers].map(([key, { ids, finishReason }]) =>
-        rowOf(JSON.stringify([key, ids, finishReason])),
-      );
-      // A line that a crash cut short must not swallow the first of ours.
-      appendDurably(path, `${text === '' || text.endsWith('\n') ? '' : '\n'}${rows.join('')}`);
-      for (const [key, answer] of answers) known.set(key, answer);
-    },
-  };
+
+  has(key: string): boolean {
+    return this.#placeOf.has(key);
+  }
+
+  get(key: string): StoredAnswer | undefined {
+    const place = this.#placeOf.get(key);
+    if (place === undefined) return undefined;
+    const [start, length] = [this.#starts[place] as number, this.#lengths[place] as number];
+    const parsed = this.#reading(handle => parseRow(readAt(handle, start, length).toString()));
+    return parsed ? { ids: parsed[1], finishReason: parsed[2] } : undefined;
+  }
+
+  add(answers: ReadonlyMap<string, StoredAnswer>): void {
+    const rows = [...answers].map(([key, { ids, finishReason }]) =>
+      rowOf(JSON.stringify([key, ids, finishReason])),
+    );
+    // A line that a crash cut short must not swallow the first of ours.
+    const isTorn = this.#reading(handle => {
+      const { size } = fstatSync(handle);
+      return size > 0 && readAt(handle, size - 1, 1)[0] !== newline;
+    });
+    appendDurably(this.#path, `${isTorn ? '\n' : ''}${rows.join('')}`);
+    this.#index();
+  }
+
+  /** Note what has been added since, by others too. */
+  #index(): void {
+    this.#reading(handle => {
+      let rest: Buffer = Buffer.alloc(0);
+      for (let at = this.#indexed; ; ) {
+        const chunk = readAt(handle, at, bytesAtOnce);
+        if (chunk.length === 0) return;
+        at += chunk.length;
+        rest = this.#indexLines(Buffer.concat([rest, chunk]));
+      }
+    });
+  }
+
+  /** Notes whole lines and returns what is behind the last. */
+  #indexLines(bytes: Buffer): Buffer {
+    let start = 0;
+    for (let end = bytes.indexOf(newline); end >= 0; end = bytes.indexOf(newline, start)) {
+      const parsed = parseRow(bytes.subarray(start, end).toString());
+      if (parsed) {
+        this.#placeOf.set(parsed[0], this.#starts.length);
+        this.#starts.push(this.#indexed);
+        this.#lengths.push(end - start);
+      }
+      this.#indexed += end - start + 1;
+      start = end + 1;
+    }
+    return bytes.subarray(start);
+  }
+
+  #reading<T>(work: (handle: number) => T): T | undefined {
+    if (!existsSync(this.#path)) return undefined;
+    const handle = openSync(this.#path, 'r');
+    try {
+      return work(handle);
+    } finally {
+      closeSync(handle);
+    }
+  }
+}
+
+function readAt(handle: number, start: number, length: number): Buffer {
+  const bytes = Buffer.allocUnsafe(length);
+  return bytes.subarray(0, readSync(handle, bytes, 0, length, start));
 }
 
 function rowOf(text: string): string {

@@ -1,37 +1,42 @@
 /**
- * What runs share, below `TMS_HOME/store`: weights of the checkpoints of an SFT stage, sampled answers, evaluations. Everything is
- * named by a digest of all that it depends on, so a hit is as good as doing the work again.
+ * What runs share, below `TMS_HOME/store`: weights that a training passed through, sampled answers, evaluations. Everything is named by
+ * a digest of all that it depends on, so a hit is as good as doing the work again; everything is read by a digest of what it holds, so
+ * damage is a miss.
  *
- *     sft/<key>/step-000123/       weights of a checkpoint, a Hugging Face directory
- *     sft/<key>/finished.json      metrics of the whole stage: another run need not train it again
- *     answers/<key>.jsonl          answers of one set of weights under one way of sampling
- *     evaluations/<key>.json       one evaluation of one set of weights
+ *     trainings/<key>/step-000123/     weights, a Hugging Face directory
+ *     trainings/<key>/finished.json    metrics of the whole training: another run need not train it again
+ *     answers/<key>.jsonl              answers of one set of weights under one way of sampling
+ *     evaluations/<key>.json           one evaluation of one set of weights
  *
  * Beside it, in `TMS_HOME/cache`, what is made from data files: token ids, unpacked copies.
  */
-import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { makePrivate, writeFileAtomic } from '../files/atomic.ts';
-import { readRecord } from '../files/read-record.ts';
+import { makePrivate } from '../files/atomic.ts';
+import { readChecked, writeChecked } from '../files/checked-record.ts';
 import { isAbandoned, isTemporaryName } from '../files/temporary-name.ts';
-import { metricsLine } from '../run/records.ts';
+import { metricsLine, stepName } from '../run/records.ts';
+import { touch } from './in-use.ts';
 
-const finishedStage = z.strictObject({
+const finished = z.strictObject({
   steps: z.int(),
-  weightsDigests: z.record(z.string(), z.string()),
+  /** Of the steps whose weights are kept: digests of the tensors, and of the files. */
+  weights: z.record(z.string(), z.strictObject({ digest: z.string(), files: z.string() })),
+  /** Digests of the tensors at further steps: what was measured of them is found by it. */
+  digests: z.record(z.string(), z.string()),
   metrics: z.array(metricsLine),
   /** For people: what the key stands for. */
   recipe: z.unknown(),
 });
-export type FinishedStage = z.infer<typeof finishedStage>;
+export type FinishedTraining = z.infer<typeof finished>;
 
 export type Store = { readonly root: string; readonly cache: string };
 
 export function openStore(home: string): Store {
   const store = storeOf(home);
   makePrivate(home); // training data and answers are in it
-  const folders = ['sft', 'answers', 'evaluations'].map(kind => join(store.root, kind));
+  const folders = ['trainings', 'answers', 'evaluations'].map(kind => join(store.root, kind));
   for (const folder of [...folders, store.cache]) mkdirSync(folder, { recursive: true });
   return store;
 }
@@ -41,21 +46,35 @@ export function storeOf(home: string): Store {
   return { root: join(home, 'store'), cache: join(home, 'cache') };
 }
 
-export function checkpointPath({ root }: Store, key: string, step: number): string {
-  return join(root, 'sft', key, stepName(step));
+/** Where the weights of a training lie at a step. */
+export function weightsPath({ root }: Store, key: string, step: number): string {
+  return join(root, 'trainings', key, stepName(step));
 }
 
-export function stepName(step: number): string {
-  return `step-${String(step).padStart(6, '0')}`;
+/** Null where no run finished this training, its record cannot be read, or its last weights are gone: it is trained then, and replaced. */
+export function finishedTraining(
+  store: Store,
+  key: string,
+  { steps }: { readonly steps: number },
+): FinishedTraining | null {
+  const { value } = readChecked(finishedPath(store, key), finished);
+  const end = weightsPath(store, key, steps);
+  if (value === null || value.steps !== steps || !(steps in value.weights) || !existsSync(end)) return null;
+  touch(end);
+  return value;
 }
 
-/** Null when no run finished this stage, or its record cannot be read. */
-export function readFinishedStage({ root }: Store, key: string): FinishedStage | null {
-  return readRecord(join(root, 'sft', key, 'finished.json'), finishedStage).value; // damaged: trained again, and replaced
+/** The same for a person who looks at the store. */
+export function describedTraining(store: Store, key: string): FinishedTraining | null {
+  return readChecked(finishedPath(store, key), finished).value;
 }
 
-export function writeFinishedStage({ root }: Store, key: string, stage: FinishedStage): void {
-  writeFileAtomic(join(root, 'sft', key, 'finished.json'), `${JSON.stringify(stage)}\n`);
+export function keepFinished(store: Store, key: string, training: FinishedTraining): void {
+  writeChecked(finishedPath(store, key), training);
+}
+
+function finishedPath({ root }: Store, key: string): string {
+  return join(root, 'trainings', key, 'finished.json');
 }
 
 export function answersPath({ root }: Store, key: string): string {
@@ -68,7 +87,7 @@ export function evaluationPath({ root }: Store, key: string): string {
 
 export type StoreItem = {
   /** `unfinished`: what a killed process had begun to write. */
-  readonly kind: 'sft' | 'answers' | 'evaluations' | 'cache' | 'unfinished';
+  readonly kind: 'trainings' | 'answers' | 'evaluations' | 'cache' | 'unfinished';
   readonly name: string;
   readonly path: string;
   readonly bytes: number;
@@ -81,7 +100,7 @@ const cacheName = /^tokens-[0-9a-f]{64}\.bin$|-[0-9a-f]{16}\.jsonl$/;
 /** Everything in the store, the longest unused first. */
 export function listStore(store: Store): StoreItem[] {
   const { root, cache } = store;
-  const items = (['sft', 'answers', 'evaluations', 'cache'] as const).flatMap(kind => {
+  const items = (['trainings', 'answers', 'evaluations', 'cache'] as const).flatMap(kind => {
     const folder = kind === 'cache' ? cache : join(root, kind);
     return namesIn(folder)
       .filter(name => !isTemporaryName(name) && (kind !== 'cache' || cacheName.test(name)))
@@ -97,8 +116,8 @@ export function removeFromStore({ path }: StoreItem): void {
 /** In the home itself, in the store and one level below each kind; what a living process writes is none. */
 function unfinished({ root, cache }: Store): StoreItem[] {
   const kinds = [...namesIn(root).map(name => join(root, name)), cache];
-  const stages = namesIn(join(root, 'sft')).map(name => join(root, 'sft', name));
-  return [dirname(root), root, ...kinds, ...stages].flatMap(folder =>
+  const trainings = namesIn(join(root, 'trainings')).map(name => join(root, 'trainings', name));
+  return [dirname(root), root, ...kinds, ...trainings].flatMap(folder =>
     namesIn(folder)
       .filter(isTemporaryName)
       .map(name => itemOf('unfinished', folder, name))

@@ -55,7 +55,9 @@ describe('a stop text of the answers', () => {
       learned: { ids },
     } of learned)
       expect(ids.at(-1)).toBe(endId);
-    const lines = [3, 6, 9].flatMap(step => readRows(run.output, `answers/sft-step-00000${step}.jsonl`));
+    const lines = [3, 6, 9].flatMap(step =>
+      readRows(run.output, `answers/student/sft-step-00000${step}.jsonl`),
+    );
     for (const line of lines.filter(({ finishReason }) => finishReason === 'stop_text')) {
       expect(line.ids.at(-1)).toBe(endId);
       expect(line.text).toBe(textOf(line.ids));
@@ -72,7 +74,15 @@ describe('a stop text of the answers', () => {
   });
 
   it('ends those of the control too', async () => {
-    const run = await tms({ stop: ['b'] }, { method: 'sft', controls: { base_samples: true } });
+    const run = await tms(
+      {},
+      {
+        method: 'sft',
+        tms: {},
+        controls: { base_samples: true },
+        base_answers: { stop: ['b'], max_new_tokens: 9 },
+      },
+    );
     const control = stepsOf(run.calls).slice(9);
     const answers = new Map(
       askedIn(run.calls).map(asked => [
@@ -89,9 +99,15 @@ describe('a stop text of the answers', () => {
     }
     const cut = askedIn(run.calls).filter(asked => !asked.isFinished).length;
     expect(cut).toBeGreaterThan(0);
-    const found = `${cut} of 10 answers of the base have no end; the control learns them without one`;
-    expect(run.said).toContain(`note: ${found}`);
-    expect(await tableOf(run)).toContain(`base answers: ${cut} of 10 answers had no end`);
+    // Each of the ten is visited three times.
+    expect(run.said).toContainEqual(
+      expect.stringMatching(
+        `^note: base-answers learns unusable answers as they are: ${3 * cut} unfinished.* of 30 visits$`,
+      ),
+    );
+    expect(await tableOf(run)).toContain(
+      `base answers: learned as they are: ${3 * cut} unfinished of 30 drawn answers.`,
+    );
   });
 });
 
@@ -101,7 +117,7 @@ describe('gold in place of answers', () => {
     const { targets } = expectTms(run, smallFacts);
     expect(sourcesOf(targets)).toMatchObject({ gold: 9, answer: 9 });
     const found =
-      '12 of the 21 visits that drew an answer (57.1 %) train on the reference in its place (7 unfinished, 5 empty): ' +
+      '12 of the 21 visits of student that drew an answer (57.1 %) train on the reference in its place (7 unfinished, 5 empty): ' +
       'α is 0.25 as asked and 0.700 in effect';
     expect(run.said).toContain(`note: ${found}`);
     const table = await tableOf(run);
@@ -161,7 +177,7 @@ describe('room for answers', () => {
     const run = await tms({ max_new_tokens: null }, { max_length: 30 });
     const plan = readRecord(run.output, 'plan.json');
     expect(plan.data.longestPrompt).toEqual({ tokens: 6, place: 'line 1 of train.jsonl' });
-    expect(plan.sampling).toEqual({
+    expect(plan.methods.tms.sampling).toEqual({
       maxNewTokens: 24,
       longerReferences: 0,
       temperature: 1,
@@ -196,17 +212,18 @@ describe('room for answers', () => {
   });
 });
 
-describe('a stage of the store', () => {
-  it('that lacks a checkpoint of this plan is trained again, and that is said', async () => {
+describe('a training of the store', () => {
+  it('that lacks a checkpoint of this plan is trained again to there, and that is said', async () => {
     const home = join(folder, 'sft-first');
     await tms({}, { method: 'sft' }, { home });
     const run = await tms({}, {}, { home });
-    expect(run.said).toContain(
-      'note: this SFT stage is in the store, but without its checkpoints at steps 3, 6: it is trained again',
-    );
-    expect(stepsOf(run.calls)).toHaveLength(18);
+    for (const step of [3, 6])
+      expect(run.said).toContain(
+        `note: sft is in the store without its weights at step ${step}: it is trained to there again`,
+      );
+    expect(stepsOf(run.calls)).toHaveLength(6 + 9);
     const again = await tms({ alpha: 0.5 }, {}, { home });
-    expect(again.said.join()).not.toContain('without its checkpoints');
+    expect(again.said.join()).not.toContain('without its weights');
     expect(stepsOf(again.calls)).toHaveLength(9);
   });
 });
@@ -359,10 +376,10 @@ describe('disk', () => {
       lazy_harvest: false,
     };
     const { output, home } = await tms(keys, more);
-    const { disk, answers } = readRecord(output, 'plan.json');
-    expect(answers.count).toBe(60);
+    const { disk, methods } = readRecord(output, 'plan.json');
+    expect(methods.tms.answers).toBe(60);
     const store = join(home, 'store');
-    const found = sizeOf(output, 'answers') + sizeOf(store, 'answers');
+    const found = sizeOf(output, 'answers') + sizeOf(output, 'targets') + sizeOf(store, 'answers');
     expect(found).toBeLessThanOrEqual(disk.answerBytesAtMost);
     expect(disk.answerBytesAtMost).toBeLessThan(8 * found);
     const models = readdirSync(join(output, 'models')).length + 3; // those of the run, and three checkpoints
@@ -373,7 +390,8 @@ describe('disk', () => {
     expect(states).toBe(12); // after steps 2, 4, 6 and 8 of each training: null keeps all
     expect(disk.stateBytes).toBeGreaterThanOrEqual(sizeOf(output, 'states'));
     const rest =
-      sizeOf(output) - sizeOf(output, 'answers') - sizeOf(output, 'models') - sizeOf(output, 'states');
+      sizeOf(output) -
+      ['answers', 'targets', 'models', 'states'].reduce((sum, name) => sum + sizeOf(output, name), 0);
     expect(rest + sizeOf(store, 'evaluations')).toBeLessThanOrEqual(disk.recordBytesAtMost);
     expect(sizeOf(output)).toBeLessThanOrEqual(disk.inRunAtMost);
     expect(sizeOf(store)).toBeLessThanOrEqual(disk.inStoreAtMost);
@@ -384,7 +402,7 @@ describe('disk', () => {
     const kept = readdirSync(join(home, 'store', 'evaluations')).map(name =>
       readRecord(home, 'store', 'evaluations', name),
     );
-    expect(kept.map(({ training, step }) => `${training} ${step}`).toSorted()).toEqual([
+    expect(kept.map(({ record }) => `${record.training} ${record.step}`).toSorted()).toEqual([
       'base 0',
       'sft 5',
       'sft 9',

@@ -24,11 +24,14 @@ it('a run on the toy gives the numbers that it gave', async () => {
     kl: { size: 2 },
     eval_points: 3,
     controls: { base_samples: true },
+    base_answers: { max_new_tokens: 9 },
     tms: { include_base: true, samples_per_prompt: 2, unfinished: 'redraw', max_redraws: 2 },
   });
   const { output } = await recordRun(folder, settings);
-  const answers = [0, 3, 6, 9].flatMap(step => readRows(output, `answers/sft-step-00000${step}.jsonl`));
-  const visits = readRows(output, 'curriculum.jsonl');
+  const answers = [0, 3, 6, 9].flatMap(step =>
+    readRows(output, `answers/student/${step === 0 ? 'base' : 'sft'}-step-00000${step}.jsonl`),
+  );
+  const visits = readRows(output, 'curriculum.jsonl').filter(({ training }) => training === 'student');
   const metrics = readRows(output, 'metrics.jsonl');
   const last = (stage: string) =>
     rounded(metrics.findLast(line => line.training === stage && 'pld/test_nll' in line));
@@ -38,16 +41,16 @@ it('a run on the toy gives the numbers that it gave', async () => {
     ),
     answers: digest(JSON.stringify(answers.map(({ seed, attempt, ids }) => [seed, attempt, ids]))),
     losses: digest(JSON.stringify(metrics.map(({ loss, grad_norm }) => [digits(loss), digits(grad_norm)]))),
-    weights: ['sft', 'student', 'control'].map(model => normOf(output, model)),
+    weights: ['sft', 'student', 'base-answers'].map(model => normOf(output, model)),
   }).toMatchInlineSnapshot(`
     {
       "answers": "adbe0f9ff7496437",
       "curriculum": "cfe56bdc40ed573d",
-      "losses": "f91054fa4ea80758",
+      "losses": "08168c7b9bbbf780",
       "weights": [
         "135.241",
         "136.551",
-        "234.895",
+        "228.293",
       ],
     }
   `);

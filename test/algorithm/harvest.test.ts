@@ -33,7 +33,7 @@ describe('the checkpoints that answer', () => {
   ])('%s', async (_, keys, checkpoints) => {
     const { run, targets } = await check(keys, { checkpoints });
     const files = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].filter(step =>
-      isThere(run.output, `answers/sft-step-00000${step}.jsonl`),
+      isThere(run.output, `answers/student/${step === 0 ? 'base' : 'sft'}-step-00000${step}.jsonl`),
     );
     expect(files).toEqual(checkpoints);
     const drawn = new Set(targets.map(({ record }) => record.checkpointStep));
@@ -84,7 +84,7 @@ describe('an answer that is unusable', () => {
     const { targets, run } = await check({ unfinished: 'redraw', max_redraws: 40 }, { redraws: 40 });
     expect(sourcesOf(targets)).toEqual({ gold: 9, answer: 21 });
     const attempts = [3, 6, 9].flatMap(step =>
-      readRows(run.output, `answers/sft-step-00000${step}.jsonl`).map(line => line.attempt),
+      readRows(run.output, `answers/student/sft-step-00000${step}.jsonl`).map(line => line.attempt),
     );
     expect(Math.max(...attempts)).toBeGreaterThan(1);
     expect(attempts.filter(attempt => attempt === 0).length).toBeGreaterThan(1);
@@ -105,7 +105,7 @@ describe('an answer that is unusable', () => {
     const { targets, harvest, run } = await check({ filters: 'none' }, { isUnfiltered: true });
     expect(sourcesOf(targets)).toEqual({ gold: 9, answer: 9, 'unfinished-answer': 7, 'empty-answer': 5 });
     expect(run.said).toContain(
-      'note: the student learns unusable answers, as tms.filters: none asks: 7 unfinished, 5 empty of 21 visits',
+      'note: student learns unusable answers as they are: 7 unfinished, 5 empty of 21 visits',
     );
     expect(harvest.asked.some(asked => !isUsable(asked))).toBe(true);
   });
@@ -138,7 +138,7 @@ describe('Ctrl-C while checkpoints answer', () => {
     const stopped = recordRun(folder, settings, { home, channel, signal: controller.signal });
     await expect(stopped).rejects.toMatchObject({ exitCode: 130 });
     const resumed = await recordRun(folder, settings, { home, resume: true });
-    expect(readRows(resumed.output, 'answers/sft-step-000002.jsonl')).toHaveLength(300);
+    expect(readRows(resumed.output, 'answers/student/sft-step-000002.jsonl')).toHaveLength(300);
     return { asked, askedAgain: askedIn(resumed.calls).length };
   }
 

@@ -117,7 +117,10 @@ describe('a chat of several turns', () => {
     const sources = new Set(visits.map(({ source }) => source));
     expect(sources).toEqual(new Set(['gold', 'unfinished-answer']));
     const answers = new Map(
-      readRows(found.output, 'answers/sft-step-000008.jsonl').map(({ example, ids }) => [example, ids]),
+      readRows(found.output, 'answers/student/sft-step-000008.jsonl').map(({ example, ids }) => [
+        example,
+        ids,
+      ]),
     );
     for (const [i, { source, example }] of visits.entries()) {
       const name = 'xy'[example] as string;

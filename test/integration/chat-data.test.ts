@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { prepareEvaluation } from '../../src/evaluation/context.ts';
-import { prepareData } from '../../src/methods/prepare-data.ts';
+import { prepareData } from '../../src/runner/prepare-data.ts';
 import type { ModelInfo } from '../../src/worker/protocol.ts';
 import { startWorker } from '../../src/worker/start.ts';
 import { completionOnly, type Worker } from '../../src/worker/worker.ts';

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { holdLock } from '../../src/files/lock.ts';
 import { ownIdentity } from '../../src/files/process-identity.ts';
 import { useStore } from '../../src/store/in-use.ts';
-import { openStore, type Store } from '../../src/store/store.ts';
+import { keepFinished, openStore, type Store } from '../../src/store/store.ts';
 import { tms } from '../support/command-line.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
@@ -17,9 +17,9 @@ describe('tms store', () => {
     const [head, ...rows] = stdout.trimEnd().split('\n');
     expect(head).toMatch(/^kind +name +size +last use +what$/);
     expect(rows[0]).toMatch(
-      /^sft +aaaa +\S+ k?B +\d{4}-\d\d-\d\d \d\d:\d\d {2}456 steps, learning rate 0.0001, 24 epochs, LoRA r 8, 2 checkpoints, base 0123abcd$/,
+      /^trainings +aaaa +\S+ k?B +\d{4}-\d\d-\d\d \d\d:\d\d {2}456 steps, learning rate 0.0001, LoRA r 8, 2 checkpoints, from base 0123abcd$/,
     );
-    expect(rows[1]).toMatch(/^sft +bbbb .* not finished, 1 checkpoint$/);
+    expect(rows[1]).toMatch(/^trainings +bbbb .* not finished, 1 checkpoint$/);
     expect(rows[2]).toMatch(/^answers +cccc\.jsonl +2\.01 kB .* 2 answers$/);
     expect(rows[3]).toMatch(/^evaluations +dddd\.json .* student at step 30$/);
     expect(rows[4]).toMatch(new RegExp(`^4 items \\(\\d\\.\\d+ kB\\) in ${store.root}$`));
@@ -38,11 +38,16 @@ describe('tms store', () => {
     const { env, there } = madeUpStore();
     const dry = tms(['store', 'prune', '--older-than', '25d', '--dry-run'], { env });
     expect(dry.stdout).toMatch(/\nwould remove 2 items \(.+\) of 4 items \(.+\)\n$/);
-    expect(there()).toEqual(['sft/aaaa', 'sft/bbbb', 'answers/cccc.jsonl', 'evaluations/dddd.json']);
+    expect(there()).toEqual([
+      'trainings/aaaa',
+      'trainings/bbbb',
+      'answers/cccc.jsonl',
+      'evaluations/dddd.json',
+    ]);
     expect(tms(['store', 'prune', '--older-than', '25d', '--yes'], { env }).status).toBe(0);
     expect(there()).toEqual(['answers/cccc.jsonl', 'evaluations/dddd.json']);
     const bySize = tms(['store', 'prune', '--keep-bytes', '1K', '--yes'], { env });
-    expect(bySize.stdout).toMatch(/^removed 1 item \(2\.01 kB\); 1 item \(32 B\) are left\n$/);
+    expect(bySize.stdout).toMatch(/^removed 1 item \(2\.01 kB\); 1 item \(43 B\) are left\n$/);
     expect(there()).toEqual(['evaluations/dddd.json']);
   });
 
@@ -55,7 +60,7 @@ describe('tms store', () => {
       join(store.cache, 'train.parquet-0123456789abcdef.jsonl'),
       join(store.cache, `tokens-1.bin.${dead}`),
       join(store.root, 'evaluations', `eeee.json.${dead}`),
-      join(store.root, 'sft', 'aaaa', `step-000500.${dead}`, 'model.safetensors'),
+      join(store.root, 'trainings', 'aaaa', `step-000500.${dead}`, 'model.safetensors'),
       join(store.root, `lock.${dead}`, 'owner.json'),
       join(dirname(store.root), `throughput.json.${dead}`),
     ];
@@ -139,33 +144,35 @@ describe('tms store', () => {
   });
 });
 
-/** A finished and an unfinished SFT stage, two answers of 1003 bytes each, an evaluation; used 40, 30, 20 and 1 days ago. */
+/** A finished and an unfinished training, two answers of 1003 bytes each, an evaluation; used 40, 30, 20 and 1 days ago. */
 function madeUpStore(): { env: NodeJS.ProcessEnv; store: Store; there: () => string[] } {
   const home = temporaryDirectory();
   const store = openStore(home);
-  const files = { sft: join(store.root, 'sft'), answers: join(store.root, 'answers') };
+  const files = { trainings: join(store.root, 'trainings'), answers: join(store.root, 'answers') };
   const recipe = {
-    base: '0123abcd4567',
-    schedule: { learning_rate: 1e-4, num_train_epochs: 24 },
+    from: 'base 0123abcd4567',
+    schedule: { peak: 1e-4 },
     adapter: { r: 8 },
   };
-  const finished = { steps: 456, weightsDigests: { 228: 'x', 456: 'y' }, metrics: [], recipe };
-  writeAt(join(files.sft, 'aaaa', 'finished.json'), JSON.stringify(finished));
-  writeAt(join(files.sft, 'aaaa', 'step-000228', 'model.safetensors'), 'w');
-  writeAt(join(files.sft, 'aaaa', 'step-000456', 'model.safetensors'), 'w');
-  writeAt(join(files.sft, 'bbbb', 'step-000010', 'model.safetensors'), 'w');
+  keepFinished(store, 'aaaa', { steps: 456, weights: {}, digests: {}, metrics: [], recipe });
+  writeAt(join(files.trainings, 'aaaa', 'step-000228', 'model.safetensors'), 'w');
+  writeAt(join(files.trainings, 'aaaa', 'step-000456', 'model.safetensors'), 'w');
+  writeAt(join(files.trainings, 'bbbb', 'step-000010', 'model.safetensors'), 'w');
   writeAt(join(files.answers, 'cccc.jsonl'), `${'a'.repeat(1002)}\n`.repeat(2));
-  writeAt(join(store.root, 'evaluations', 'dddd.json'), JSON.stringify({ training: 'student', step: 30 }));
+  writeAt(
+    join(store.root, 'evaluations', 'dddd.json'),
+    JSON.stringify({ record: { training: 'student', step: 30 } }),
+  );
   const ages = {
-    'sft/aaaa/step-000228/model.safetensors': 40,
-    'sft/aaaa/step-000456/model.safetensors': 40,
-    'sft/aaaa/step-000228': 40,
-    'sft/aaaa/step-000456': 40,
-    'sft/aaaa/finished.json': 40,
-    'sft/aaaa': 40,
-    'sft/bbbb/step-000010/model.safetensors': 30,
-    'sft/bbbb/step-000010': 30,
-    'sft/bbbb': 30,
+    'trainings/aaaa/step-000228/model.safetensors': 40,
+    'trainings/aaaa/step-000456/model.safetensors': 40,
+    'trainings/aaaa/step-000228': 40,
+    'trainings/aaaa/step-000456': 40,
+    'trainings/aaaa/finished.json': 40,
+    'trainings/aaaa': 40,
+    'trainings/bbbb/step-000010/model.safetensors': 30,
+    'trainings/bbbb/step-000010': 30,
+    'trainings/bbbb': 30,
     'answers/cccc.jsonl': 20,
     'evaluations/dddd.json': 1,
   };
@@ -173,7 +180,7 @@ function madeUpStore(): { env: NodeJS.ProcessEnv; store: Store; there: () => str
     const usedAt = new Date(Date.now() - days * 86_400_000);
     utimesSync(join(store.root, name), usedAt, usedAt);
   }
-  const names = ['sft/aaaa', 'sft/bbbb', 'answers/cccc.jsonl', 'evaluations/dddd.json'];
+  const names = ['trainings/aaaa', 'trainings/bbbb', 'answers/cccc.jsonl', 'evaluations/dddd.json'];
   const there = () => names.filter(name => existsSync(join(store.root, name)));
   return { env: { TMS_HOME: home }, store, there };
 }

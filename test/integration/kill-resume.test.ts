@@ -101,7 +101,7 @@ describe('a run that is killed and resumed', () => {
     operations = Number(result.stdout);
     expected = digests(whole.output);
     expect(Object.keys(expected)).toEqual(
-      expect.arrayContaining(['metrics.jsonl', 'curriculum.jsonl', 'answers/sft-step-000012.jsonl']),
+      expect.arrayContaining(['metrics.jsonl', 'curriculum.jsonl', 'answers/student/sft-step-000012.jsonl']),
     );
   });
 
@@ -127,7 +127,7 @@ describe('a run that is killed and resumed', () => {
     expect(drive(run, Math.floor(operations * 0.75) * 2).signal).toBe('SIGKILL');
     const ledger = join(run.output, 'ledger.jsonl');
     writeFileSync(ledger, readFileSync(ledger, 'utf8').slice(0, -20));
-    const shard = join(run.output, 'answers/sft-step-000004.jsonl');
+    const shard = join(run.output, 'answers/student/sft-step-000004.jsonl');
     writeFileSync(shard, readFileSync(shard, 'utf8').replace('"sample":0', '"sample":1'));
     writeFileSync(join(run.output, 'metrics.jsonl'), '{"half a line', { flag: 'a' });
     expect(drive(run).stderr).toBe('');

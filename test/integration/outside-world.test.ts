@@ -328,7 +328,7 @@ describe('after a crash', () => {
     const first = measured();
     const home = join(folder, `home-${names}`);
     await recordRun(folder, first, { home });
-    const damaged = ['evaluations', 'sft', 'answers'].flatMap(kind =>
+    const damaged = ['evaluations', 'trainings', 'answers'].flatMap(kind =>
       readdirSync(join(home, 'store', kind), { recursive: true, withFileTypes: true })
         .filter(entry => entry.isFile() && /\.jsonl?$/.test(entry.name) && entry.name !== 'toy-model.json')
         .map(entry => join(entry.parentPath, entry.name)),

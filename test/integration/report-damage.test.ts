@@ -36,7 +36,7 @@ const resume = (output: string) =>
 const measured = [
   'evaluation/base-step-000000.json',
   'evaluation/student-step-000009.json',
-  'answers/sft-step-000003.jsonl',
+  'answers/student/sft-step-000003.jsonl',
   'curriculum.jsonl',
 ];
 /** JSON stays JSON: nothing but the digest tells. */

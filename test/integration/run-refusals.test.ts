@@ -13,9 +13,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import type { RunConfig } from '../../src/config/schema.ts';
-import { checkDisk } from '../../src/methods/disk.ts';
-import { executeRun } from '../../src/methods/run.ts';
 import type { Plan } from '../../src/plan/plan.ts';
+import { checkDisk } from '../../src/runner/disk.ts';
+import { executeRun } from '../../src/runner/run.ts';
 import { asCall, type Channel } from '../../src/worker/channel.ts';
 import type { VerbName } from '../../src/worker/protocol.ts';
 import { Worker } from '../../src/worker/worker.ts';
@@ -175,7 +175,7 @@ describe('a worker that dies', () => {
         'metrics.jsonl',
         'curriculum.jsonl',
         'models/student/toy-model.json',
-        'answers/sft-step-000008.jsonl',
+        'answers/student/sft-step-000008.jsonl',
       ])
         expect(read(output, file), file).toBe(read(whole, file));
     },

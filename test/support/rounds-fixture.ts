@@ -145,6 +145,7 @@ const visit = (
   answers: by?.[0] ?? null,
   checkpointStep: by?.[1] ?? null,
   sample: by === null ? null : 0,
+  row: 0,
 });
 
 const visits: readonly VisitRecord[] = [

@@ -348,10 +348,11 @@ function visitOf(epoch: number, example: number): VisitRecord {
       answers: null,
       checkpointStep: null,
       sample: null,
+      row: 0,
     };
   const checkpointStep = checkpointSteps[below(random, checkpointSteps.length)] ?? steps;
   const source = isCut(example, checkpointStep) ? 'gold-for-unfinished' : 'answer';
-  return { training: 'student', epoch, example, source, answers: 'sft', checkpointStep, sample: 0 };
+  return { training: 'student', epoch, example, source, answers: 'sft', checkpointStep, sample: 0, row: 0 };
 }
 
 function answerOf({ example, id, gold }: ExampleRecord, checkpointStep: number): AnswerRecord {

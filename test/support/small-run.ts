@@ -28,7 +28,9 @@ export const heldOut: readonly Example[] = Array.from({ length: 4 }, (_, i) => (
 export function smallRun(folder: string, settings: Settings = {}): Settings {
   const { tms, ...rest } = settings as { tms?: Settings; method?: string; max_steps?: number };
   const harvest =
-    rest.method === 'sft' ? {} : { num_checkpoints: 3, max_new_tokens: 9, max_fallback_fraction: 1 };
+    (rest.method ?? 'tms') === 'tms'
+      ? { num_checkpoints: 3, max_new_tokens: 9, max_fallback_fraction: 1 }
+      : {};
   return {
     model_name_or_path: 'toy:1',
     dataset_name: writeRows(folder, 'train.jsonl', examples),

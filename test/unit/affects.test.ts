@@ -9,7 +9,7 @@ import { listSettings } from '../../src/config/settings-list.ts';
 const levels = {
   /** Where a run writes, what it prints, what it keeps, what it refuses. */
   nothing:
-    `output_dir run_name save_steps save_total_limit max_rewritten_fraction max_too_long_fraction tms.max_fallback_fraction
+    `output_dir run_name save_steps save_total_limit max_rewritten_fraction max_too_long_fraction tms.max_fallback_fraction iterative.max_fallback_fraction
     tms.keep_checkpoints retention.margin retention.max_unfinished_fraction worker.python`.split(/\s+/),
   /** Where, in what order and in what pieces the same numbers are computed. */
   numerics:
@@ -51,10 +51,10 @@ describe('changedSettings', () => {
     const changed = changedSettings(config(), after);
     expect(changed.map(({ key, affects }) => [key, affects])).toEqual([
       ['run_name', 'nothing'],
-      ['tms.alpha', 'result'],
-      ['tms.stop', 'result'],
       ['eval.sets', 'result'],
       ['worker.token_budget', 'numerics'],
+      ['tms.alpha', 'result'],
+      ['tms.stop', 'result'],
     ]);
     expect(changed.map(describeChange)).toContain('worker.token_budget: 2048 → 512');
     expect(changed.map(describeChange)).toContain('run_name: null → "b"');

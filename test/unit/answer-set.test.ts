@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { fullAnswers, lazyAnswers } from '../../src/plan/answer-set.ts';
 import { type DrawOptions, drawer } from '../../src/plan/draws.ts';
+import { fullAnswers, lazyAnswers } from '../../src/plan/mixture.ts';
 import { allVisits, visitCount } from '../../src/plan/order.ts';
 
 const order = { seed: 42, examples: 50, batchSize: 8 };

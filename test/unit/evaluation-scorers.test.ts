@@ -37,15 +37,7 @@ function builtIn(scorer: EvaluationSet['scorer']) {
     scorer_inputs: [],
     columns,
   };
-  return makeScorer({
-    ...settings,
-    answer_is: null,
-    as_chat: null,
-    system_prompt: null,
-    limit: null,
-    max_new_tokens: 8,
-    stop: [],
-  });
+  return makeScorer(settings);
 }
 
 describe('exact_match', () => {

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { TmsError } from '../../src/errors.ts';
-import { appendDurably, copyDirectoryAtomic, makePrivate, writeFileAtomic } from '../../src/files/atomic.ts';
+import { appendDurably, linkDirectoryAtomic, makePrivate, writeFileAtomic } from '../../src/files/atomic.ts';
 import { holdLock, withLock } from '../../src/files/lock.ts';
 import { readRecord } from '../../src/files/read-record.ts';
 import { translateSystemError } from '../../src/files/system-error.ts';
@@ -59,7 +59,7 @@ describe('a write that fails leaves nothing', () => {
     expect(() => writeFileAtomic(full, 'text')).toThrow(/EISDIR|ENOTEMPTY|EEXIST/);
     mkdirSync(join(folder, 'from'));
     writeFileSync(join(folder, 'from', 'a'), '');
-    expect(() => copyDirectoryAtomic(join(folder, 'from'), full)).toThrow('ENOTEMPTY');
+    expect(() => linkDirectoryAtomic(join(folder, 'from'), full)).toThrow('ENOTEMPTY');
     expect(readdirSync(folder).sort()).toEqual(['from', 'taken']);
   });
 });

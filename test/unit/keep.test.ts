@@ -20,7 +20,7 @@ class Outrun implements Channel {
     tensors: Tensors = {},
     options?: CallOptions,
   ): Call<Reply<V>> {
-    const isStored = verb === 'save' && (params as Params<'save'>).path.includes('/store/');
+    const isStored = verb === 'save' && /\/store\/.*\/step-\d+$/.test((params as Params<'save'>).path);
     if (!isStored) return this.#toy.call(verb, params, tensors, options);
     this.beaten += 1;
     const other = this.#toy.call(verb, params, tensors, options);
@@ -37,9 +37,9 @@ it('a checkpoint that another run put into the store in the meantime is taken, a
   const alone = await recordRun(folder, smallRun(folder));
   const channel = new Outrun();
   const beaten = await recordRun(folder, smallRun(folder), { channel });
-  expect(channel.beaten).toBe(3); // checkpoints at steps 3, 6, 9
-  const saves = callsOf(beaten.calls, 'save').filter(({ params }) => params.path.includes('/store/'));
-  expect(saves.map(({ reply }) => reply)).toEqual([null, null, null]);
+  expect(channel.beaten).toBe(2); // checkpoints at steps 3 and 6; the last one is the run's own model under a second name
+  const saves = callsOf(beaten.calls, 'save').filter(({ params }) => /\/step-\d+$/.test(params.path));
+  expect(saves.map(({ reply }) => reply)).toEqual([null, null]);
   const digests = ({ output }: { output: string }) => readRecord(output, 'models/student/toy-model.json');
   expect(digests(beaten)).toEqual(digests(alone));
 });

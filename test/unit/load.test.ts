@@ -4,7 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { guessedSettings } from '../../src/config/guessed.ts';
 import { configToYaml, loadConfig, parseConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/config/problems.ts';
+import { settingsOf } from '../../src/config/schema.ts';
 import { UsageError } from '../../src/errors.ts';
+import { tms } from '../../src/methods/tms.ts';
 import { temporaryDirectory, temporaryFile } from '../support/temporary-directory.ts';
 
 const required = 'model_name_or_path: model\ndataset_name: data.jsonl\noutput_dir: out\n';
@@ -50,7 +52,7 @@ describe('parseConfig', () => {
   it('is frozen to the bottom', () => {
     const config = parseConfig(required, 'run.yaml');
     expect(Object.isFrozen(config)).toBe(true);
-    expect(Object.isFrozen(config.tms.student)).toBe(true);
+    expect(Object.isFrozen(settingsOf(config, tms).student)).toBe(true);
     expect(Object.isFrozen(config.eval.temperatures)).toBe(true);
   });
 
@@ -59,7 +61,7 @@ describe('parseConfig', () => {
       'tms.alpha=0.2',
       'tms.alpha=0.3',
     ]);
-    expect(config.tms.alpha).toBe(0.3);
+    expect(settingsOf(config, tms).alpha).toBe(0.3);
   });
 
   it('reads 1e-4 as a number and off as a word, unlike YAML 1.1', () => {
@@ -305,10 +307,10 @@ describe('guessedSettings', () => {
     const control = guessedSettings(
       parseConfig(`${required}method: sft\ncontrols: {base_samples: true}\n`, 'run.yaml'),
     );
-    expect(control.map(({ path }) => path).filter(path => path.startsWith('tms.'))).toEqual([
-      'tms.temperature',
-      'tms.top_p',
-      'tms.max_new_tokens',
+    expect(control.map(({ path }) => path).filter(path => path.startsWith('base_answers.'))).toEqual([
+      'base_answers.temperature',
+      'base_answers.top_p',
+      'base_answers.max_new_tokens',
     ]);
   });
 });

@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { describePlan } from '../../src/plan/describe.ts';
-import { type DataFacts, type MachineFacts, makePlan } from '../../src/plan/plan.ts';
+import type { MixturePlan } from '../../src/plan/mixture.ts';
+import type { DataFacts, MachineFacts, PlannedTraining } from '../../src/plan/plan.ts';
+import type { SamplingPlan } from '../../src/plan/sampling-plan.ts';
 import { plannedTrainings } from '../../src/run/records.ts';
+import { makePlan } from '../../src/runner/plan.ts';
 
 const data: DataFacts = {
   trainExamples: 600,
@@ -23,32 +26,40 @@ function planOf(sets: string[], machine = unknown, facts = data) {
     'warmup_steps=10',
     'learning_rate=1e-4',
   ];
-  return makePlan(
-    parseConfig(required, 'run.yaml', [...lab, 'max_length=64', ...sets]),
-    facts,
-    promptIdOf,
-    machine,
-  );
+  const config = parseConfig(required, 'run.yaml', [...lab, 'max_length=64', ...sets]);
+  const plan = makePlan(config, facts, promptIdOf, machine);
+  const { sft, student } = plan.trainings as Record<string, PlannedTraining>;
+  const { checkpointSteps, mixture, sampling } = (plan.methods.tms ?? {}) as unknown as Tms;
+  return { plan, sft, student, checkpointSteps, mixture, sampling };
 }
+
+/** What TMS decides of its own. */
+type Tms = {
+  readonly checkpointSteps: readonly number[];
+  readonly mixture: MixturePlan;
+  readonly sampling: SamplingPlan;
+};
 
 describe('makePlan', () => {
   it('plans the lab: 24 epochs of 19 steps, checkpoints, points, answers', () => {
-    const { plan, answers } = planOf([]);
-    expect(plan.sft).toMatchObject({
+    const { plan, sft, student, checkpointSteps, mixture } = planOf([]);
+    const length = {
       steps: 456,
       stepsPerEpoch: 19,
       visits: 14_400,
       schedule: { type: 'linear', peak: 1e-4, warmupSteps: 10, steps: 456 },
       evaluationSteps: [0, 152, 304, 456],
+    };
+    expect(sft).toMatchObject({ ...length, checkpoints: checkpointSteps });
+    expect(student).toMatchObject({ ...length, checkpoints: [] });
+    expect(checkpointSteps).toEqual([46, 91, 137, 182, 228, 274, 319, 365, 410, 456]);
+    expect(mixture).toMatchObject({ lazy: true, fullCount: 6000 });
+    expect(plan.tokens).toEqual({
+      trained: { sft: 14_400 * 20, student: 14_400 * 20 },
+      generatedAtMost: mixture.count * 40,
+      generatedExpected: mixture.count * 10,
     });
-    expect(plan.student).toEqual(plan.sft);
-    expect(plan.checkpointSteps).toEqual([46, 91, 137, 182, 228, 274, 319, 365, 410, 456]);
-    expect(plan.answers).toMatchObject({ lazy: true, fullCount: 6000 });
-    expect(plan.answers?.count).toBe(answers?.count);
-    expect(plan.tokens.sftTokens).toBe(14_400 * 20);
-    expect(plan.tokens.generatedTokensAtMost).toBe((answers?.count ?? 0) * 40);
-    expect(plan.tokens.generatedTokensExpected).toBe((answers?.count ?? 0) * 10);
-    expect([plan.disk, plan.seconds, plan.control]).toEqual([null, null, null]);
+    expect([plan.disk, plan.seconds, Object.keys(plan.methods)]).toEqual([null, null, ['tms']]);
   });
 
   it('is the same again, and survives JSON', () => {
@@ -62,48 +73,50 @@ describe('makePlan', () => {
       Object.entries(plannedTrainings.parse(JSON.parse(JSON.stringify(planOf(sets).plan.trainings))));
     const plain = { needs: [], startsFrom: 'base', goldShare: null };
     const sft = { label: 'SFT', role: 'baseline', ...plain, trainsOn: 'gold' };
-    const trainsOn = 'a mixture of gold and answers of SFT’s checkpoints';
+    const trainsOn = 'a mixture of gold and the answers of SFT’s checkpoints';
     const student = { label: 'TMS', role: 'method', ...plain, needs: ['sft'], trainsOn };
     const control = { label: 'base answers', role: 'control', ...plain, trainsOn: 'the base’s own answers' };
     expect(named('tms.alpha=0.5', 'tms.student_init=sft', 'controls.base_samples=true')).toEqual([
       ['sft', sft],
       ['student', { ...student, startsFrom: 'sft', goldShare: 0.5 }],
-      ['control', control],
+      ['base-answers', control],
     ]);
     expect(named('method=sft')).toEqual([['sft', sft]]);
-    const { trainings, student: whole } = planOf([]).plan;
-    expect(trainings.student).toMatchObject({ ...whole, startsFrom: 'base' });
   });
 
   it('sft has one checkpoint, the last, and no student', () => {
-    const { plan, answers } = planOf(['method=sft']);
-    expect(plan).toMatchObject({ checkpointSteps: [456], student: null, answers: null });
-    expect(answers).toBeNull();
+    const { plan, sft } = planOf(['method=sft']);
+    expect(Object.keys(plan.trainings)).toEqual(['sft']);
+    expect(sft?.checkpoints).toEqual([456]);
+    expect(plan.tokens).toEqual({ trained: { sft: 288_000 }, generatedAtMost: 0, generatedExpected: 0 });
   });
 
   it('the student may have its own learning rate and epochs, also beside max_steps', () => {
-    const { plan } = planOf([
+    const { sft, student } = planOf([
       'max_steps=50',
       'num_train_epochs=',
       'tms.student.learning_rate=3e-4',
       'tms.student.num_train_epochs=2',
     ]);
-    expect([plan.sft.steps, plan.student?.steps, plan.student?.schedule.peak]).toEqual([50, 38, 3e-4]);
-    expect(planOf(['max_steps=50', 'num_train_epochs=']).plan.student?.steps).toBe(50);
+    expect([sft?.steps, student?.steps, student?.schedule.peak]).toEqual([50, 38, 3e-4]);
+    expect(planOf(['max_steps=50', 'num_train_epochs=']).student?.steps).toBe(50);
   });
 
   it('the base is one more policy, and a full harvest has all answers', () => {
-    const { plan } = planOf(['tms.include_base=true', 'tms.lazy_harvest=false', 'tms.samples_per_prompt=2']);
-    expect([plan.checkpointSteps.length, plan.answers?.count, plan.answers?.draws.checkpoints]).toEqual([
-      11, 13_200, 11,
-    ]);
-    const drawn = planOf(['tms.include_base=true', 'tms.samples_per_prompt=2']).plan.answers;
-    expect(plan.answers?.referenceVisits).toBe(drawn?.referenceVisits);
+    const whole = planOf(['tms.include_base=true', 'tms.lazy_harvest=false', 'tms.samples_per_prompt=2']);
+    const { checkpointSteps, mixture } = whole;
+    expect([checkpointSteps.length, mixture.count, mixture.draws.checkpoints]).toEqual([11, 13_200, 11]);
+    const drawn = planOf(['tms.include_base=true', 'tms.samples_per_prompt=2']).mixture;
+    expect(mixture.referenceVisits).toBe(drawn.referenceVisits);
   });
 
   it('a control trains and generates as well', () => {
     const { plan } = planOf(['method=sft', 'controls.base_samples=true']);
-    expect(plan.tokens).toMatchObject({ controlTokensExpected: 288_000, generatedTokensExpected: 6000 });
+    expect(plan.tokens).toEqual({
+      trained: { sft: 288_000, 'base-answers': 288_000 },
+      generatedAtMost: 600 * 40,
+      generatedExpected: 6000,
+    });
   });
 
   it('counts disk: 10 checkpoints, 2 final models of 40 + 5 bytes, 2 states of 45 + 80; none where no state is saved', () => {
@@ -119,18 +132,18 @@ describe('makePlan', () => {
   });
 
   it('tells time from measured throughput: 2 · 288,000 tokens at 1,000/s and the answers at 100/s', () => {
-    const { plan, answers } = planOf([], { disk: null, throughput: { train: 1000, generate: 100 } });
-    expect(plan.seconds).toBeCloseTo(576 + ((answers?.count ?? 0) * 10) / 100, 6);
+    const { plan, mixture } = planOf([], { disk: null, throughput: { train: 1000, generate: 100 } });
+    expect(plan.seconds).toBeCloseTo(576 + (mixture.count * 10) / 100, 6);
   });
 
   it('works with one example and nothing held out', () => {
     const one = { ...data, trainExamples: 1, testExamples: 0, trainTokens: 20, trainPromptTokens: 10 };
-    const { plan } = planOf(['tms.num_checkpoints=3'], unknown, one);
-    expect([plan.sft.steps, plan.checkpointSteps]).toEqual([24, [8, 16, 24]]);
+    const { sft, checkpointSteps } = planOf(['tms.num_checkpoints=3'], unknown, one);
+    expect([sft?.steps, checkpointSteps]).toEqual([24, [8, 16, 24]]);
   });
 
   it('an answer may be as long as fits behind the longest prompt, with an end of its own behind a stop text', () => {
-    const sampling = (...sets: string[]) => planOf(sets).plan.sampling;
+    const sampling = (...sets: string[]) => planOf(sets).sampling;
     expect(sampling()).toEqual({
       maxNewTokens: 40, // max_length 64 − 24
       longerReferences: 30,
@@ -150,22 +163,22 @@ describe('makePlan', () => {
       redraws: 4,
     });
     expect(sampling('tms.max_new_tokens=8')).toMatchObject({ maxNewTokens: 8, longerReferences: 600 });
-    expect(sampling('method=sft')).toBeNull();
-    expect(sampling('method=sft', 'controls.base_samples=true')?.maxNewTokens).toBe(40);
+    const control = planOf(['method=sft', 'controls.base_samples=true']).plan.methods['base-answers'];
+    expect(control?.sampling?.maxNewTokens).toBe(40);
   });
 
   it('redraws count among the tokens that may be generated', () => {
-    const { plan, answers } = planOf(['tms.unfinished=redraw', 'tms.max_redraws=2']);
-    expect(plan.tokens.generatedTokensAtMost).toBe((answers?.count ?? 0) * 40 * 3);
+    const { plan, mixture } = planOf(['tms.unfinished=redraw', 'tms.max_redraws=2']);
+    expect(plan.tokens.generatedAtMost).toBe(mixture.count * 40 * 3);
   });
 
   it('refuses answers that cannot fit, naming the prompt, for the control too', () => {
     const found =
-      'tms.max_new_tokens: 41 does not fit: line 8 of d.jsonl has a prompt of 24 tokens, and max_length is 64';
-    expect(() => planOf(['tms.max_new_tokens=41'])).toThrow(found);
-    expect(() => planOf(['method=sft', 'controls.base_samples=true', 'tms.max_new_tokens=41'])).toThrow(
-      found,
-    );
+      'max_new_tokens: 41 does not fit: line 8 of d.jsonl has a prompt of 24 tokens, and max_length is 64';
+    expect(() => planOf(['tms.max_new_tokens=41'])).toThrow(`tms.${found}`);
+    expect(() =>
+      planOf(['method=sft', 'controls.base_samples=true', 'base_answers.max_new_tokens=41']),
+    ).toThrow(`base_answers.${found}`);
     const full = { ...data, longestPrompt: { tokens: 63, place: 'line 8 of d.jsonl' } };
     expect(() => planOf(['tms.stop=["."]'], unknown, full)).toThrow('an answer does not fit: line 8');
   });
@@ -191,15 +204,15 @@ describe('describePlan', () => {
       [
         "data      600 training examples (12,000 tokens), 300 held out",
         "sft       456 steps of 32 (24 epochs), learning rate 0.0001 linear after 10 warm-up steps (reaches 0.0001, above 0 at 455 of 456 steps)",
+        "student   456 steps of 32 (24 epochs), learning rate 0.0001 linear after 10 warm-up steps (reaches 0.0001, above 0 at 455 of 456 steps)",
         "harvest   checkpoints at steps 46, 91, 137, 182, 228, 274, 319, 365, 410, 456",
         "          generate the 5,079 answers that are read, of 6,000; per checkpoint 512, 498, 516, 508, 520, 511, 510, 514, 500, 490",
         "mixture   α = 0.25: 3,617 of 14,400 visits (25.1 %) train on the reference",
         "answers   at most 40 tokens (the longest prompt has 24), temperature 1",
         "          30 of 600 references are longer: an answer like them has no end, and gold takes its place",
-        "student   456 steps of 32 (24 epochs), learning rate 0.0001 linear after 10 warm-up steps (reaches 0.0001, above 0 at 455 of 456 steps)",
         "evaluate  at steps 0, 152, 304, 456 of each training",
         "tokens    576,000 trained, 50,790 generated if answers are as long as references (at most 203,160)",
-        "disk      at most 48.1 GB: weights 48 GB, training states 0 B, answers 10.8 MB, records 29.4 MB; 40 GB of it in the store",
+        "disk      at most 48.1 GB: weights 48 GB, training states 0 B, answers 10.9 MB, records 34.2 MB; 40 GB of it in the store",
         "time      about 18 min without evaluation",
       ]
     `);
@@ -212,10 +225,10 @@ describe('a schedule', () => {
   it('whose rate is 0 at every step is refused, of the student too', () => {
     const once = ['num_train_epochs=1', 'tms.num_checkpoints=1', 'warmup_steps=0.03'];
     expect(() => planOf(once, unknown, tiny)).toThrow(
-      'the learning rate is 0 at every step of the SFT run: 1 step in all, and a warm-up of 1, whose first step has rate 0',
+      'the learning rate is 0 at every step of sft: 1 step in all, and a warm-up of 1, whose first step has rate 0',
     );
     const student = ['tms.num_checkpoints=1', 'warmup_steps=1', 'tms.student.num_train_epochs=1'];
-    expect(() => planOf(student, unknown, tiny)).toThrow(/at every step of the student: 1 step in all/);
+    expect(() => planOf(student, unknown, tiny)).toThrow(/at every step of student: 1 step in all/);
     expect(planOf([...once.slice(0, 2), 'warmup_steps=0'], unknown, tiny).plan.cautions).toEqual([
       expect.stringContaining('a step takes up to 32 examples'),
     ]);
@@ -225,7 +238,7 @@ describe('a schedule', () => {
     const { plan } = planOf(['warmup_steps=500', 'tms.student.num_train_epochs=48']);
     // Step 456, the last, has (456 − 1)/500 of 1e-4; the student has 912 steps and gets there.
     expect(plan.cautions).toEqual([
-      'the SFT run ends in its warm-up (456 of 500 steps): the learning rate reaches 0.000091, never 0.0001, and is above 0 at 455 of 456 steps',
+      'sft ends in its warm-up (456 of 500 steps): the learning rate reaches 0.000091, never 0.0001, and is above 0 at 455 of 456 steps',
     ]);
     const lines = describePlan(plan);
     expect(lines).toContainEqual(
@@ -260,10 +273,10 @@ describe('a plan is made or refused at once, whatever the schema lets through', 
   it.each([
     [
       ['num_train_epochs=1e6'],
-      /^the student would visit 600,000,000 examples; at most 30,000,000 can be drawn$/,
+      /^a training would visit 600,000,000 examples; at most 30,000,000 can be drawn$/,
     ],
-    [[...short, 'max_steps=1e9'], /^the student would visit [\d,]+ examples/],
-    [['tms.student.num_train_epochs=1e6'], /^the student would visit/],
+    [[...short, 'max_steps=1e9'], /^a training would visit [\d,]+ examples/],
+    [['tms.student.num_train_epochs=1e6'], /^a training would visit/],
     [
       ['tms.lazy_harvest=false', 'tms.samples_per_prompt=10000'],
       /^600 examples × 10 checkpoints × 10,000 samples are 60,000,000 answers; at most 30,000,000/,
@@ -282,6 +295,6 @@ describe('a plan is made or refused at once, whatever the schema lets through', 
     [['per_device_train_batch_size=1e9', 'gradient_accumulation_steps=1e9', 'tms.num_checkpoints=1']],
     [['tms.samples_per_prompt=10000', 'tms.max_redraws=10000', 'tms.unfinished=redraw']],
   ])('%j is planned', sets => {
-    expect(planOf(sets).plan.sft.steps).toBeGreaterThan(0);
+    expect(planOf(sets).sft?.steps).toBeGreaterThan(0);
   });
 });

@@ -4,9 +4,9 @@ import type { StoreItem } from '../../src/store/store.ts';
 
 const day = (number: number) => new Date(Date.UTC(2026, 0, number));
 const items: StoreItem[] = [
-  { kind: 'sft', name: 'a', path: '/a', bytes: 50, usedAt: day(1) },
+  { kind: 'trainings', name: 'a', path: '/a', bytes: 50, usedAt: day(1) },
   { kind: 'answers', name: 'b', path: '/b', bytes: 30, usedAt: day(2) },
-  { kind: 'sft', name: 'c', path: '/c', bytes: 20, usedAt: day(3) },
+  { kind: 'trainings', name: 'c', path: '/c', bytes: 20, usedAt: day(3) },
 ];
 
 function namesPruned(rules: Partial<PruneRules>): string {

@@ -115,7 +115,7 @@ describe('a directory', () => {
     begin().close();
     const same = resume();
     expect(same.goOnWith(facts.numerics)).toEqual([]);
-    same.ledger.append({ unit: 'checkpoint', stage: 'sft', step: 4, weightsDigest: 'w' });
+    same.ledger.append({ unit: 'checkpoint', training: 'sft', step: 4, weightsDigest: 'w', files: 'f' });
     const now = { 'worker.token_budget': 512, torch: '2.13.0' };
     expect(disturbance(path, facts.numerics)).toEqual({});
     expect(disturbance(path, now)).toEqual({ disturbed: 'r 2' });
@@ -153,13 +153,18 @@ describe('a resume', () => {
     for (const step of [5, 10]) {
       directory.appendMetrics([metrics(step)]);
       directory.appendTiming(timing(`train sft ${step}`, step));
-      const { metricsBytes } = directory;
       const state = `states/sft-step-${step}`;
-      directory.ledger.append({ unit: 'train', stage: 'sft', step, state, metricsBytes, weightsDigest: 'w' });
+      directory.recordTraining({ training: 'sft', step, state, weightsDigest: 'w', files: 'f' });
     }
     directory.appendMetrics([metrics(12)]);
     directory.appendTiming(timing('train sft 12', 12));
-    directory.ledger.append({ unit: 'checkpoint', stage: 'sft', step: 12, weightsDigest: 'w' });
+    directory.ledger.append({
+      unit: 'checkpoint',
+      training: 'sft',
+      step: 12,
+      weightsDigest: 'w',
+      files: 'f',
+    });
     const covered = text('timing.jsonl');
     directory.appendMetrics([metrics(15)]);
     directory.appendTiming(timing('train sft 15', 15));
@@ -184,7 +189,13 @@ describe('a resume', () => {
     truncateSync(join(path, 'ledger.jsonl'), statSync(join(path, 'ledger.jsonl')).size - 1); // the newline only
     const directory = resume();
     expect(directory.droppedLedgerLines).toBe(0);
-    directory.ledger.append({ unit: 'checkpoint', stage: 'sft', step: 13, weightsDigest: 'w' });
+    directory.ledger.append({
+      unit: 'checkpoint',
+      training: 'sft',
+      step: 13,
+      weightsDigest: 'w',
+      files: 'f',
+    });
     directory.close();
     const again = resume();
     expect(again.ledger.entries.map(({ step }) => step)).toEqual([5, 10, 12, 13]);

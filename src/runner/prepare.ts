@@ -1,30 +1,24 @@
 /** From a configuration to everything that a run needs: model, data, plan, evaluation. Nothing is written to output_dir yet. */
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { resultSettings } from '../config/affects.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { evaluationKey, examplesNeeded, prepareEvaluation } from '../evaluation/context.ts';
 import { leftOutNote, readDivergenceExamples } from '../evaluation/divergence-examples.ts';
 import { sha256OfRecord } from '../files/digest.ts';
-import { makePlan, type Plan } from '../plan/plan.ts';
 import { disturbance, type Numerics } from '../run/numerics.ts';
 import type { RunIdentity } from '../run/run-directory.ts';
 import { templateDateOf } from '../run/template-date.ts';
-import type { Progress, RunContext } from '../stages/run-context.ts';
-import { loadOptions, newAdapter } from '../stages/worker-options.ts';
-import { touch } from '../store/in-use.ts';
-import {
-  checkpointPath,
-  type FinishedStage,
-  openStore,
-  readFinishedStage,
-  type Store,
-} from '../store/store.ts';
+import { finishedTraining, openStore } from '../store/store.ts';
+import { loadOptions, newAdapter } from '../training/load-options.ts';
+import { meanOverTokens } from '../training/loss.ts';
+import { baseRecipe, recipeOf } from '../training/recipe.ts';
+import type { Progress, Run } from '../training/run.ts';
 import type { ModelInfo, Result } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
 import { refuseWithoutEffect } from './data-form.ts';
 import { diskFacts } from './disk.ts';
 import { currentNumerics } from './numerics.ts';
+import { makePlan } from './plan.ts';
 import { type PreparedData, prepareData } from './prepare-data.ts';
 import { readThroughput } from './throughput.ts';
 
@@ -36,13 +30,15 @@ export type Surroundings = {
   readonly signal: AbortSignal;
 };
 
-/** Everything about a run but its directory. */
-export type PreparedRun = Omit<RunContext, 'directory' | 'evaluation' | 'evaluationKey' | 'reached'> & {
+/** Everything about a run but its directory and what is measured. */
+export type PreparedRun = Omit<Run, 'directory' | 'evaluation' | 'evaluationKey'> & {
+  /** Trainings on the references that the store has: they will not be trained again. */
+  readonly stored: readonly string[];
   readonly identity: Omit<RunIdentity, 'evaluationDigests'>;
   readonly prepared: PreparedData;
   /** What chat templates take for today. */
   readonly templateDate: string;
-  readonly numerics: Numerics;
+  readonly conditions: Numerics;
   readonly status: Result<'status'>;
 };
 
@@ -71,35 +67,21 @@ async function planRun(
 ): Promise<Omit<PreparedRun, 'templateDate'>> {
   const store = openStore(home);
   const status = await worker.status({ signal });
-  const numerics = currentNumerics(config, model, status);
-  const environmentKey = {
-    ...numericsOf(config, model, status),
-    ...disturbance(config.output_dir, numerics),
-  };
-  const { plan, answers } = makePlan(config, prepared.facts, prepared.train.idOf, {
+  const conditions = currentNumerics(config, model, status);
+  const numerics = { ...numericsOf(config, model, status), ...disturbance(config.output_dir, conditions) };
+  const plan = makePlan(config, prepared.facts, prepared.train.idOf, {
     disk: await diskFacts(config, model, join(home, 'cache')),
-    throughput: readThroughput(home, environmentKey),
+    throughput: readThroughput(home, numerics),
   });
-  const recipe = sftRecipe(config, model, prepared, environmentKey);
-  const sftKey = sha256OfRecord(recipe);
+  const run = { config, plan, store, worker, model, numerics, data: prepared.train };
   return {
-    config,
-    plan,
-    answers,
-    store,
-    sftKey,
-    sftRecipe: recipe,
-    finishedSft: usableStage(store, sftKey, plan, progress),
-    worker,
-    model,
-    environmentKey,
-    data: prepared.train,
+    ...run,
+    stored: storedTrainings(run),
     stopIds: prepared.stopIds,
     progress,
     signal,
-    standing: { stage: 'base', step: 0, canTrain: true },
     prepared,
-    numerics,
+    conditions,
     status,
     identity: {
       configDigest: sha256OfRecord(resultSettings(config)),
@@ -161,62 +143,19 @@ function numericsOf(
   };
 }
 
-/** Every key that the SFT run depends on; its digest names the stage in the store. */
-function sftRecipe(
-  config: RunConfig,
-  model: ModelInfo,
-  { trainDigest }: PreparedData,
-  numerics: Record<string, string | number>,
-): unknown {
-  const { learning_rate, lr_scheduler_type, warmup_steps, warmup_ratio, num_train_epochs, max_steps } =
-    config;
-  const {
-    per_device_train_batch_size,
-    gradient_accumulation_steps,
-    weight_decay,
-    adam_beta1,
-    adam_beta2,
-    adam_epsilon,
-  } = config;
-  const { max_grad_norm, optim, gradient_checkpointing, seed, data_seed } = config;
-  return {
-    base: model.weightsDigest,
-    data: trainDigest,
-    schedule: { learning_rate, lr_scheduler_type, warmup_steps, warmup_ratio, num_train_epochs, max_steps },
-    batch: per_device_train_batch_size * gradient_accumulation_steps,
-    optimiser: {
-      optim,
-      weight_decay,
-      adam_beta1,
-      adam_beta2,
-      adam_epsilon,
-      max_grad_norm,
-      gradient_checkpointing,
-    },
-    adapter: newAdapter(config),
-    seeds: { seed, data_seed },
-    numerics,
-  };
-}
-
-/** A stored stage serves when it has the weights of every checkpoint that this plan asks for. */
-function usableStage(
-  store: Store,
-  key: string,
-  { checkpointSteps, sft }: Plan,
-  progress: Progress,
-): FinishedStage | null {
-  const stage = readFinishedStage(store, key);
-  if (stage?.steps !== sft.steps) return null;
-  const missing = [...new Set([...checkpointSteps, sft.steps])].filter(
-    step => step > 0 && !existsSync(checkpointPath(store, key, step)),
-  );
-  if (missing.length > 0) {
-    progress.say(
-      `note: this SFT stage is in the store, but without its checkpoints at steps ${missing.join(', ')}: it is trained again`,
-    );
-    return null;
-  }
-  touch(checkpointPath(store, key, sft.steps));
-  return stage;
+/** Of the trainings on references from the base, whose recipe is known before anything runs. */
+function storedTrainings(
+  run: Pick<Run, 'config' | 'plan' | 'store' | 'model' | 'numerics' | 'data'>,
+): string[] {
+  return Object.entries(run.plan.trainings).flatMap(([name, plan]) => {
+    const isKnown = plan.checkpoints.length > 0 && plan.startsFrom === 'base' && plan.trainsOn === 'gold';
+    if (!isKnown) return [];
+    const recipe = recipeOf(run, {
+      from: baseRecipe(run),
+      on: run.data.digest,
+      loss: meanOverTokens.name,
+      plan,
+    });
+    return finishedTraining(run.store, sha256OfRecord(recipe), plan) === null ? [] : [name];
+  });
 }

@@ -1,8 +1,66 @@
-/** The distinct answers to generate, as one bit for each (example, checkpoint, sample). */
-
+/**
+ * What the visits of a training draw, and so which distinct answers are to be generated: one bit for each (example, policy, sample).
+ */
 import type { IdWords } from '../data/keyed-random.ts';
 import { type DrawOptions, drawer } from './draws.ts';
+import { refuseImmense } from './limits.ts';
 import { allVisits, type DataOrder } from './order.ts';
+import type { TrainingPlan } from './training-plan.ts';
+
+/** Keys of a method's block, and how many models answer. */
+export type MixtureSettings = {
+  readonly alpha: number;
+  readonly policies: number;
+  readonly samples_per_prompt?: number;
+  readonly order?: DrawOptions['order'];
+  /** Only what will be read is generated; by default so. */
+  readonly lazy_harvest?: boolean;
+};
+
+/** A plain record, as plan.json has it. */
+export type MixturePlan = {
+  readonly lazy: boolean;
+  readonly count: number;
+  /** T·S answers a prompt. */
+  readonly fullCount: number;
+  readonly perCheckpoint: readonly number[];
+  readonly referenceVisits: number;
+  readonly draws: DrawOptions;
+};
+
+/** Throws `PlanError` where drawing would take hours or more memory than there is. */
+export function planMixture(
+  training: TrainingPlan,
+  settings: MixtureSettings & { readonly seed: number },
+  promptIdOf: (example: number) => IdWords,
+): MixturePlan {
+  const { order, visits } = training;
+  const lazy = settings.lazy_harvest ?? true;
+  const draws: DrawOptions = {
+    seed: settings.seed,
+    alpha: settings.alpha,
+    checkpoints: settings.policies,
+    samplesPerPrompt: settings.samples_per_prompt ?? 1,
+    order: settings.order ?? 'random',
+    visits,
+  };
+  refuseImmense(draws, { examples: order.examples, isLazy: lazy });
+  const drawn = lazyAnswers(order, training.steps, draws, promptIdOf);
+  const full = fullAnswers(order.examples, draws, drawn.referenceVisits);
+  const { count, perCheckpoint, referenceVisits } = lazy ? drawn : full;
+  return { lazy, count, fullCount: full.count, perCheckpoint, referenceVisits, draws };
+}
+
+/** The answers that a planned mixture needs. */
+export function answersOf(
+  { lazy, draws, referenceVisits }: MixturePlan,
+  { order, steps }: TrainingPlan,
+  promptIdOf: (example: number) => IdWords,
+): AnswerSet {
+  return lazy
+    ? lazyAnswers(order, steps, draws, promptIdOf)
+    : fullAnswers(order.examples, draws, referenceVisits);
+}
 
 /** Sample number `sample` (from 0) of a checkpoint for an example. */
 export type AnswerKey = { readonly example: number; readonly sample: number };

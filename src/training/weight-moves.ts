@@ -4,8 +4,8 @@ import { learningRate } from '../plan/schedule.ts';
 import { lostSentence, worthSaying } from '../run/lost-updates.ts';
 import type { MetricsLine } from '../run/records.ts';
 import type { Result } from '../worker/protocol.ts';
-import type { RunContext } from './run-context.ts';
-import type { Stage } from './train.ts';
+import type { Run } from './run.ts';
+import type { Steps } from './steps.ts';
 
 /** Updates are counted at about 16 steps, evenly spread, the last included. */
 export function isCounted(step: number, steps: number): boolean {
@@ -15,8 +15,8 @@ export function isCounted(step: number, steps: number): boolean {
 
 /** Once a training: at the first step at which updates are counted and the rate is above 0. */
 export function sayLost(
-  { config, progress }: RunContext,
-  { name, plan }: Stage,
+  { config, progress }: Run,
+  { name, plan }: Steps,
   { step, lost_updates }: MetricsLine,
 ): void {
   if (lost_updates === undefined || lost_updates <= worthSaying) return;
@@ -32,16 +32,14 @@ export function lostMetric(updates: Result<'optimStep'>['updates']): { lost_upda
 
 /** A training that changed nothing is no result: what is measured of it would be measured of what it began with. */
 export function refuseUnmoved(
-  { config, directory, model }: RunContext,
-  stage: Stage,
-  weightsDigest: string,
+  { config }: Run,
+  { name, plan }: Steps,
+  { before, after }: { readonly before: string; readonly after: string },
 ): void {
-  const startsFromSft = stage.name === 'student' && config.tms.student_init === 'sft';
-  const before = startsFromSft ? directory.trainedDigest('sft') : model.weightsDigest;
-  if (weightsDigest !== before) return;
-  const { steps, schedule } = stage.plan;
+  if (after !== before) return;
+  const { steps, schedule } = plan;
   throw new TmsError(
-    `the training of ${stage.name} changed no weight: after ${steps} steps at up to ${schedule.peak} they are bit for bit those that it began with`,
+    `the training of ${name} changed no weight: after ${steps} steps at up to ${schedule.peak} they are bit for bit those that it began with`,
     {
       fix:
         config.dtype === 'bfloat16'

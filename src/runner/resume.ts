@@ -10,7 +10,7 @@ import { readRecord } from '../files/read-record.ts';
 import { changedNumerics, type Numerics } from '../run/numerics.ts';
 import { environmentRecord } from '../run/records.ts';
 import { type RunDirectory, readRunRecord } from '../run/run-directory.ts';
-import type { Progress } from '../stages/run-context.ts';
+import type { Progress } from '../training/run.ts';
 
 /** Refuse, before anything is loaded, keys that would make other results. */
 export function refuseOtherResults(config: RunConfig): void {

@@ -4,23 +4,23 @@ import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:f
 import { dirname, resolve } from 'node:path';
 import { guessedSettings } from '../config/guessed.ts';
 import { configToYaml } from '../config/load.ts';
-import type { RunConfig } from '../config/schema.ts';
+import { type RunConfig, settingsOf } from '../config/schema.ts';
 import { InterruptedError, UsageError } from '../errors.ts';
 import { evaluationDigests } from '../evaluation/context.ts';
 import { translateSystemError } from '../files/system-error.ts';
+import type { MethodPlan } from '../plan/plan.ts';
 import type { EnvironmentRecord } from '../run/records.ts';
 import { inspectRun, RunDirectory, readRunRecord, refuseInUse } from '../run/run-directory.ts';
-import type { Progress, RunContext } from '../stages/run-context.ts';
-import { dropOldStates } from '../stages/train.ts';
 import { useStore } from '../store/in-use.ts';
 import { openStore } from '../store/store.ts';
+import type { Progress, Run } from '../training/run.ts';
+import { Trainer } from '../training/trainer.ts';
 import { checkDisk, type DiskPlaces } from './disk.ts';
 import { gitState } from './git-state.ts';
-import { type PreparedRun, prepareMeasures, prepareRun, type Surroundings } from './prepare-run.ts';
+import { methodsOf } from './plan.ts';
+import { type PreparedRun, prepareMeasures, prepareRun, type Surroundings } from './prepare.ts';
 import { goOn, refuseOtherBits, refuseOtherResults } from './resume.ts';
-import { runSft } from './sft.ts';
 import { noteThroughput } from './throughput.ts';
-import { runTms } from './tms.ts';
 import { untilStopped } from './until-stopped.ts';
 
 export type RunOptions = Surroundings & {
@@ -32,7 +32,7 @@ export type RunOptions = Surroundings & {
 
 /** Run the method that the configuration names; returns the run directory's path. Throws whatever ends the run; it can then be resumed. */
 export async function executeRun(config: RunConfig, options: RunOptions): Promise<string> {
-  methodOf(config.method);
+  methodsOf(config); // throws for a name that none has
   refuseOccupied(config.output_dir, options.resume);
   if (options.resume) refuseOtherResults(config);
   const preparing = <T>(work: Promise<T>, discard?: (late: T) => unknown) =>
@@ -46,7 +46,7 @@ export async function executeRun(config: RunConfig, options: RunOptions): Promis
   try {
     const prepared = await preparing(prepareRun(config, options), late => late.prepared.close());
     try {
-      if (options.resume) refuseOtherBits(config, prepared.numerics);
+      if (options.resume) refuseOtherBits(config, prepared.conditions);
       else checkDisk(prepared.plan, placesOf(prepared, options.home));
       const measures = await preparing(prepareMeasures(prepared, options.home));
       return await runIn(config, { ...prepared, ...measures }, options);
@@ -59,8 +59,8 @@ export async function executeRun(config: RunConfig, options: RunOptions): Promis
 }
 
 /** Where a run writes. */
-export function placesOf({ config, finishedSft }: PreparedRun, home: string): DiskPlaces {
-  return { output: config.output_dir, home, hasCheckpoints: finishedSft !== null };
+export function placesOf({ config, stored }: PreparedRun, home: string): DiskPlaces {
+  return { output: config.output_dir, home, hasCheckpoints: stored.length > 0 };
 }
 
 /** Nothing was written yet: what there is to go on with is what was there before. */
@@ -76,9 +76,14 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
   for (const note of prepared.evaluation.notes) progress.say(`note: ${note}`);
   const directory = openDirectory(config, prepared, options);
   try {
-    if (options.resume) goOn(directory, config, { ...prepared, form: prepared.prepared.form });
+    if (options.resume)
+      goOn(directory, config, {
+        numerics: prepared.conditions,
+        form: prepared.prepared.form,
+        progress,
+      });
     writeFacts(directory, config, { ...prepared, input: options.input });
-    await runMethod({ ...prepared, directory, reached: reachedOf(directory) });
+    await runMethods({ ...prepared, directory });
     directory.finish('finished');
   } catch (cause) {
     const { output_dir: path } = config;
@@ -94,7 +99,7 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
   } finally {
     directory.close();
   }
-  noteThroughput(home, prepared.environmentKey, directory.file('timing.jsonl'));
+  noteThroughput(home, prepared.numerics, directory.file('timing.jsonl'));
   return directory.path;
 }
 
@@ -117,25 +122,24 @@ function recordEnd(directory: RunDirectory, error: unknown, progress: Progress):
   }
 }
 
-async function runMethod(run: RunContext): Promise<void> {
-  const { directory, progress, finishedSft, reached, plan } = run;
+/** The base is measured first, whatever the method: everything is compared with it. */
+async function runMethods(run: Run): Promise<void> {
+  const { directory, progress, plan, config } = run;
   if (directory.droppedLedgerLines > 0)
     progress.say(
       `ledger: ${directory.droppedLedgerLines} damaged lines at its end are cut off; their work is done again`,
     );
-  if (finishedSft !== null && reached.get('sft') !== plan.sft.steps)
-    progress.say('the SFT stage is in the store: it is not trained again');
-  dropOldStates(run);
   for (const caution of plan.cautions) progress.say(`caution: ${caution}`);
-  await methodOf(plan.method)(run);
-}
-
-const methods = { sft: runSft, tms: runTms } satisfies Record<RunConfig['method'], unknown>;
-
-/** Throws for a name that no method has, which a configuration that was checked cannot have. */
-function methodOf(name: RunConfig['method']): (run: RunContext) => Promise<void> {
-  if (!Object.hasOwn(methods, name)) throw new Error(`there is no method ${name}`);
-  return methods[name];
+  const trainer = new Trainer(run);
+  try {
+    await trainer.evaluate(trainer.base);
+    for (const method of methodsOf(config)) {
+      const decided = plan.methods[method.name] as MethodPlan;
+      await method.run({ settings: settingsOf(config, method), plan: decided, config, trainer });
+    }
+  } finally {
+    await trainer.close();
+  }
 }
 
 /** Refuse early, before a model is loaded, and say what can be done instead. */
@@ -154,7 +158,7 @@ export function refuseOccupied(path: string, isResume: boolean): void {
   throw new UsageError(`output_dir ${path} holds a run already (${status})`, {
     fix:
       status === 'finished'
-        ? 'choose another: --set output_dir=NEW (SFT stages and answers that fit are taken from the store), or delete it'
+        ? 'choose another: --set output_dir=NEW (trainings and answers that fit are taken from the store), or delete it'
         : 'go on with --resume, or choose another: --set output_dir=NEW (what fits is taken from the store)',
   });
 }
@@ -186,7 +190,7 @@ function openDirectory(config: RunConfig, prepared: MeasuredRun, options: RunOpt
         method: config.method,
         tmsVersion,
         templateDate: prepared.templateDate,
-        numerics: prepared.numerics,
+        numerics: prepared.conditions,
         ...identity,
       });
 }
@@ -218,8 +222,4 @@ function environmentOf({ status, model }: PreparedRun): EnvironmentRecord {
     git: gitState(),
     notes: model.notes,
   };
-}
-
-function reachedOf(directory: RunDirectory): RunContext['reached'] {
-  return new Map((['sft', 'student', 'control'] as const).map(stage => [stage, directory.trainedTo(stage)]));
 }

@@ -5,13 +5,15 @@ import type { DataForm } from '../config/effects.ts';
 import type { RunConfig } from '../config/schema.ts';
 import type { DataError } from '../data/data-error.ts';
 import { type Dataset, describeDataset, openDataset, type Selection } from '../data/dataset.ts';
+import type { Example } from '../data/example.ts';
 import { idText, idWords, lineOfRow } from '../data/example-index.ts';
+import { ExampleReader } from '../data/example-reader.ts';
 import { checkLengths, checkPositions, describeDrops, type LengthReport } from '../data/lengths.ts';
 import type { TokenFile } from '../data/token-file.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import { readUserText } from '../files/user-file.ts';
 import type { DataFacts } from '../plan/plan.ts';
-import type { Progress, TrainingData } from '../stages/run-context.ts';
+import type { Progress, TrainingData } from '../training/run.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
 import { readDataForm, refuseWithoutEffect } from './data-form.ts';
@@ -31,8 +33,6 @@ export type PreparedData = {
   readonly stopIds: readonly number[];
   /** Whether the chat template wrote something after the date. */
   readonly readsDate: boolean;
-  /** Names exactly these training sequences. */
-  readonly trainDigest: string;
   /** Names the data as a whole: training and held out. */
   readonly dataDigest: string;
   /** Closes the token files. */
@@ -116,7 +116,15 @@ async function checkData(
     progress.say(`training examples: ${describeDrops(lengths)}`);
   return {
     dataset,
-    train: trainingData(dataset.train, train.tokens, lengths),
+    train: trainingData(dataset.train, config, {
+      tokens: train.tokens,
+      rows: lengths.usable,
+      digest: sha256OfRecord([
+        train.key,
+        createHash('sha256').update(lengths.usable).digest('hex'),
+        config.max_length,
+      ]),
+    }),
     testTokens: test.tokens,
     facts: await factsOf(lengths, dataset, train.tokens),
     form,
@@ -124,11 +132,6 @@ async function checkData(
     chatTemplate: template,
     stopIds,
     readsDate: train.tokens.notes.readsDate || test.tokens.notes.readsDate,
-    trainDigest: sha256OfRecord([
-      train.key,
-      createHash('sha256').update(lengths.usable).digest('hex'),
-      config.max_length,
-    ]),
     dataDigest: sha256OfRecord([train.key, test.key, dataset.train.rows.length, dataset.test.rows.length]),
   };
 }
@@ -147,14 +150,34 @@ async function learnedIn(tokens: TokenFile, rows: Uint32Array, maxLength: number
   return learned;
 }
 
-function trainingData({ index }: Selection, tokens: TokenFile, { usable }: LengthReport): TrainingData {
-  const rowOf = (example: number) => usable[example] as number;
+type Sequences = Pick<TrainingData, 'tokens' | 'rows' | 'digest'>;
+
+function trainingData({ index }: Selection, config: RunConfig, sequences: Sequences): TrainingData {
+  const rowOf = (example: number) => sequences.rows[example] as number;
   return {
-    tokens,
-    rows: usable,
+    ...sequences,
     idOf: example => idWords(index, rowOf(example)),
     idTextOf: example => idText(index, rowOf(example)),
+    questionOf: async example => {
+      const reader = await ExampleReader.open(index, config);
+      try {
+        const found = await reader.readRecord(rowOf(example));
+        return {
+          ...found.example,
+          ...found,
+          id: idText(index, rowOf(example)),
+          reference: saidIn(found.example),
+        };
+      } finally {
+        await reader.close();
+      }
+    },
   };
+}
+
+/** The text of a completion; of a chat what its last message says. */
+function saidIn({ completion }: Example): string | null {
+  return typeof completion === 'string' ? completion : (completion?.at(-1)?.content ?? null);
 }
 
 async function factsOf(

@@ -1,13 +1,13 @@
 /** The text of a few examples, so that a report can show their answers beside gold without the data or the tokenizer. */
 import { existsSync } from 'node:fs';
 import type { ExampleRecord } from '../run/records.ts';
-import type { RunContext } from './run-context.ts';
+import type { Run } from './run.ts';
 
 const file = 'examples.jsonl';
 const mostShown = 24;
 
 /** Write the first training examples as text, once. */
-export async function writeShownExamples({ directory, data, plan, worker }: RunContext): Promise<void> {
+export async function writeShownExamples({ directory, data, plan, worker }: Run): Promise<void> {
   if (existsSync(directory.file(file))) return;
   const examples = Array.from(
     { length: Math.min(mostShown, plan.data.trainExamples) },

@@ -1,0 +1,111 @@
+/** Configuration and data to everything that will happen, before anything does. Pure. */
+import { type RunConfig, settingsOf } from '../config/schema.ts';
+import type { IdWords } from '../data/keyed-random.ts';
+import { knownMethods, methodNamed } from '../methods/index.ts';
+import { blockOf, type Method } from '../methods/method.ts';
+import { cautionsOf, refuseIdleTrainings } from '../plan/cautions.ts';
+import { secondsExpected, type TokenCost } from '../plan/cost.ts';
+import { diskCost } from '../plan/disk.ts';
+import { planMixture } from '../plan/mixture.ts';
+import type { DataFacts, MachineFacts, MethodPlan, Plan, PlannedTraining } from '../plan/plan.ts';
+import { PlanError } from '../plan/plan-error.ts';
+import { samplingPlan } from '../plan/sampling-plan.ts';
+import { trainingPlan } from '../plan/training-plan.ts';
+
+/** The methods of a run: the one that was asked for, then its controls. */
+export function methodsOf({ method, controls }: RunConfig): Method[] {
+  const main = methodNamed(method);
+  const beside = knownMethods().filter(
+    other => other !== main && other.control !== undefined && controls[other.control],
+  );
+  return [main, ...beside];
+}
+
+/** Throws `PlanError` when configuration and data do not fit. */
+export function makePlan(
+  config: RunConfig,
+  data: DataFacts,
+  promptIdOf: (example: number) => IdWords,
+  machine: MachineFacts,
+): Plan {
+  if (data.trainExamples === 0) {
+    throw new PlanError('no training examples are left', {
+      fix: 'lower test_size, or give dataset_test_name',
+    });
+  }
+  const methods = Object.fromEntries(
+    methodsOf(config).map(method => [method.name, planMethod(config, method, { data, promptIdOf })]),
+  );
+  const trainings = Object.assign({}, ...Object.values(methods).map(method => method.trainings)) as Record<
+    string,
+    PlannedTraining
+  >;
+  const named = Object.entries(trainings).map(([name, plan]) => ({ name, plan }));
+  refuseIdleTrainings(named);
+  const tokens = tokenCost(data, { trainings, methods });
+  const { completionLengths: _, ...facts } = data;
+  const planned = { data: facts, trainings, methods };
+  return {
+    method: config.method,
+    ...planned,
+    tokens,
+    disk: machine.disk === null ? null : diskCost(config, planned, machine.disk),
+    seconds: machine.throughput === null ? null : secondsExpected(tokens, machine.throughput),
+    cautions: cautionsOf(config, named),
+  };
+}
+
+function planMethod(
+  config: RunConfig,
+  method: Method,
+  { data, promptIdOf }: { readonly data: DataFacts; readonly promptIdOf: (example: number) => IdWords },
+): MethodPlan {
+  const facts = { ...data, block: blockOf(method), maxLength: config.max_length };
+  return method.plan({
+    settings: settingsOf(config, method),
+    config,
+    data,
+    training: (
+      {
+        label,
+        role,
+        needs = [],
+        startsFrom = 'base',
+        trainsOn = 'gold',
+        goldShare = null,
+        sequencesPerVisit = 1,
+      },
+      own,
+    ) => ({
+      label,
+      role,
+      needs,
+      startsFrom,
+      trainsOn,
+      goldShare,
+      sequencesPerVisit,
+      checkpoints: [],
+      ...trainingPlan(config, data.trainExamples, own),
+    }),
+    sampling: settings => samplingPlan(settings, facts),
+    mixture: (training, settings) => planMixture(training, { ...settings, seed: config.seed }, promptIdOf),
+  });
+}
+
+function tokenCost(data: DataFacts, { trainings, methods }: Pick<Plan, 'trainings' | 'methods'>): TokenCost {
+  const perExample = data.trainTokens / data.trainExamples;
+  const perCompletion = (data.trainTokens - data.trainPromptTokens) / data.trainExamples;
+  const trained = Object.entries(trainings).map(
+    ([name, { visits, sequencesPerVisit }]) =>
+      [name, Math.round(visits * sequencesPerVisit * perExample)] as const,
+  );
+  const asked = Object.values(methods);
+  const sum = (of: (method: MethodPlan) => number) => asked.reduce((total, method) => total + of(method), 0);
+  return {
+    trained: Object.fromEntries(trained),
+    generatedAtMost: sum(({ answers = 0, sampling }) =>
+      sampling === undefined ? 0 : answers * (1 + sampling.redraws) * sampling.maxNewTokens,
+    ),
+    generatedExpected: Math.round(sum(({ answers = 0 }) => answers * perCompletion)),
+  };
+}

@@ -1,0 +1,201 @@
+/** Ask weights for answers to training prompts: each is a function of weights, prompt and seed, and is sampled once. */
+import { sha256OfRecord } from '../files/digest.ts';
+import type { AnswerKey } from '../plan/mixture.ts';
+import type { SamplingPlan } from '../plan/sampling-plan.ts';
+import { redrawIndex, samplingSeeds } from '../plan/seeds.ts';
+import type { AnswerRecord } from '../run/records.ts';
+import { AnswerStore, answerKey, type StoredAnswer } from '../store/answer-store.ts';
+import { answersPath } from '../store/store.ts';
+import { sampler } from './policy.ts';
+import { type Run, timed } from './run.ts';
+import type { Trainer, Weights } from './trainer.ts';
+import { faultOf } from './usable.ts';
+
+/** Sample number `sample` (from 0) for an example. */
+export type Asked = AnswerKey;
+
+/** `for`: the training that will read the answers. */
+export type AskingOptions = {
+  readonly weights: Weights;
+  readonly for: string;
+  readonly sampling: SamplingPlan;
+};
+
+/** Prompts of one `generate`: what a crash or Ctrl-C can cost. */
+const promptsAtOnce = 256;
+
+/** One answer that is wanted, with the seed that makes it. */
+type Wanted = { readonly seed: number; readonly prompt: Int32Array; readonly key: string };
+
+export class Asking {
+  readonly #trainer: Trainer;
+  readonly #options: AskingOptions;
+  readonly #store: AnswerStore;
+
+  private constructor(trainer: Trainer, options: AskingOptions, store: AnswerStore) {
+    this.#trainer = trainer;
+    this.#options = options;
+    this.#store = store;
+  }
+
+  static async of(trainer: Trainer, options: AskingOptions): Promise<Asking> {
+    const digest = await trainer.digestOf(options.weights);
+    const path = answersPath(trainer.run.store, answersKey(trainer.run, digest, options.sampling));
+    return new Asking(trainer, options, new AnswerStore(path));
+  }
+
+  /** An answer to each, in order: unusable ones are drawn again where the plan says so. */
+  async *answers(asked: readonly Asked[], samplesPerPrompt: number): AsyncGenerator<AnswerRecord> {
+    const { run } = this.#trainer;
+    const attempts = new Uint16Array(asked.length);
+    const want = (index: number) => {
+      const { example, sample } = asked[index] as Asked;
+      return this.#wanted(example, redrawIndex(sample, attempts[index] as number, samplesPerPrompt));
+    };
+    let open = asked.map((_, index) => index);
+    for (let attempt = 0; open.length > 0; attempt++) {
+      for (const index of open) attempts[index] = attempt;
+      await this.#sampleMissing(open, want);
+      if (attempt === this.#options.sampling.redraws) break;
+      open = await this.#unusable(open, want);
+    }
+    for (const indices of chunks(asked.map((_, index) => index))) {
+      const wanted = await Promise.all(indices.map(want));
+      const found = wanted.map(({ key }) => this.#stored(key));
+      const texts = await run.worker.decode(found.map(saidIn));
+      for (const [i, index] of indices.entries()) {
+        const { example, sample } = asked[index] as Asked;
+        const answer = found[i] as StoredAnswer;
+        const end = answer.finishReason === 'stop_text' ? await endOf(run, example) : [];
+        yield {
+          id: run.data.idTextOf(example),
+          example,
+          checkpointStep: this.#options.weights.step,
+          sample,
+          attempt: attempts[index] as number,
+          seed: (wanted[i] as Wanted).seed,
+          ids: [...answer.ids, ...end],
+          finishReason: answer.finishReason,
+          text: texts[i] ?? '',
+        };
+      }
+    }
+  }
+
+  async #wanted(example: number, sampleIndex: number): Promise<Wanted> {
+    const { run } = this.#trainer;
+    const { ids, promptLength } = await run.data.tokens.read(run.data.rows[example] as number);
+    const prompt = ids.slice(0, promptLength);
+    const seed = samplingSeeds(run.config.seed)(
+      this.#options.weights.step,
+      run.data.idOf(example),
+      sampleIndex,
+    );
+    return { seed, prompt, key: answerKey(prompt, seed) };
+  }
+
+  #stored(key: string): StoredAnswer {
+    const answer = this.#store.get(key);
+    if (!answer) throw new Error('an answer is missing after generation');
+    return answer;
+  }
+
+  async #unusable(open: readonly number[], want: (index: number) => Promise<Wanted>): Promise<number[]> {
+    const unusable: number[] = [];
+    for (const index of open) {
+      const { key } = await want(index);
+      if (faultOf(this.#trainer.run, this.#stored(key)) !== null) unusable.push(index);
+    }
+    return unusable;
+  }
+
+  async #sampleMissing(open: readonly number[], want: (index: number) => Promise<Wanted>): Promise<void> {
+    const { run } = this.#trainer;
+    const { weights } = this.#options;
+    const missing: number[] = [];
+    for (const index of open) if (!this.#store.has((await want(index)).key)) missing.push(index);
+    const place = weights.training === 'base' ? 'the base' : `${weights.training} at step ${weights.step}`;
+    if (missing.length < open.length)
+      run.progress.say(
+        `${place}: ${open.length - missing.length} of ${open.length} answers are in the store`,
+      );
+    if (missing.length === 0) return;
+    await this.#trainer.load(weights);
+    const line = { unit: `answers of ${place}`, kind: 'answer', training: this.#options.for } as const;
+    await timed(run, line, async () => {
+      let [done, tokens] = [0, 0];
+      for (const indices of chunks(missing)) {
+        run.signal.throwIfAborted();
+        const report = (more: number, count: number) =>
+          run.progress.update(`answers of ${place}`, done + more, missing.length, count);
+        tokens += await this.#sample(await Promise.all(indices.map(want)), report);
+        done += indices.length;
+      }
+      return { value: undefined, tokens };
+    });
+  }
+
+  async #sample(wanted: readonly Wanted[], report: (done: number, tokens: number) => void): Promise<number> {
+    const { run } = this.#trainer;
+    const { maxNewTokens, temperature, topP, stop } = this.#options.sampling;
+    let seen = 0;
+    const answers = await sampler(run)(
+      wanted.map(({ prompt }) => prompt),
+      {
+        seeds: wanted.map(({ seed }) => seed),
+        maxNewTokens,
+        temperature,
+        topP,
+        stopTexts: stop,
+        onProgress: ({ done, tokens }) => {
+          report(done, tokens - seen);
+          seen = tokens;
+        },
+      },
+    );
+    const entries = answers.map(({ ids, said, finishReason }, i) => {
+      const kept = finishReason === 'stop_text' ? said : ids;
+      return [(wanted[i] as Wanted).key, { ids: [...kept], finishReason }] as const;
+    });
+    this.#store.add(new Map(entries));
+    return answers.reduce((sum, { ids }) => sum + ids.length, 0);
+  }
+}
+
+/** Everything that an answer depends on besides its prompt and seed. */
+function answersKey(
+  { model, stopIds, numerics, config }: Run,
+  weightsDigest: string,
+  { temperature, topP, maxNewTokens, stop }: SamplingPlan,
+): string {
+  // Off strict sampling the last bits depend on what is sampled beside it.
+  const batch = model.strictSampling ? null : config.sampler.max_rows;
+  return sha256OfRecord({
+    weightsDigest,
+    temperature,
+    topP,
+    maxNewTokens,
+    stopIds,
+    stopTexts: stop,
+    engine: 'torch',
+    ...numerics,
+    strict: model.strictSampling,
+    batch,
+  });
+}
+
+/** What it says: the stop id is no part of it, whether or not the tokenizer calls it special. */
+function saidIn({ ids, finishReason }: StoredAnswer): readonly number[] {
+  return finishReason === 'stop' ? ids.slice(0, -1) : ids;
+}
+
+/** The id that ends the reference of an example, so that an answer which a stop text ended can end alike; none where there is none. */
+async function endOf(run: Run, example: number): Promise<number[]> {
+  const { ids } = await run.data.tokens.read(run.data.rows[example] as number);
+  return run.stopIds.includes(ids.at(-1) ?? -1) ? [...ids.slice(-1)] : [];
+}
+
+function chunks(indices: readonly number[]): number[][] {
+  const count = Math.ceil(indices.length / promptsAtOnce);
+  return Array.from({ length: count }, (_, i) => indices.slice(i * promptsAtOnce, (i + 1) * promptsAtOnce));
+}

@@ -1,0 +1,109 @@
+/** An evaluation at a point of the plan: measured once for a set of weights, then read from the run or the store. */
+import { existsSync } from 'node:fs';
+import { z } from 'zod';
+import { evaluateModel, type MeasuredModel, sampleBase } from '../evaluation/evaluate.ts';
+import { type BaseSamples, baseSamples } from '../evaluation/kl.ts';
+import { metricsOf } from '../evaluation/metrics.ts';
+import { sha256OfFile } from '../files/atomic.ts';
+import { readChecked, writeChecked } from '../files/checked-record.ts';
+import { sha256OfRecord } from '../files/digest.ts';
+import { readRecord } from '../files/read-record.ts';
+import { type EvaluationRecord, evaluationRecord, metricsLine, stepName } from '../run/records.ts';
+import { touch } from '../store/in-use.ts';
+import { evaluationPath } from '../store/store.ts';
+import { type Run, safePoint, timed } from './run.ts';
+import type { Trainer, Weights } from './trainer.ts';
+
+/** What the store has of one: with the base's answers to the prompts of KL where it is the base's. */
+const stored = z.object({ record: evaluationRecord, samples: baseSamples.nullable() });
+
+/** Write evaluation/….json and a line of metrics for weights. The base comes first: what others are compared with is then at hand. */
+export async function evaluateWeights(trainer: Trainer, weights: Weights): Promise<void> {
+  const { directory } = trainer.run;
+  await safePoint(trainer.run);
+  if (weights.training === 'base') await samplesOfBase(trainer);
+  const { training, step } = weights;
+  const file = `evaluation/${training}-${stepName(step)}.json`;
+  const entry = directory.ledger.find('evaluate', training, step);
+  const isThere =
+    entry && existsSync(directory.file(file)) && sha256OfFile(directory.file(file)) === entry.sha256;
+  if (isThere && directory.metricsBytes >= entry.metricsBytes) return;
+  const known = isThere ? readRecord(directory.file(file), evaluationRecord).value : null;
+  // Parsed in either case: keys have one order, wherever the record comes from.
+  const record = known ?? evaluationRecord.parse(await measure(trainer, weights));
+  if (!isThere) directory.write(file, `${JSON.stringify(record, null, 1)}\n`);
+  directory.appendMetrics([metricsLine.parse({ training, step, ...metricsOf(record) })]);
+  if (isThere) return; // a resume had cut the line off
+  const { metricsBytes } = directory;
+  const sha256 = sha256OfFile(directory.file(file));
+  directory.ledger.append({ unit: 'evaluate', training, step, file, sha256, metricsBytes });
+}
+
+/** From the store when the same weights were measured in the same way, else by the worker. */
+async function measure(trainer: Trainer, weights: Weights): Promise<EvaluationRecord> {
+  const { run } = trainer;
+  const { training, step } = weights;
+  const isShared = trainer.isShared(weights);
+  const digest = isShared ? trainer.knownDigest(weights) : null;
+  const found = digest === null ? null : readStored(run, digest);
+  if (found) return { ...found.record, training, step };
+  return timed(run, { unit: `evaluate ${training} ${step}`, kind: 'evaluate', training }, async () => {
+    const samples = await samplesOfBase(trainer);
+    await trainer.load(weights);
+    const weightsDigest = await trainer.digestOf(weights);
+    const call = callOf(run, `evaluate ${training} at step ${step}`);
+    const measured: MeasuredModel = { training, step, weightsDigest, baseSamples: samples, ...call };
+    const { record, tokens } = await evaluateModel(run.worker, run.evaluation, measured);
+    // The weights of others are known only when they are trained: nobody would look for these.
+    if (isShared) keep(run, weightsDigest, { record, samples: training === 'base' ? samples : null });
+    return { value: record, tokens: tokens.generated + tokens.scored };
+  });
+}
+
+function callOf(run: Run, what: string): Pick<MeasuredModel, 'signal' | 'onProgress'> {
+  let seen = 0;
+  return {
+    signal: run.signal,
+    onProgress: ({ done, total, tokens }) => {
+      run.progress.update(what, done, total, tokens - seen);
+      seen = tokens;
+    },
+  };
+}
+
+/** What the base says to the prompts of KL: from the run, from the store with what was measured of the base, else sampled. */
+async function samplesOfBase(trainer: Trainer): Promise<BaseSamples | null> {
+  const { run } = trainer;
+  if (run.evaluation.kl.length === 0) return null;
+  const file = run.directory.file('base-samples.json');
+  const own = readChecked(file, baseSamples).value;
+  if (own !== null) return own;
+  const samples = readStored(run, run.model.weightsDigest ?? '')?.samples ?? (await sample(trainer));
+  writeChecked(file, samples);
+  return samples;
+}
+
+async function sample(trainer: Trainer): Promise<BaseSamples> {
+  const { run } = trainer;
+  await trainer.load(trainer.base);
+  return (await sampleBase(run.worker, run.evaluation, callOf(run, 'sample the base'))).samples;
+}
+
+/** KL is measured against the base, so that is in the key too. */
+function pathOf({ model, store, evaluationKey, numerics, evaluation }: Run, weightsDigest: string): string {
+  const base = model.weightsDigest;
+  // Off strict sampling the last bits depend on what is sampled beside it.
+  const batch = model.strictSampling ? null : evaluation.maxRows;
+  return evaluationPath(store, sha256OfRecord({ weightsDigest, base, evaluationKey, numerics, batch }));
+}
+
+function keep(run: Run, weightsDigest: string, content: z.infer<typeof stored>): void {
+  writeChecked(pathOf(run, weightsDigest), content);
+}
+
+/** Damaged: measured again, and the file replaced. */
+function readStored(run: Run, weightsDigest: string): z.infer<typeof stored> | null {
+  const path = pathOf(run, weightsDigest);
+  touch(path);
+  return readChecked(path, stored).value;
+}

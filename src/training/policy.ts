@@ -1,0 +1,83 @@
+/** The model that is being trained, as the targets of a step may ask it. */
+import type { Visit } from '../plan/order.ts';
+import type { SamplingPlan } from '../plan/sampling-plan.ts';
+import { samplingSeeds } from '../plan/seeds.ts';
+import type { Answer, GenerateOptions } from '../worker/worker.ts';
+import type { Run } from './run.ts';
+
+/** `ids` end with what ended them; `logprobs` are of each under the policy, in nats. */
+export type PolicyAnswer = Pick<Answer, 'ids' | 'logprobs'> & {
+  readonly example: number;
+  readonly prompt: Int32Array;
+  readonly text: string;
+  readonly isFinished: boolean;
+};
+
+export type Policy = {
+  /** `count` answers of the weights before the step to the prompt of each visit, one visit after the other. */
+  readonly answers: (
+    visits: readonly Visit[],
+    count: number,
+    sampling: SamplingPlan,
+  ) => Promise<PolicyAnswer[]>;
+  /** Log-probabilities of sequences under the base, which is loaded for it and then the training again. */
+  readonly baseLogprobs: (sequences: readonly Int32Array[]) => Promise<Float32Array[]>;
+};
+
+/** Stops where every sampling of a run does. */
+export function sampler({ worker, stopIds, config, signal }: Run) {
+  const { max_rows: maxRows } = config.sampler;
+  return (prompts: readonly Int32Array[], options: GenerateOptions): Promise<Answer[]> =>
+    worker.generate(prompts, { stopIds, ...(maxRows !== null && { maxRows }), signal, ...options });
+}
+
+/** The answers of a step depend on step, example and number, so that a resume has the same. */
+export function policyAt(run: Run, step: number, baseLogprobs: Policy['baseLogprobs']): Policy {
+  const { data, worker, config } = run;
+  const seedOf = samplingSeeds(config.seed);
+  return {
+    baseLogprobs,
+    answers: async (visits, count, { temperature, topP, maxNewTokens, stop }) => {
+      const asked = visits.flatMap(({ example }) =>
+        Array.from({ length: count }, (_, sample) => ({ example, sample })),
+      );
+      const prompts = await Promise.all(
+        asked.map(async ({ example }) => {
+          const { ids, promptLength } = await data.tokens.read(data.rows[example] as number);
+          return ids.slice(0, promptLength);
+        }),
+      );
+      const seeds = asked.map(({ example, sample }) => seedOf(step, data.idOf(example), sample));
+      const answers = await sampler(run)(prompts, {
+        seeds,
+        temperature,
+        topP,
+        maxNewTokens,
+        stopTexts: stop,
+      });
+      const texts = await worker.decode(answers.map(({ said }) => said));
+      return answers.map(({ ids, logprobs, finishReason }, i) => ({
+        example: (asked[i] as (typeof asked)[number]).example,
+        prompt: prompts[i] as Int32Array,
+        ids,
+        logprobs,
+        text: texts[i] ?? '',
+        isFinished: finishReason !== 'length',
+      }));
+    },
+  };
+}
+
+/** An answer behind its prompt as a policy gradient learns it: weight 1 and the advantage on every token of the answer. */
+export function weighed({ prompt, ids, logprobs }: PolicyAnswer, advantage: number) {
+  const row = (values: (token: number) => number) =>
+    Float32Array.from({ length: prompt.length + ids.length }, (_, i) =>
+      i < prompt.length ? 0 : values(i - prompt.length),
+    );
+  return {
+    ids: Int32Array.of(...prompt, ...ids),
+    policyGradient: row(() => 1),
+    advantages: row(() => advantage),
+    oldLogprobs: row(token => logprobs[token] as number),
+  };
+}

@@ -1,0 +1,35 @@
+/** All that the weights of a training depend on. Its digest is their name in the store; the record is for people who look there. */
+import type { PlannedTraining } from '../plan/plan.ts';
+import { newAdapter } from './load-options.ts';
+import type { Run } from './run.ts';
+
+/** `from`: recipe of the weights that it starts with; `on`: key of its targets; `loss`: name of its loss. */
+export type Ingredients = {
+  readonly from: string;
+  readonly on: string;
+  readonly loss: string;
+  readonly plan: PlannedTraining;
+};
+
+export function recipeOf({ config, numerics }: Pick<Run, 'config' | 'numerics'>, ingredients: Ingredients) {
+  const { from, on, loss, plan } = ingredients;
+  const { weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm, optim } = config;
+  return {
+    from,
+    on,
+    loss,
+    steps: plan.steps,
+    order: plan.order,
+    schedule: plan.schedule,
+    optimiser: { optim, weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm },
+    gradient_checkpointing: config.gradient_checkpointing,
+    adapter: newAdapter(config),
+    seed: config.seed,
+    numerics,
+  };
+}
+
+/** The recipe of the model that a run begins with. */
+export function baseRecipe({ model }: Pick<Run, 'model'>): string {
+  return `base ${model.weightsDigest}`;
+}

@@ -1,0 +1,228 @@
+/**
+ * What a method works with: trainings, what their weights answer, what they are measured to be. It alone says what stands in the worker;
+ * whatever needs other weights than those asks for them here, so that none is ever taken for another.
+ */
+import { existsSync, rmSync } from 'node:fs';
+import type { MixturePlan } from '../plan/mixture.ts';
+import type { SamplingPlan } from '../plan/sampling-plan.ts';
+import { WorkerError } from '../worker/worker-error.ts';
+import { evaluateWeights } from './evaluations.ts';
+import { Harvest } from './harvest.ts';
+import { loadOptions, newAdapter } from './load-options.ts';
+import { baseRecipe } from './recipe.ts';
+import { type Rewards, rewardsOf, type ScorerSettings } from './rewards.ts';
+import type { Run } from './run.ts';
+import { goldTargets, type Targets } from './targets.ts';
+import { Training, type TrainingOptions } from './training.ts';
+
+/** Weights of a training after `step` optimiser updates; `base` at step 0 is the model that a run begins with. */
+export type Weights = { readonly training: string; readonly step: number };
+
+/** Weights on disk: `files` is the digest of their directory, null where it is not known; `digest` that of the tensors. */
+export type SavedWeights = {
+  readonly path: string;
+  readonly files: string | null;
+  readonly digest: string | null;
+};
+
+/** What a failed load leaves. */
+const nothing: Loaded = { weights: { training: '', step: 0 }, optimiser: '' };
+
+/** `optimiser`: of which training the optimiser's state stands there too; `fresh`: of none yet. */
+type Loaded = { readonly weights: Weights; readonly optimiser: string };
+
+export class Trainer {
+  /** The model that the configuration names. */
+  readonly base: Weights = { training: 'base', step: 0 };
+  /** The reference of each example. */
+  readonly gold: Targets;
+  readonly run: Run;
+  readonly #trainings = new Map<string, Training>();
+  readonly #open: Targets[] = [];
+  #loaded: Loaded;
+
+  /** The base must stand in the worker, fresh. */
+  constructor(run: Run) {
+    this.run = run;
+    this.gold = goldTargets(run);
+    this.#loaded = { weights: this.base, optimiser: 'fresh' };
+  }
+
+  /** A training of the plan. Nothing happens before it is asked to go on. */
+  training(name: string, options: TrainingOptions): Training {
+    const plan = this.run.plan.trainings[name];
+    if (plan === undefined) throw new Error(`the plan has no training ${name}`);
+    const training = new Training(this, { name, plan, ...options });
+    this.#trainings.set(name, training);
+    this.#open.push(options.on);
+    return training;
+  }
+
+  /** What other weights answer to the prompts of a training, as its mixture draws them. */
+  harvest(name: string, mixture: MixturePlan, sampling: SamplingPlan): Harvest {
+    const training = this.run.plan.trainings[name];
+    if (training === undefined) throw new Error(`the plan has no training ${name}`);
+    return new Harvest(this, { name, training, mixture, sampling });
+  }
+
+  /** Measure weights as the configuration says, unless they were. */
+  evaluate(weights: Weights): Promise<void> {
+    return evaluateWeights(this, weights);
+  }
+
+  /** Make the worker hold these weights, to be asked: as they are, from where they are kept, or by training again. */
+  async load(given: Weights): Promise<void> {
+    const weights = this.#origin(given);
+    if (isSame(this.#loaded.weights, weights)) return;
+    if (weights.training === 'base') return this.#loadBase();
+    const training = this.#named(weights.training);
+    for (const saved of training.savedAt(weights.step)) if (await this.#loadSaved(weights, saved)) return;
+    await training.trainAgain(weights.step);
+  }
+
+  /** Make the worker hold a training at the latest step up to `step` from which it can go on; returns that step. */
+  async loadToTrain(training: Training, step: number): Promise<number> {
+    const { weights, optimiser } = this.#loaded;
+    if (weights.training === training.name && optimiser === training.name && weights.step <= step)
+      return weights.step;
+    for (const { at, ...saved } of training.statesUpTo(step)) {
+      const place = { training: training.name, step: at };
+      if (await this.#loadSaved(place, saved, training.name)) return at;
+    }
+    const start = this.#origin(training.from);
+    if (!(isSame(this.#loaded.weights, start) && this.#loaded.optimiser === 'fresh'))
+      await this.#loadFresh(start);
+    return 0;
+  }
+
+  /** What the base gives sequences, in nats; the training stands in the worker again when this returns. */
+  async baseLogprobs(
+    training: Training,
+    step: number,
+    sequences: readonly Int32Array[],
+  ): Promise<Float32Array[]> {
+    const { worker, directory, config } = this.run;
+    const state = directory.file('states', `${training.name}-step-before-base`); // an old state: removed after a kill
+    rmSync(state, { recursive: true, force: true });
+    const { weightsDigest } = await worker.save(state, { kind: 'trainingState' });
+    await this.#loadBase();
+    const { logprobs } = await worker.forward(sequences);
+    await worker.load({
+      ...loadOptions(config),
+      model: state,
+      restoreTrainingState: true,
+      expectedDigest: weightsDigest,
+    });
+    this.trained(training.name, step);
+    rmSync(state, { recursive: true });
+    return logprobs;
+  }
+
+  /** What scores answers to training prompts. */
+  rewards(settings: ScorerSettings): Promise<Rewards> {
+    return rewardsOf(this.run, settings);
+  }
+
+  /** What stands in the worker after a training took steps. */
+  trained(name: string, step: number): void {
+    this.#loaded = { weights: { training: name, step }, optimiser: name };
+  }
+
+  /** Digest of the tensors: from where it is noted, else by loading them. */
+  async digestOf(given: Weights): Promise<string> {
+    const weights = this.#origin(given);
+    const known =
+      weights.training === 'base'
+        ? this.run.model.weightsDigest
+        : this.#named(weights.training).digestAt(weights.step);
+    if (known) return known;
+    await this.load(weights);
+    const digest = (await this.run.worker.status({ digest: true })).model?.weightsDigest;
+    if (!digest) throw new Error('the worker gave no digest of its weights');
+    return digest;
+  }
+
+  /** The same, where it takes no work; null where it does. */
+  knownDigest(given: Weights): string | null {
+    const weights = this.#origin(given);
+    if (weights.training === 'base') return this.run.model.weightsDigest;
+    return this.#named(weights.training).digestAt(weights.step);
+  }
+
+  /** What the weights are made from, whether they are there or not: part of the key of what follows from them. */
+  recipeOf(given: Weights): string {
+    const weights = this.#origin(given);
+    if (weights.training === 'base') return baseRecipe(this.run);
+    return `${this.#named(weights.training).key} at ${weights.step}`;
+  }
+
+  /** Whether other runs find these weights, and so what is measured of them. */
+  isShared({ training }: Weights): boolean {
+    return training === 'base' || this.#named(training).isShared;
+  }
+
+  /** Close the files that targets are read from. */
+  async close(): Promise<void> {
+    for (const targets of this.#open.splice(0)) await targets.close?.();
+  }
+
+  /** At step 0 a training is what it starts from. */
+  #origin(weights: Weights): Weights {
+    if (weights.step > 0 || weights.training === 'base') return weights;
+    return this.#origin(this.#named(weights.training).from);
+  }
+
+  #named(name: string): Training {
+    const training = this.#trainings.get(name);
+    if (training === undefined) throw new Error(`no training ${name} was begun`);
+    return training;
+  }
+
+  async #loadFresh(weights: Weights): Promise<void> {
+    if (weights.training === 'base') return this.#loadBase();
+    this.#loaded = nothing;
+    await this.load(weights);
+    if (this.#loaded.optimiser === 'fresh') return;
+    // Trained again just now: saved, so that a fresh optimiser begins on them as it always does.
+    const saved = await this.#named(weights.training).saveEnd();
+    if (!(await this.#loadSaved(weights, saved)))
+      throw new Error('weights that were saved just now are damaged');
+  }
+
+  async #loadBase(): Promise<void> {
+    const { config, worker } = this.run;
+    await worker.load({
+      ...loadOptions(config),
+      model: config.model_name_or_path,
+      adapter: newAdapter(config),
+      expectedDigest: this.run.model.weightsDigest,
+    });
+    this.#loaded = { weights: this.base, optimiser: 'fresh' };
+  }
+
+  /** False where there is nothing, or nothing whole: that is said, and done again. */
+  async #loadSaved(weights: Weights, saved: SavedWeights, optimiser = 'fresh'): Promise<boolean> {
+    const { worker, config, progress } = this.run;
+    if (!existsSync(saved.path)) return false;
+    try {
+      await worker.load({
+        ...loadOptions(config),
+        model: saved.path,
+        restoreTrainingState: optimiser !== 'fresh',
+        expectedDigest: saved.digest,
+      });
+    } catch (error) {
+      if (!(error instanceof WorkerError && error.data?.reason === 'damaged')) throw error;
+      progress.say(`${saved.path} is damaged: it is made again (${error.message})`);
+      rmSync(saved.path, { recursive: true, force: true });
+      this.#loaded = nothing;
+      return false;
+    }
+    this.#loaded = { weights, optimiser };
+    return true;
+  }
+}
+
+function isSame(one: Weights, other: Weights): boolean {
+  return one.training === other.training && one.step === other.step;
+}
