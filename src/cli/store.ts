@@ -33,7 +33,7 @@ export function addStoreCommands(program: Command, context: CliContext): void {
     .command('store')
     .summary('what runs share on disk: list it, make room')
     .description(
-      'The store (TMS_HOME/store) keeps checkpoints of SFT stages, sampled answers and evaluations, and TMS_HOME/cache token ' +
+      'The store (TMS_HOME/store) keeps checkpoints of trainings, sampled answers and evaluations, and TMS_HOME/cache token ' +
         'ids of data sets, so that another run need not make them again. Nothing in it is needed by a finished run: its models and report are its own.',
     );
   group

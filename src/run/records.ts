@@ -1,5 +1,5 @@
 /**
- * What the files of a run directory hold: the interface between stages, `resume` and `report`.
+ * What the files of a run directory hold: the interface between a run, `resume` and `report`.
  *
  *     run.json               the run itself                       RunRecord
  *     config.input.yaml      as given; config.resolved.yaml: every key that is read

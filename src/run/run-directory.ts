@@ -257,7 +257,7 @@ export function readRunRecord(path: string): RunRecord {
       fix: 'name the output_dir of a run',
     });
   throw new UsageError(`${file} is damaged, or not of this version of tms: ${damage}`, {
-    fix: 'restore the file from a copy, or start a new run: --set output_dir=NEW (answers and SFT stages that fit are taken from the store)',
+    fix: 'restore the file from a copy, or start a new run: --set output_dir=NEW (trainings and answers that fit are taken from the store)',
   });
 }
 
@@ -281,6 +281,6 @@ function refuseChanges(path: string, record: RunRecord, identity: RunIdentity): 
   const changed = [...inputs.map(key => names[key]), ...measured];
   if (changed.length === 0) return;
   throw new UsageError(`${path} cannot be resumed: ${changed.join(' and ')} changed since it began`, {
-    fix: 'undo the change, or start a new run: --set output_dir=NEW (answers and SFT stages that still fit are taken from the store)',
+    fix: 'undo the change, or start a new run: --set output_dir=NEW (trainings and answers that still fit are taken from the store)',
   });
 }

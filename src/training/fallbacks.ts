@@ -25,7 +25,9 @@ export function checkFallbacks(
   const found =
     `${replaced} of the ${drawn} visits of ${name} that drew an answer (${share} %) train on the reference in its place ` +
     `(${describeFaults(sources, 'gold')}): α is ${mixed.alpha} as asked and ${alpha.toFixed(3)} in effect`;
-  if (bound === undefined || replaced <= bound.max_fallback_fraction * drawn) {
+  // What a scorer rejects is replaced because that was asked for.
+  const unasked = replaced - sources['gold-for-rejected'];
+  if (bound === undefined || unasked <= bound.max_fallback_fraction * drawn) {
     progress.say(`note: ${found}`);
     return;
   }
@@ -36,7 +38,7 @@ export function checkFallbacks(
       fix:
         `let answers end: raise ${block}.max_new_tokens, name the texts that end them (${block}.stop), or draw again (${block}.unfinished: redraw), in a ` +
         'new output_dir; trainings and answers that still fit come from the store. To train it as it is: ' +
-        `tms run … --resume --set ${block}.max_fallback_fraction=${Math.ceil((1000 * replaced) / drawn) / 1000}`,
+        `tms run … --resume --set ${block}.max_fallback_fraction=${Math.ceil((1000 * unasked) / drawn) / 1000}`,
     },
   );
 }
