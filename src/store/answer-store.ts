@@ -37,11 +37,11 @@ export class AnswerStore {
   }
 
   has(key: string): boolean {
-    return this.#placeOf.has(key);
+    return this.#placeOf.has(inMemory(key));
   }
 
   get(key: string): StoredAnswer | undefined {
-    const place = this.#placeOf.get(key);
+    const place = this.#placeOf.get(inMemory(key));
     if (place === undefined) return undefined;
     const [start, length] = [this.#starts[place] as number, this.#lengths[place] as number];
     const parsed = this.#reading(handle => parseRow(readAt(handle, start, length).toString()));
@@ -80,7 +80,7 @@ export class AnswerStore {
     for (let end = bytes.indexOf(newline); end >= 0; end = bytes.indexOf(newline, start)) {
       const parsed = parseRow(bytes.subarray(start, end).toString());
       if (parsed) {
-        this.#placeOf.set(parsed[0], this.#starts.length);
+        this.#placeOf.set(inMemory(parsed[0]), this.#starts.length);
         this.#starts.push(this.#indexed);
         this.#lengths.push(end - start);
       }
@@ -99,6 +99,11 @@ export class AnswerStore {
       closeSync(handle);
     }
   }
+}
+
+/** 16 characters of a byte each in place of 32 digits. */
+function inMemory(key: string): string {
+  return Buffer.from(key, 'hex').toString('latin1');
 }
 
 function readAt(handle: number, start: number, length: number): Buffer {

@@ -1,6 +1,5 @@
 /** Ask weights for answers to training prompts: each is a function of weights, prompt and seed, and is sampled once. */
 import { sha256OfRecord } from '../files/digest.ts';
-import type { AnswerKey } from '../plan/mixture.ts';
 import type { SamplingPlan } from '../plan/sampling-plan.ts';
 import { redrawIndex, samplingSeeds } from '../plan/seeds.ts';
 import type { AnswerRecord } from '../run/records.ts';
@@ -11,8 +10,8 @@ import { type Run, timed } from './run.ts';
 import type { Trainer, Weights } from './trainer.ts';
 import { faultOf } from './usable.ts';
 
-/** Sample number `sample` (from 0) for an example. */
-export type Asked = AnswerKey;
+/** Sample number `samples[i]` (from 0) for example `examples[i]`; 8 bytes each, for there can be millions. */
+export type Asked = { readonly examples: Uint32Array; readonly samples: Uint32Array };
 
 /** `for`: the training that will read the answers. */
 export type AskingOptions = {
@@ -45,33 +44,37 @@ export class Asking {
   }
 
   /** An answer to each, in order: unusable ones are drawn again where the plan says so. */
-  async *answers(asked: readonly Asked[], samplesPerPrompt: number): AsyncGenerator<AnswerRecord> {
+  async *answers({ examples, samples }: Asked, samplesPerPrompt: number): AsyncGenerator<AnswerRecord> {
     const { run } = this.#trainer;
-    const attempts = new Uint16Array(asked.length);
+    const attempts = new Uint16Array(examples.length);
     const want = (index: number) => {
-      const { example, sample } = asked[index] as Asked;
-      return this.#wanted(example, redrawIndex(sample, attempts[index] as number, samplesPerPrompt));
+      const [example, sample, attempt] = [examples, samples, attempts].map(values => values[index] as number);
+      return this.#wanted(
+        example as number,
+        redrawIndex(sample as number, attempt as number, samplesPerPrompt),
+      );
     };
-    let open = asked.map((_, index) => index);
+    const all = Uint32Array.from(examples, (_, index) => index);
+    let open = all;
     for (let attempt = 0; open.length > 0; attempt++) {
       for (const index of open) attempts[index] = attempt;
       await this.#sampleMissing(open, want);
       if (attempt === this.#options.sampling.redraws) break;
       open = await this.#unusable(open, want);
     }
-    for (const indices of chunks(asked.map((_, index) => index))) {
+    for (const indices of chunks(all)) {
       const wanted = await Promise.all(indices.map(want));
       const found = wanted.map(({ key }) => this.#stored(key));
       const texts = await run.worker.decode(found.map(saidIn));
       for (const [i, index] of indices.entries()) {
-        const { example, sample } = asked[index] as Asked;
+        const example = examples[index] as number;
         const answer = found[i] as StoredAnswer;
         const end = answer.finishReason === 'stop_text' ? await endOf(run, example) : [];
         yield {
           id: run.data.idTextOf(example),
           example,
           checkpointStep: this.#options.weights.step,
-          sample,
+          sample: samples[index] as number,
           attempt: attempts[index] as number,
           seed: (wanted[i] as Wanted).seed,
           ids: [...answer.ids, ...end],
@@ -100,16 +103,19 @@ export class Asking {
     return answer;
   }
 
-  async #unusable(open: readonly number[], want: (index: number) => Promise<Wanted>): Promise<number[]> {
+  async #unusable(
+    open: Uint32Array,
+    want: (index: number) => Promise<Wanted>,
+  ): Promise<Uint32Array<ArrayBuffer>> {
     const unusable: number[] = [];
     for (const index of open) {
       const { key } = await want(index);
       if (faultOf(this.#trainer.run, this.#stored(key)) !== null) unusable.push(index);
     }
-    return unusable;
+    return Uint32Array.from(unusable);
   }
 
-  async #sampleMissing(open: readonly number[], want: (index: number) => Promise<Wanted>): Promise<void> {
+  async #sampleMissing(open: Uint32Array, want: (index: number) => Promise<Wanted>): Promise<void> {
     const { run } = this.#trainer;
     const { weights } = this.#options;
     const missing: number[] = [];
@@ -124,7 +130,7 @@ export class Asking {
     const line = { unit: `answers of ${place}`, kind: 'answer', training: this.#options.for } as const;
     await timed(run, line, async () => {
       let [done, tokens] = [0, 0];
-      for (const indices of chunks(missing)) {
+      for (const indices of chunks(Uint32Array.from(missing))) {
         run.signal.throwIfAborted();
         const report = (more: number, count: number) =>
           run.progress.update(`answers of ${place}`, done + more, missing.length, count);
@@ -195,7 +201,9 @@ async function endOf(run: Run, example: number): Promise<number[]> {
   return run.stopIds.includes(ids.at(-1) ?? -1) ? [...ids.slice(-1)] : [];
 }
 
-function chunks(indices: readonly number[]): number[][] {
+function chunks(indices: Uint32Array): number[][] {
   const count = Math.ceil(indices.length / promptsAtOnce);
-  return Array.from({ length: count }, (_, i) => indices.slice(i * promptsAtOnce, (i + 1) * promptsAtOnce));
+  return Array.from({ length: count }, (_, i) => [
+    ...indices.subarray(i * promptsAtOnce, (i + 1) * promptsAtOnce),
+  ]);
 }

@@ -58,8 +58,13 @@ export class Harvest {
       for: this.options.name,
       sampling: this.options.sampling,
     });
-    const asked: Asked[] = [];
-    for (const key of this.#answers.at(policy)) asked.push(key);
+    const count = this.#answers.perCheckpoint[policy] ?? 0;
+    const asked: Asked = { examples: new Uint32Array(count), samples: new Uint32Array(count) };
+    let index = 0;
+    for (const { example, sample } of this.#answers.at(policy)) {
+      asked.examples[index] = example;
+      asked.samples[index++] = sample;
+    }
     await writeLines(path, asking.answers(asked, this.options.mixture.draws.samplesPerPrompt));
     const { name: training } = this.options;
     run.directory.ledger.append({
