@@ -15,7 +15,7 @@ import { startWorker } from '../worker/start.ts';
 import { completionOnly, type Worker } from '../worker/worker.ts';
 import type { CliContext } from './context.ts';
 import type { ShownExample } from './data-example.ts';
-import { terminalProgress } from './progress.ts';
+import { terminalProgress } from './terminal-progress.ts';
 
 export type ShowRequest = {
   readonly count: number;

@@ -6,13 +6,13 @@ import type { RunConfig } from '../config/schema.ts';
 import { exitCodes, TmsError, UsageError } from '../errors.ts';
 import { describePlan } from '../plan/describe.ts';
 import { tmsHome } from '../python/paths.ts';
-import { describeResolution, resolutionOf } from '../report/resolution.ts';
+import { describeResolution, resolutionOf } from '../report/resolution-lines.ts';
 import { readResults } from '../report/results.ts';
 import { finalTable } from '../report/table.ts';
 import { writeReport } from '../report/write-report.ts';
 import { inspectRun } from '../run/run-directory.ts';
 import { resultModel } from '../run/trainings.ts';
-import { checkDisk } from '../runner/disk.ts';
+import { checkDisk } from '../runner/check-disk.ts';
 import { prepareMeasures, prepareRun } from '../runner/prepare.ts';
 import { refuseOtherResults } from '../runner/resume.ts';
 import { executeRun, placesOf, refuseOccupied } from '../runner/run.ts';
@@ -20,7 +20,7 @@ import { untilStopped } from '../runner/until-stopped.ts';
 import { startWorker } from '../worker/start.ts';
 import type { CliContext } from './context.ts';
 import { listenForStop } from './interrupt.ts';
-import { terminalProgress } from './progress.ts';
+import { terminalProgress } from './terminal-progress.ts';
 
 interface RunFlags {
   set: string[];

@@ -3,9 +3,9 @@ import type { SetRecord } from '../run/records.ts';
 import type { Answer, Worker } from '../worker/worker.ts';
 import { answerAll, answerSeeds } from './answer.ts';
 import { chunksOf } from './chunks.ts';
-import type { Tally } from './progress.ts';
 import { type AnswerText, isRight } from './scorer.ts';
 import type { AnsweredSet } from './sets.ts';
+import type { Tally } from './tally.ts';
 
 /** Answers of one `decode`. */
 const answersAtOnce = 256;

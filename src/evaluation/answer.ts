@@ -3,7 +3,7 @@ import { type IdWords, keyedNumbers } from '../data/keyed-random.ts';
 import { fnv1a } from '../data/random.ts';
 import type { Answer, Worker } from '../worker/worker.ts';
 import { chunksOf } from './chunks.ts';
-import type { Tally } from './progress.ts';
+import type { Tally } from './tally.ts';
 
 /** Prompts of one call: a batch is well filled, and an interrupt loses little. */
 const promptsAtOnce = 256;

@@ -4,8 +4,8 @@
  */
 import type { Worker } from '../worker/worker.ts';
 import { logprobsOf, sumBetween } from './logprobs.ts';
-import type { Tally } from './progress.ts';
 import type { ChoiceSet } from './sets.ts';
+import type { Tally } from './tally.ts';
 
 /** The place of the chosen option of every question. */
 export async function chooseOptions(worker: Worker, { options }: ChoiceSet, tally: Tally): Promise<number[]> {

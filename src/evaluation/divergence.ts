@@ -2,7 +2,7 @@
 import type { EvaluationRecord } from '../run/records.ts';
 import { completionOnly, type Encoded, type Worker } from '../worker/worker.ts';
 import { logprobsOf } from './logprobs.ts';
-import type { Tally } from './progress.ts';
+import type { Tally } from './tally.ts';
 
 /** An example as it is trained on: a whole sequence, its end included. `completionBytes`: of the learned text in UTF-8. */
 export type DivergenceExample = Encoded & { readonly id: string; readonly completionBytes: number };

@@ -6,9 +6,9 @@ import { chooseOptions } from './choices.ts';
 import type { EvaluationContext } from './context.ts';
 import { measureDivergence } from './divergence.ts';
 import { type BaseSamples, measureKl, sampleAnswers } from './kl.ts';
-import { type EvaluationCall, newTally, type Tally, type TokenCounts } from './progress.ts';
 import { multipleChoiceVersion } from './scorer.ts';
 import type { AnsweredSet, ChoiceSet } from './sets.ts';
+import { type EvaluationCall, newTally, type Tally, type TokenCounts } from './tally.ts';
 
 export type { EvaluationContext } from './context.ts';
 

@@ -7,8 +7,8 @@ import type { EvaluationRecord } from '../run/records.ts';
 import type { Worker } from '../worker/worker.ts';
 import { type Asked, answerAll, type Sampling } from './answer.ts';
 import { logprobsOf, sumBetween } from './logprobs.ts';
-import type { Tally } from './progress.ts';
 import type { SetRole } from './sets.ts';
+import type { Tally } from './tally.ts';
 
 /** Longest answer compared, in tokens: of a longer one its beginning is. KL a sequence is then that of the beginnings. */
 export const maxSampleTokens = 128;

@@ -1,7 +1,7 @@
 /** Log-probabilities of sequences, some at a time, so that progress shows and an interrupt waits for little. */
 import type { Row } from '../worker/ragged.ts';
 import type { Worker } from '../worker/worker.ts';
-import type { Tally } from './progress.ts';
+import type { Tally } from './tally.ts';
 
 /** Of one call. */
 const limits = { sequences: 256, tokens: 16_384 } as const;

@@ -1,7 +1,6 @@
 /** Answers to training prompts and how visits used them: counted in full, kept for a few prompts. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { isAnswer, noSources, type SourceCounts } from '../run/mixture.ts';
 import {
   type AnswerRecord,
   answerRecord,
@@ -9,6 +8,7 @@ import {
   type VisitRecord,
   visitRecord,
 } from '../run/records.ts';
+import { isAnswer, noSources, type SourceCounts } from '../run/sources.ts';
 import { readJsonLines } from './run-files.ts';
 
 /** A checkpoint that answered. */

@@ -1,7 +1,7 @@
 /** Panels that are not about points over steps: accuracy of each set, loss curves, targets that were drawn. */
 import * as Plot from '@observablehq/plot';
 import { mean } from '../metrics/statistics.ts';
-import { mixtureOf } from '../run/mixture.ts';
+import { mixtureOf } from '../run/sources.ts';
 import { baseName } from '../run/trainings.ts';
 import { checkpointLabel, counted, withInterval } from './format.ts';
 import type { Look, LookOf } from './marks.ts';

@@ -1,7 +1,7 @@
 /** Columns of the final table, for the terminal (narrow) and for pages (wide). Pure. */
 import type { Accuracy, Change } from '../metrics/retention.ts';
 import { changeText, exclusionOf, intervalNote, shortChangeText } from './changes.ts';
-import { alphaText, controlNotes, endlessText, fallbackNotes, lostUpdateNotes } from './fallbacks.ts';
+import { alphaText, controlNotes, endlessText, fallbackNotes, lostUpdateNotes } from './fallback-notes.ts';
 import { amount, dash, fixed, shortDuration, withInterval } from './format.ts';
 import { bestPoint, type Curve, lastPoint } from './points.ts';
 import type { Results } from './results.ts';

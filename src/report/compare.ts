@@ -4,7 +4,7 @@ import { UsageError } from '../errors.ts';
 import { accuracyChange, type Change } from '../metrics/retention.ts';
 import { changeText, exclusionOf } from './changes.ts';
 import { columnsFor, shortLabel, tableNotes } from './columns.ts';
-import { lostUpdateNotes } from './fallbacks.ts';
+import { lostUpdateNotes } from './fallback-notes.ts';
 import { dash, settingText } from './format.ts';
 import { pairsOf } from './pairs.ts';
 import { bootstrapSeed, type Curve, evaluationOf, lastPoint, setsOf } from './points.ts';

@@ -1,5 +1,5 @@
 /** The figures of the report: which panels, and a caption that says what was measured on how many items. */
-import { type DriftCorrelation, driftCorrelation } from '../metrics/divergence.ts';
+import { type DriftCorrelation, driftCorrelation } from '../metrics/pld-drift.ts';
 import { curriculumPanel, lossPanels, setPanels } from './bar-charts.ts';
 import { intervalNote } from './changes.ts';
 import { accuracyRetentionPanel, forgettingPanel, overStepsPanel } from './charts.ts';

@@ -1,10 +1,10 @@
 /** report.md: the numbers of the report without its figures. Pure. */
 import { changeText } from './changes.ts';
 import { exclusionNotes, tableNotes } from './columns.ts';
-import { costLines, loadingLines } from './cost.ts';
 import { amount, counted, duration, fixed, percent, settingText, withInterval } from './format.ts';
 import { lastPoint, type Point } from './points.ts';
 import type { Results } from './results.ts';
+import { costLines, loadingLines } from './row-costs.ts';
 import type { Analysis } from './rows.ts';
 import { flipsOf, setRows, type TrainingFlips } from './set-flips.ts';
 import { cautions, curriculumSentences, differenceSentences, statusSentence } from './summary.ts';

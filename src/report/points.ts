@@ -1,5 +1,5 @@
 /** Evaluations as points of training runs, with everything that compares a point with the base model or with the points before it. Pure. */
-import { pldDrift } from '../metrics/divergence.ts';
+import { pldDrift } from '../metrics/pld-drift.ts';
 import { type Accuracy, accuracyChange, accuracyOf, type Change } from '../metrics/retention.ts';
 import { type Interval, mean, wilsonInterval } from '../metrics/statistics.ts';
 import type { EvaluationRecord, SetRecord } from '../run/records.ts';

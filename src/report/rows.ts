@@ -1,9 +1,9 @@
 /** The rows of the final table. Pure; nothing formatted. */
 import type { Accuracy, Change } from '../metrics/retention.ts';
 import { type Verdict, verdictOf } from '../metrics/verdict.ts';
-import type { Mixture } from '../run/mixture.ts';
+import type { Mixture } from '../run/sources.ts';
 import { baseName, type Training } from '../run/trainings.ts';
-import { type Endless, endlessBound, endlessOf, isEndless, mixtureOfTraining } from './fallbacks.ts';
+import { type Endless, endlessBound, endlessOf, isEndless, mixtureOfTraining } from './fallback-notes.ts';
 import { type LookOf, looksOf } from './marks.ts';
 import { basePoint, bestPoint, type Curve, curvesOf, lastPoint, type Point, valueAt } from './points.ts';
 import type { Results } from './results.ts';

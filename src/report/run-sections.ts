@@ -1,9 +1,10 @@
 /** What a run cost, what it assumed, what it ran on, and what it left behind. */
-import { costLines, loadingLines } from './cost.ts';
+
 import { amount, duration, percent, settingText } from './format.ts';
 import { html } from './html-text.ts';
 import { plainTable, type Section, trainingName } from './page-parts.ts';
 import type { Results } from './results.ts';
+import { costLines, loadingLines } from './row-costs.ts';
 import type { Analysis } from './rows.ts';
 
 /** Null without timings. */

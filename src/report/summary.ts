@@ -1,6 +1,6 @@
 /** The numbers of a run as sentences: no word that the numbers do not say. Pure. */
 
-import { describeFaults, mixtureOf } from '../run/mixture.ts';
+import { describeFaults, mixtureOf } from '../run/sources.ts';
 import type { Training } from '../run/trainings.ts';
 import { changeText } from './changes.ts';
 import { counted, fixed, percent } from './format.ts';

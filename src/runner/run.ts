@@ -15,7 +15,7 @@ import { useStore } from '../store/in-use.ts';
 import { openStore } from '../store/store.ts';
 import type { Progress, Run } from '../training/run.ts';
 import { Trainer } from '../training/trainer.ts';
-import { checkDisk, type DiskPlaces } from './disk.ts';
+import { checkDisk, type DiskPlaces } from './check-disk.ts';
 import { gitState } from './git-state.ts';
 import { methodsOf } from './plan.ts';
 import { type PreparedRun, prepareMeasures, prepareRun, type Surroundings } from './prepare.ts';

@@ -1,6 +1,6 @@
 /** What takes the place of an answer is counted and said, and refused where it would take over the method. */
 import { UsageError } from '../errors.ts';
-import { describeFaults, mixtureOf, type SourceCounts } from '../run/mixture.ts';
+import { describeFaults, mixtureOf, type SourceCounts } from '../run/sources.ts';
 import type { Run } from './run.ts';
 
 /** The largest share of drawn answers that references may stand for; `block`: the method's keys, for the advice. */

@@ -14,7 +14,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import type { RunConfig } from '../../src/config/schema.ts';
 import type { Plan } from '../../src/plan/plan.ts';
-import { checkDisk } from '../../src/runner/disk.ts';
+import { checkDisk } from '../../src/runner/check-disk.ts';
 import { executeRun } from '../../src/runner/run.ts';
 import { asCall, type Channel } from '../../src/worker/channel.ts';
 import type { VerbName } from '../../src/worker/protocol.ts';

@@ -18,7 +18,7 @@ import { evaluateModel, sampleBase } from '../../src/evaluation/evaluate.ts';
 import { baseSamples, klFromBase } from '../../src/evaluation/kl.ts';
 import { klPrompts } from '../../src/evaluation/kl-prompts.ts';
 import { metricsOf } from '../../src/evaluation/metrics.ts';
-import { newTally } from '../../src/evaluation/progress.ts';
+import { newTally } from '../../src/evaluation/tally.ts';
 import { evaluationRecord } from '../../src/run/records.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { temporaryDirectory, temporaryFile } from '../support/temporary-directory.ts';

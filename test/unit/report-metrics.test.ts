@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { below, randomAt } from '../../src/data/random.ts';
-import { driftCorrelation, pldDrift } from '../../src/metrics/divergence.ts';
+import { driftCorrelation, pldDrift } from '../../src/metrics/pld-drift.ts';
 import {
   accuracyChange,
   accuracyOf,

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { itemsToKeep, itemsToShow, showsLoss, smallestLoss } from '../../src/metrics/resolution.ts';
 import { changeOf } from '../../src/metrics/retention.ts';
 import { pairedScoreInterval } from '../../src/metrics/score-interval.ts';
-import { describeResolution, resolutionOf } from '../../src/report/resolution.ts';
+import { describeResolution, resolutionOf } from '../../src/report/resolution-lines.ts';
 import { splitMix } from '../support/split-mix.ts';
 
 /** Chance of at most three lost of `items`, term by term. */

@@ -1,7 +1,7 @@
 /** What did not go as the method or the measurement means it, beside the numbers that it touches: answers without an end, gold in their place. Pure. */
 import { lostSentence, worthSaying } from '../run/lost-updates.ts';
-import { describeFaults, mixtureOf } from '../run/mixture.ts';
 import type { SetRecord } from '../run/records.ts';
+import { describeFaults, mixtureOf } from '../run/sources.ts';
 import type { Training } from '../run/trainings.ts';
 import { counted, fixed, percent } from './format.ts';
 import { type Point, type SetAccuracy, valueAt } from './points.ts';
