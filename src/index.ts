@@ -1,6 +1,33 @@
 /** The public surface of the library. */
+export { z } from 'zod';
+export { answerSettings, unusableSettings } from './config/answer-settings.ts';
+export type { RunConfig } from './config/schema.ts';
+export { scorerSettings } from './config/scorer-settings.ts';
+export { ours } from './config/setting.ts';
 export { EnvironmentError, exitCodes, InterruptedError, TmsError, UsageError } from './errors.ts';
+export {
+  defineMethod,
+  type Finding,
+  type Method,
+  type MethodRun,
+  type PlanContext,
+  type TrainingFacts,
+} from './methods/method.ts';
+export { checkpointSteps } from './plan/checkpoints.ts';
+export { mixtureLines } from './plan/describe.ts';
+export type { MixturePlan, MixtureSettings } from './plan/mixture.ts';
+export type { Visit } from './plan/order.ts';
+export type { MethodPlan, Plan, PlannedTraining } from './plan/plan.ts';
+export { PlanError } from './plan/plan-error.ts';
+export type { SamplingPlan } from './plan/sampling-plan.ts';
 export { ensurePython, type SetupOptions, type SetupResult, setUpPython } from './python/setup.ts';
+export type { Harvest } from './training/harvest.ts';
+export { clippedPolicyGradient, type Loss, meanOverTokens } from './training/loss.ts';
+export { type Policy, type PolicyAnswer, weighed } from './training/policy.ts';
+export type { Rewards } from './training/rewards.ts';
+export { fixedTargets, goldRow, type StepTargets, type Targets } from './training/targets.ts';
+export type { Trainer, Weights } from './training/trainer.ts';
+export type { Training } from './training/training.ts';
 export type { Call, CallOptions, Channel, Reply } from './worker/channel.ts';
 export { Connection, type ConnectionOptions } from './worker/connection.ts';
 export {

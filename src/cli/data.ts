@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { loadConfig } from '../config/load.ts';
+import { loadRun } from '../config/import-method.ts';
 import { describeDataset } from '../data/dataset.ts';
 import { formatOf } from '../data/decompress.ts';
 import type { Example, Message } from '../data/example.ts';
@@ -61,7 +61,8 @@ Examples:
 async function showConfigured(file: string, flags: ShowFlags, context: CliContext): Promise<void> {
   const { terminal } = context;
   const request: ShowRequest = { count: flags.number, split: flags.split ?? null, id: flags.example ?? null };
-  const found = await readTokens(loadConfig(file, flags.set), request, context, line => {
+  const { config } = await loadRun(file, flags.set);
+  const found = await readTokens(config, request, context, line => {
     if (flags.json) terminal.note(line);
     else terminal.print(line);
   });

@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { loadConfig, loadInput } from '../config/load.ts';
+import { importMethod, loadRun, methodIn } from '../config/import-method.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { exitCodes, TmsError, UsageError } from '../errors.ts';
+import { readUserText } from '../files/user-file.ts';
 import { describePlan } from '../plan/describe.ts';
 import { tmsHome } from '../python/paths.ts';
 import { describeResolution, resolutionOf } from '../report/resolution-lines.ts';
@@ -14,7 +15,7 @@ import { inspectRun } from '../run/run-directory.ts';
 import { resultModel } from '../run/trainings.ts';
 import { checkDisk } from '../runner/check-disk.ts';
 import { prepareMeasures, prepareRun } from '../runner/prepare.ts';
-import { refuseOtherResults } from '../runner/resume.ts';
+import { refuseOtherMethod, refuseOtherResults } from '../runner/resume.ts';
 import { executeRun, placesOf, refuseOccupied } from '../runner/run.ts';
 import { untilStopped } from '../runner/until-stopped.ts';
 import { startWorker } from '../worker/start.ts';
@@ -40,7 +41,7 @@ export function addRunCommands(program: Command, context: CliContext): void {
     .argument('<file>', 'configuration (YAML); configs/README.md lists those that come with tms')
     .option(
       '--set <key=value>',
-      'override a key, e.g. tms.alpha=0.5 (can be repeated); method=NAME leaves out what the file says of its own method',
+      'override a key, e.g. tms.alpha=0.5 (can be repeated); method=NAME (or the path of a file) leaves out what the file says of its own method',
       collect,
       [],
     )
@@ -89,7 +90,7 @@ function collect(value: string, values: string[]): string[] {
 }
 
 async function run(file: string, flags: RunFlags, context: CliContext): Promise<void> {
-  const { config, input } = loadInput(file, flags.set);
+  const { config, input } = await loadRun(file, flags.set);
   await execute(config, input, flags, context);
 }
 
@@ -101,7 +102,10 @@ async function resume(directory: string, sets: string[], context: CliContext): P
     throw new UsageError(`--set output_dir means nothing beside the directory ${directory}`, {
       fix: 'name the directory where the run lies now',
     });
-  const { config, input } = loadInput(saved, [...sets, `output_dir=${JSON.stringify(directory)}`]);
+  const method = methodIn(readUserText(saved, 'the configuration'), saved);
+  await importMethod(method);
+  refuseOtherMethod(directory, method); // its block may be another by now
+  const { config, input } = await loadRun(saved, [...sets, `output_dir=${JSON.stringify(directory)}`]);
   await execute(config, input, { set: [], resume: true }, context);
 }
 
@@ -168,7 +172,7 @@ async function printResults(path: string, { terminal }: CliContext): Promise<voi
 
 async function plan(file: string, flags: RunFlags, context: CliContext): Promise<void> {
   const { terminal, env } = context;
-  const config = loadConfig(file, flags.set);
+  const { config } = await loadRun(file, flags.set);
   const progress = terminalProgress(terminal);
   const worker = await startWorker(workerOptions(config, context));
   try {

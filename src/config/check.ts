@@ -12,7 +12,7 @@ export function checkTogether(config: RunConfig): Finding[] {
 }
 
 function checkMethod(config: RunConfig): Finding[] {
-  const method = methodNamed(config.method);
+  const { method } = methodNamed(config.method);
   const found = method.check?.(settingsOf(config, method), config) ?? [];
   return found.map(finding => ({ ...finding, path: [blockOf(method), ...finding.path] }));
 }

@@ -1,5 +1,6 @@
 /** The schema in the form that editors read: completion, hover texts and red lines in a YAML file. */
 import { z } from 'zod';
+import { methodFile } from './import-method.ts';
 import { runConfigSchema } from './schema.ts';
 
 /** JSON Schema (draft 2020-12) of what a person may write. */
@@ -8,7 +9,13 @@ export function configJsonSchema(): Record<string, unknown> {
     io: 'input',
     override: dropSafeIntegerBounds,
   });
-  return { $schema, title: 'A run of tms', ...rest };
+  const { method, ...others } = rest.properties as { readonly method: z.core.JSONSchema.BaseSchema };
+  return { $schema, title: 'A run of tms', ...rest, properties: { method: nameOrFile(method), ...others } };
+}
+
+/** The names of methods, or any path of a file that can hold one. */
+function nameOrFile({ type, enum: names, ...rest }: z.core.JSONSchema.BaseSchema) {
+  return { ...rest, anyOf: [{ enum: names }, { type, pattern: methodFile.source }] };
 }
 
 /** zod bounds every whole number by 2^53; nobody reading a configuration needs to know. */

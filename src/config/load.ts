@@ -10,18 +10,12 @@ import { type RunConfig, runConfigSchema } from './schema.ts';
 import { keysAt, settingsIn } from './settings-list.ts';
 import { parseYaml } from './yaml-file.ts';
 
-/** Read and check a configuration file. Throws `UsageError` when it cannot be read, `ConfigError` when it is wrong. */
+/**
+ * Read and check a configuration file whose method comes with tms, or was imported (`loadRun` does both). Throws `UsageError` when it
+ * cannot be read, `ConfigError` when it is wrong.
+ */
 export function loadConfig(file: string, sets: readonly string[] = []): RunConfig {
-  return loadInput(file, sets).config;
-}
-
-/** The same with the text of the file, which is read once: it may be a pipe. */
-export function loadInput(
-  file: string,
-  sets: readonly string[] = [],
-): { readonly config: RunConfig; readonly input: string } {
-  const input = readUserText(file, 'the configuration');
-  return { config: parseConfig(input, file, sets), input };
+  return parseConfig(readUserText(file, 'the configuration'), file, sets);
 }
 
 /** Check the text of a configuration; `source` names it in messages. Throws `ConfigError`. */

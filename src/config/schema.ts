@@ -1,6 +1,6 @@
 /** One run, as a person writes it: every key with its type, its default and its one explanation. */
 import { z } from 'zod';
-import { knownMethods } from '../methods/index.ts';
+import { type KnownMethod, knownMethods } from '../methods/index.ts';
 import { blockOf, type Method } from '../methods/method.ts';
 import { type Condition, is, readWhen } from './condition.ts';
 import { dataSettings, seedSettings } from './data-settings.ts';
@@ -24,21 +24,23 @@ const shared = {
   worker: ours(workerSettings, 'The Python process that holds the model.'),
 };
 
-let built: { readonly of: number; readonly schema: z.ZodType<RunConfig> } | null = null;
+let built: { readonly of: readonly KnownMethod[]; readonly schema: z.ZodType<RunConfig> } | null = null;
 
 /** The shared keys, `method`, and a block for each method that there is. */
 export function runConfigSchema(): z.ZodType<RunConfig> {
   const methods = knownMethods();
-  if (built?.of !== methods.length) built = { of: methods.length, schema: schemaWith(methods) };
+  if (built?.of !== methods) built = { of: methods, schema: schemaWith(methods) };
   return built.schema;
 }
 
-function schemaWith(methods: readonly Method[]): z.ZodType<RunConfig> {
-  const [first = '', ...others] = methods.map(({ name }) => name);
-  const titles = methods.map(({ name, title }) => `${name}: ${title}`).join(' ');
-  const blocks = methods.flatMap(method =>
-    method.settings === undefined ? [] : [[blockOf(method), blockSetting(method, method.settings)] as const],
-  );
+function schemaWith(methods: readonly KnownMethod[]): z.ZodType<RunConfig> {
+  const [first = '', ...others] = methods.map(({ key }) => key);
+  const titles = methods.map(({ key, method }) => `${key}: ${method.title}`).join(' ');
+  const blocks = methods.flatMap(({ method }) => {
+    if (method.settings === undefined) return [];
+    const keys = methods.filter(other => other.method.name === method.name).map(({ key }) => key);
+    return [[blockOf(method), blockSetting(method, method.settings, keys)] as const];
+  });
   return z.strictObject({
     method: ours(
       z.enum([first, ...others]).default('tms'),
@@ -49,9 +51,9 @@ function schemaWith(methods: readonly Method[]): z.ZodType<RunConfig> {
   }) as unknown as z.ZodType<RunConfig>;
 }
 
-/** Read when its method is the one of the run, or runs beside it. */
-function blockSetting(method: Method, settings: z.ZodType): z.ZodType {
-  const isMain: Condition = { method: is(method.name) };
+/** Read when its method is the one of the run, or runs beside it. A file may be named by more than one path. */
+function blockSetting(method: Method, settings: z.ZodType, keys: readonly string[]): z.ZodType {
+  const isMain: Condition = { method: is(...keys) };
   const beside = method.control === undefined ? [] : [{ [`controls.${method.control}`]: is(true) }];
   return readWhen(ours(settings, method.title), isMain, ...beside);
 }

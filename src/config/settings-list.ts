@@ -23,8 +23,11 @@ export function listSettings(
   });
 }
 
+/** A key of a user's own method, whose author gave no sentence for it. */
+const unexplained: SettingMeta = { description: '', 'x-source': 'ours' };
+
 function metaOf(schema: z.ZodType, above: SettingMeta | undefined): SettingMeta {
-  const meta = schema.meta() as SettingMeta;
+  const meta = (schema.meta() as SettingMeta | undefined) ?? unexplained;
   const rules = [...(above?.['x-read-when']?.rules ?? []), ...(meta['x-read-when']?.rules ?? [])];
   return rules.length === 0 ? meta : { ...meta, 'x-read-when': readRules(rules) };
 }

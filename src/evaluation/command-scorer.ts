@@ -5,9 +5,9 @@
 import { spawn } from 'node:child_process';
 import { toJson } from '../data/json.ts';
 import { TmsError, UsageError } from '../errors.ts';
+import { digestOfCode, filesOfCommand } from '../files/code-files.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import type { AnsweredQuestion, Scorer } from './scorer.ts';
-import { digestOfScorer, filesOfCommand } from './scorer-files.ts';
 
 /** Of what the program is given and must write; raise it when that changes. */
 const version = 1;
@@ -28,7 +28,7 @@ export function commandScorer(
   command: readonly string[],
   { inputs = [], timeoutSeconds = defaultTimeoutSeconds }: CommandOptions = {},
 ): Scorer {
-  const digest = sha256OfRecord([command, digestOfScorer(filesOfCommand(command), inputs)]);
+  const digest = sha256OfRecord([command, digestOfCode(filesOfCommand(command), inputs)]);
   return {
     name: 'command',
     version,

@@ -10,8 +10,8 @@ import { pathToFileURL } from 'node:url';
 import { withDoubles } from '../data/json.ts';
 import type { DataRecord } from '../data/template.ts';
 import { TmsError, UsageError } from '../errors.ts';
+import { digestOfCode } from '../files/code-files.ts';
 import type { AnsweredQuestion, Question, Scorer } from './scorer.ts';
-import { digestOfScorer } from './scorer-files.ts';
 
 type Score = (question: Question, answer: string, details: { readonly isFinished: boolean }) => unknown;
 
@@ -29,7 +29,7 @@ export async function moduleScorer(path: string, inputs: readonly string[] = [])
   return {
     name: `module:${basename(path)}`,
     version: version as number,
-    fingerprint: `module ${version} ${digestOfScorer([file], inputs)}`,
+    fingerprint: `module ${version} ${digestOfCode([file], inputs)}`,
     problemOf: () => null,
     score: async (answered, signal) => {
       const scores: number[] = [];

@@ -54,6 +54,8 @@ export const runRecord = z.strictObject({
   dataDigest: z.string(),
   /** Of each evaluation set with its scorer, and of what else is measured. */
   evaluationDigests: z.record(z.string(), z.string()),
+  /** Of the file that the method was read from, with all that it imports; null where it comes with tms. */
+  methodDigest: z.string().nullable().default(null),
   /** What chat templates take for today, on every day on which the run goes on. */
   templateDate: z.string(),
   /** The first is from the beginning; there are others where a resume went on with other ones. */

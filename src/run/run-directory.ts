@@ -21,7 +21,10 @@ type TrainEntry = Extract<LedgerEntry, { unit: 'train' }>;
 import { changedNumerics, type Numerics } from './numerics.ts';
 
 /** What makes two runs the same: a resume must find all of it as it was. */
-export type RunIdentity = Pick<RunRecord, 'configDigest' | 'baseDigest' | 'dataDigest' | 'evaluationDigests'>;
+export type RunIdentity = Pick<
+  RunRecord,
+  'configDigest' | 'baseDigest' | 'dataDigest' | 'methodDigest' | 'evaluationDigests'
+>;
 
 /** A run on disk, held by this process: one process writes to it at a time. Close it. */
 export class RunDirectory {
@@ -274,6 +277,7 @@ function refuseChanges(path: string, record: RunRecord, identity: RunIdentity): 
     configDigest: 'the configuration',
     baseDigest: 'the base model',
     dataDigest: 'the data',
+    methodDigest: `the method ${record.method}, or a file that it imports,`,
   } as const;
   const [before, now] = [record.evaluationDigests, identity.evaluationDigests];
   const measured = Object.keys({ ...before, ...now }).filter(name => before[name] !== now[name]);

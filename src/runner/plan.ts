@@ -11,13 +11,15 @@ import type { DataFacts, MachineFacts, MethodPlan, Plan, PlannedTraining } from 
 import { PlanError } from '../plan/plan-error.ts';
 import { samplingPlan } from '../plan/sampling-plan.ts';
 import { trainingPlan } from '../plan/training-plan.ts';
+import { trainingName } from '../run/records.ts';
+import { baseName } from '../run/trainings.ts';
 
 /** The methods of a run: the one that was asked for, then its controls. */
 export function methodsOf({ method, controls }: RunConfig): Method[] {
-  const main = methodNamed(method);
-  const beside = knownMethods().filter(
-    other => other !== main && other.control !== undefined && controls[other.control],
-  );
+  const { method: main } = methodNamed(method);
+  const beside = knownMethods()
+    .map(known => known.method)
+    .filter(other => other.name !== main.name && other.control !== undefined && controls[other.control]);
   return [main, ...beside];
 }
 
@@ -36,10 +38,7 @@ export function makePlan(
   const methods = Object.fromEntries(
     methodsOf(config).map(method => [method.name, planMethod(config, method, { data, promptIdOf })]),
   );
-  const trainings = Object.assign({}, ...Object.values(methods).map(method => method.trainings)) as Record<
-    string,
-    PlannedTraining
-  >;
+  const trainings = trainingsOf(methods);
   const named = Object.entries(trainings).map(([name, plan]) => ({ name, plan }));
   refuseIdleTrainings(named);
   const tokens = tokenCost(data, { trainings, methods });
@@ -53,6 +52,23 @@ export function makePlan(
     seconds: machine.throughput === null ? null : secondsExpected(tokens, machine.throughput),
     cautions: cautionsOf(config, named),
   };
+}
+
+/** Those of all methods. Names are those of files, and a training's alone. */
+function trainingsOf(methods: Readonly<Record<string, MethodPlan>>): Record<string, PlannedTraining> {
+  const all = Object.entries(methods).flatMap(([method, plan]) =>
+    Object.entries(plan?.trainings ?? {}).map(([name, training]) => ({ method, name, training })),
+  );
+  for (const [i, { method, name }] of all.entries()) {
+    const isName = trainingName.safeParse(name).success && name !== baseName;
+    const isTaken = all.slice(0, i).some(other => other.name === name);
+    if (isName && !isTaken) continue;
+    throw new PlanError(
+      `the method ${method} names a training ${JSON.stringify(name)}${isTaken ? ', and so does another method of this run' : ''}`,
+      { fix: `choose another name: small letters, digits and -, not ${baseName}` },
+    );
+  }
+  return Object.fromEntries(all.map(({ name, training }) => [name, training]));
 }
 
 function planMethod(

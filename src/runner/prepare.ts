@@ -5,6 +5,7 @@ import type { RunConfig } from '../config/schema.ts';
 import { evaluationKey, examplesNeeded, prepareEvaluation } from '../evaluation/context.ts';
 import { leftOutNote, readDivergenceExamples } from '../evaluation/divergence-examples.ts';
 import { sha256OfRecord } from '../files/digest.ts';
+import { methodNamed } from '../methods/index.ts';
 import { disturbance, type Numerics } from '../run/numerics.ts';
 import type { RunIdentity } from '../run/run-directory.ts';
 import { templateDateOf } from '../run/template-date.ts';
@@ -73,7 +74,10 @@ async function planRun(
     disk: await diskFacts(config, model, join(home, 'cache')),
     throughput: readThroughput(home, numerics),
   });
-  const run = { config, plan, store, worker, model, numerics, data: prepared.train };
+  const { method, code } = methodNamed(config.method);
+  const made = code === null ? [] : Object.keys(plan.methods[method.name]?.trainings ?? {});
+  const ofTrainings = Object.fromEntries(made.map(name => [name, code as string]));
+  const run = { config, plan, code: ofTrainings, store, worker, model, numerics, data: prepared.train };
   return {
     ...run,
     stored: storedTrainings(run),
@@ -87,6 +91,7 @@ async function planRun(
       configDigest: sha256OfRecord(resultSettings(config)),
       baseDigest: sha256OfRecord([model.weightsDigest, model.filesDigest]),
       dataDigest: prepared.dataDigest,
+      methodDigest: code,
     },
   };
 }
@@ -145,7 +150,7 @@ function numericsOf(
 
 /** Of the trainings on references from the base, whose recipe is known before anything runs. */
 function storedTrainings(
-  run: Pick<Run, 'config' | 'plan' | 'store' | 'model' | 'numerics' | 'data'>,
+  run: Pick<Run, 'config' | 'plan' | 'code' | 'store' | 'model' | 'numerics' | 'data'>,
 ): string[] {
   return Object.entries(run.plan.trainings).flatMap(([name, plan]) => {
     const isKnown = plan.checkpoints.length > 0 && plan.startsFrom === 'base' && plan.trainsOn === 'gold';
@@ -154,6 +159,7 @@ function storedTrainings(
       from: baseRecipe(run),
       on: run.data.digest,
       loss: meanOverTokens.name,
+      code: run.code[name],
       plan,
     });
     return finishedTraining(run.store, sha256OfRecord(recipe), plan) === null ? [] : [name];

@@ -3,14 +3,30 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ChangedSetting, changedSettings, describeChange } from '../config/affects.ts';
 import type { DataForm } from '../config/effects.ts';
+import { methodIn } from '../config/import-method.ts';
 import { configToYaml, loadConfig } from '../config/load.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { UsageError } from '../errors.ts';
 import { readRecord } from '../files/read-record.ts';
+import { readUserText } from '../files/user-file.ts';
+import { knownMethods } from '../methods/index.ts';
 import { changedNumerics, type Numerics } from '../run/numerics.ts';
 import { environmentRecord } from '../run/records.ts';
-import { type RunDirectory, readRunRecord } from '../run/run-directory.ts';
+import { inspectRun, type RunDirectory, readRunRecord } from '../run/run-directory.ts';
 import type { Progress } from '../training/run.ts';
+
+/** Refuse a method whose file is no longer what the run began with, before its block is checked. */
+export function refuseOtherMethod(path: string, method: unknown): void {
+  const known = knownMethods().find(({ key }) => key === method);
+  if (known === undefined || inspectRun(path) !== 'run') return;
+  if (readRunRecord(path).methodDigest === known.code) return;
+  throw new UsageError(
+    `${path} cannot be resumed: the method ${method}, or a file that it imports, changed since it began`,
+    {
+      fix: 'undo the change, or start a new run: --set output_dir=NEW (what still fits is taken from the store)',
+    },
+  );
+}
 
 /** Refuse, before anything is loaded, keys that would make other results. */
 export function refuseOtherResults(config: RunConfig): void {
@@ -61,5 +77,10 @@ export function goOn(
 
 function changedSince(config: RunConfig): ChangedSetting[] {
   const saved = join(config.output_dir, 'config.resolved.yaml');
-  return existsSync(saved) ? changedSettings(loadConfig(saved), config) : [];
+  if (!existsSync(saved)) return [];
+  const from = methodIn(readUserText(saved, 'the configuration'), saved);
+  // The keys of a method that is not this run's may be unknown here.
+  if (from !== config.method) return [{ key: 'method', from, to: config.method, affects: 'result' }];
+  refuseOtherMethod(config.output_dir, from);
+  return changedSettings(loadConfig(saved), config);
 }

@@ -3,21 +3,23 @@ import type { PlannedTraining } from '../plan/plan.ts';
 import { newAdapter } from './load-options.ts';
 import type { Run } from './run.ts';
 
-/** `from`: recipe of the weights that it starts with; `on`: key of its targets; `loss`: name of its loss. */
+/** `from`: recipe of the weights that it starts with; `on`: key of its targets; `loss`: name of its loss; `code`: digest of a user's method. */
 export type Ingredients = {
   readonly from: string;
   readonly on: string;
   readonly loss: string;
+  readonly code: string | undefined;
   readonly plan: PlannedTraining;
 };
 
 export function recipeOf({ config, numerics }: Pick<Run, 'config' | 'numerics'>, ingredients: Ingredients) {
-  const { from, on, loss, plan } = ingredients;
+  const { from, on, loss, code, plan } = ingredients;
   const { weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm, optim } = config;
   return {
     from,
     on,
     loss,
+    ...(code !== undefined && { code }),
     steps: plan.steps,
     order: plan.order,
     schedule: plan.schedule,

@@ -39,6 +39,8 @@ export type Progress = {
 export type Run = {
   readonly config: RunConfig;
   readonly plan: Plan;
+  /** By training, where a method of the user's makes it: a digest of the method's files. */
+  readonly code: Readonly<Record<string, string>>;
   readonly directory: RunDirectory;
   readonly store: Store;
   readonly worker: Worker;

@@ -292,8 +292,13 @@ export class Training {
   }
 
   #recipe(trainer: Trainer) {
-    const ingredients = { from: trainer.recipeOf(this.from), on: this.on.key, loss: this.loss.name };
-    return recipeOf(trainer.run, { ...ingredients, plan: this.plan });
+    return recipeOf(trainer.run, {
+      from: trainer.recipeOf(this.from),
+      on: this.on.key,
+      loss: this.loss.name,
+      code: trainer.run.code[this.name],
+      plan: this.plan,
+    });
   }
 
   #publish(): void {

@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect } from 'vitest';
+import { importMethod } from '../../src/config/import-method.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { prepareRun } from '../../src/runner/prepare.ts';
 import { executeRun } from '../../src/runner/run.ts';
@@ -133,6 +134,7 @@ export async function recordRun(
   const recorder = new Recorder(channel, onCall);
   const said: string[] = [];
   const usedHome = home ?? join(place, 'home');
+  await importMethod(settings.method);
   await executeRun(parseConfig(text, 'test.yaml'), {
     worker: new Worker(recorder, most),
     home: usedHome,

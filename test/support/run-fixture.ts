@@ -138,6 +138,7 @@ const runFacts = {
   baseDigest: 'ba5e0000',
   dataDigest: 'da7a0000',
   evaluationDigests: {},
+  methodDigest: null,
   templateDate: '2026-11-24',
 } as const;
 

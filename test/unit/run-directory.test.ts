@@ -22,6 +22,7 @@ const identity = {
   baseDigest: 'b',
   dataDigest: 'd',
   evaluationDigests: { 'evaluation set kept': 'e' },
+  methodDigest: null,
 };
 const facts = {
   id: 'r',

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { digestOfScorer, filesBehind, filesOfCommand } from '../../src/evaluation/scorer-files.ts';
+import { digestOfCode, filesBehind, filesOfCommand } from '../../src/files/code-files.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 /** Files of a scorer, the first one its entry; the last ones are beside it but nothing leads to them. */
@@ -18,6 +18,16 @@ const scorers: Record<string, { files: Record<string, string>; strangers: string
       'node_modules/grader/package.json': '{"name": "grader", "version": "1.0.0"}',
     },
     strangers: ['other.mjs', 'train.jsonl'],
+  },
+  'a module with types': {
+    files: {
+      'method.ts': `import { type A, one } from './rules.js';\nimport type { B } from './types.ts';\nexport const f = <T,>(a: A & B): T | null => one(a) as T;`,
+      'rules.ts': `import { two } from './lib';\nexport type A = { readonly x?: RegExp };\nexport const one = (a: A) => two(a);`,
+      'types.ts': 'export type B = never;',
+      'lib/index.ts': `export const two = async (a: unknown) => (await import('../late.ts')).three(a);`,
+      'late.ts': 'export const three = String;',
+    },
+    strangers: ['other.ts', 'rules.js.map'],
   },
   'a Python program': {
     files: {
@@ -59,20 +69,20 @@ describe.each(Object.entries(scorers))('the digest of %s', (_, scorer) => {
   const led = Object.keys(scorer.files).filter(name => name !== 'node_modules/grader/index.js');
   test.each(led)('changes with %s', name => {
     const { entry, write } = written(scorer);
-    const before = digestOfScorer([entry], []);
+    const before = digestOfCode([entry], []);
     write(name, `${scorer.files[name]} `);
-    expect(digestOfScorer([entry], [])).not.toBe(before);
+    expect(digestOfCode([entry], [])).not.toBe(before);
   });
 
   test.each(scorer.strangers)('does not change with %s', name => {
     const { entry, write } = written(scorer);
-    const before = digestOfScorer([entry], []);
+    const before = digestOfCode([entry], []);
     write(name, 'something');
-    expect(digestOfScorer([entry], [])).toBe(before);
+    expect(digestOfCode([entry], [])).toBe(before);
   });
 
   test('is the same wherever it lies', () => {
-    expect(digestOfScorer([written(scorer).entry], [])).toBe(digestOfScorer([written(scorer).entry], []));
+    expect(digestOfCode([written(scorer).entry], [])).toBe(digestOfCode([written(scorer).entry], []));
   });
 });
 
@@ -80,13 +90,13 @@ describe('the digest of a scorer', () => {
   test('changes with what scorer_inputs names, a file or a folder, and refuses what is not there', () => {
     const { entry, write } = written({ files: { 'score.mjs': '' }, strangers: ['units.csv', 'data/a.txt'] });
     const folder = dirname(entry);
-    const digest = () => digestOfScorer([entry], [join(folder, 'units.csv'), join(folder, 'data')]);
+    const digest = () => digestOfCode([entry], [join(folder, 'units.csv'), join(folder, 'data')]);
     const before = digest();
     write('units.csv', 'm,1');
     const after = digest();
     write('data/b.txt', 'more');
     expect(new Set([before, after, digest()]).size).toBe(3);
-    expect(() => digestOfScorer([entry], [join(folder, 'none')])).toThrow('scorer_inputs names');
+    expect(() => digestOfCode([entry], [join(folder, 'none')])).toThrow('scorer_inputs names');
   });
 
   test('is not stopped by modules that import each other', () => {

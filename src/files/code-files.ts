@@ -1,7 +1,7 @@
 /**
- * The files that a scorer of the user's consists of, found from its first ones: what they import, require or name beside themselves.
- * A digest of them says whether scores could differ. What no reading of the source can find (a table opened under a computed name)
- * is named by `scorer_inputs`.
+ * The files that a program of the user's consists of (a scorer, a method), found from its first ones: what they import, require or name
+ * beside themselves. A digest of them says whether results could differ. What no reading of a scorer's source can find (a table opened
+ * under a computed name) is named by `scorer_inputs`.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
@@ -12,9 +12,9 @@ import { parse } from 'es-module-lexer/js';
 import { UsageError } from '../errors.ts';
 
 /** A digest of the contents of `entries`, of every file that they lead to, and of `inputs` (files, or folders with all that is in them). */
-export function digestOfScorer(entries: readonly string[], inputs: readonly string[]): string {
+export function digestOfCode(entries: readonly string[], inputs: readonly string[]): string {
   const files = [...filesBehind(entries.map(entry => resolve(entry))), ...inputs.flatMap(filesIn)];
-  // Contents in the order in which they are found, without paths: a moved scorer is the same scorer.
+  // Contents in the order in which they are found, without paths: a moved program is the same program.
   const digests = files.map(file => createHash('sha256').update(readFileSync(file)).digest('hex'));
   return createHash('sha256').update(digests.join('\n')).digest('hex');
 }
@@ -45,13 +45,16 @@ function scriptFiles(file: string, text: string): string[] {
   const required = [...text.matchAll(/\brequire\(\s*['"]([^'"]+)['"]\s*\)/g)].map(match => match[1] ?? '');
   const beside = [...text.matchAll(/\bnew URL\(\s*['"]([^'"]+)['"]\s*,\s*import\.meta\.url/g)];
   return [
-    ...importsOf(text).flatMap(specifier => resolved(file, specifier)),
+    ...importsOf(file, text).flatMap(specifier => resolved(file, specifier)),
     ...required.flatMap(specifier => resolved(file, specifier)),
     ...beside.map(match => join(dirname(file), match[1] ?? '')),
   ];
 }
 
-function importsOf(text: string): string[] {
+function importsOf(file: string, text: string): string[] {
+  // The lexer is one of JavaScript: types may stop it. A name in a comment that is no file is passed over.
+  if (extname(file).endsWith('ts'))
+    return [...text.matchAll(/\b(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g)].map(match => match[1] ?? '');
   try {
     const [imports] = parse(text);
     return imports.flatMap(({ n: specifier }) => specifier ?? []);
@@ -60,17 +63,33 @@ function importsOf(text: string): string[] {
   }
 }
 
-/** A package counts by its package.json, which has its version. */
+/** A package counts by its package.json, which has its version; so does tms itself. */
 function resolved(file: string, specifier: string): string[] {
   if (isBuiltin(specifier)) return [];
   if (specifier.startsWith('file:')) return [fileURLToPath(specifier)];
+  const path = typescriptFile(file, specifier) ?? foundByNode(file, specifier);
+  if (path === null) return []; // an import that is not there fails where it is run
+  const isPackage = path.includes(`${sep}node_modules${sep}`) || path.startsWith(ownFolder);
+  return isPackage ? packageFile(path) : [path];
+}
+
+function foundByNode(file: string, specifier: string): string | null {
   try {
-    const path = createRequire(file).resolve(specifier);
-    return path.includes(`${sep}node_modules${sep}`) ? packageFile(path) : [path];
+    return createRequire(file).resolve(specifier);
   } catch {
-    return []; // an import that is not there fails where it is run
+    return null;
   }
 }
+
+/** TypeScript may name a file by what it compiles to, or without an ending. */
+function typescriptFile(file: string, specifier: string): string | null {
+  if (!(specifier.startsWith('.') && extname(file).endsWith('ts'))) return null;
+  const path = resolve(dirname(file), specifier);
+  return [path, path.replace(/js$/, 'ts'), `${path}.ts`, join(path, 'index.ts')].find(isFile) ?? null;
+}
+
+/** src/ or dist/, whichever runs. */
+const ownFolder = resolve(import.meta.dirname, '..') + sep;
 
 function packageFile(path: string): string[] {
   const folder = dirname(path);
