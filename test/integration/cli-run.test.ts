@@ -79,11 +79,12 @@ describe('tms plan', () => {
       'max_steps=5',
     );
     expect(status).toBe(0);
-    expect(JSON.parse(stdout)).toMatchObject({
+    const plan = JSON.parse(stdout);
+    expect(Object.keys(plan.trainings)).toEqual(['sft']);
+    expect(plan).toMatchObject({
       method: 'sft',
-      sft: { steps: 5, stepsPerEpoch: 2, evaluationSteps: [0, 3, 5] },
-      student: null,
-      answers: null,
+      trainings: { sft: { steps: 5, stepsPerEpoch: 2, evaluationSteps: [0, 3, 5] } },
+      tokens: { generatedAtMost: 0 },
       data: { trainExamples: 8, testExamples: 2 },
     });
   });
