@@ -1,5 +1,6 @@
 /** The public surface of the library. */
 export { z } from 'zod';
+export { loadConfig, plan, type RunSettings, run } from './api/runs.ts';
 export { answerSettings, unusableSettings } from './config/answer-settings.ts';
 export type { RunConfig } from './config/schema.ts';
 export { scorerSettings } from './config/scorer-settings.ts';
@@ -21,6 +22,7 @@ export type { MethodPlan, Plan, PlannedTraining } from './plan/plan.ts';
 export { PlanError } from './plan/plan-error.ts';
 export type { SamplingPlan } from './plan/sampling-plan.ts';
 export { ensurePython, type SetupOptions, type SetupResult, setUpPython } from './python/setup.ts';
+export { type Results, readResults } from './report/results.ts';
 export type { Harvest } from './training/harvest.ts';
 export { clippedPolicyGradient, type Loss, meanOverTokens } from './training/loss.ts';
 export { type Policy, type PolicyAnswer, weighed } from './training/policy.ts';

@@ -19,6 +19,7 @@ const mayImport: Record<string, readonly string[]> = {
   methods: ['config', 'plan', 'training'],
   runner: ['methods', 'training', 'config', 'data', 'plan', 'worker', 'run', 'store', 'evaluation'],
   report: ['run', 'metrics', 'data'],
+  api: ['config', 'plan', 'python', 'report', 'runner', 'worker'],
 };
 
 /** Words of the methods; the worker knows sequences, weights, steps, samples and paths only. */

@@ -1,10 +1,8 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { exitCodes, TmsError } from '../errors.ts';
 import { translateSystemError } from '../files/system-error.ts';
-import { projectRoot } from '../python/paths.ts';
+import { packageVersion } from '../python/paths.ts';
 import { adviceFor } from './advice.ts';
 import type { CliContext } from './context.ts';
 import { addDataCommands } from './data.ts';
@@ -82,11 +80,6 @@ function traces(error: Error): string {
   const python = 'trace' in error && typeof error.trace === 'string' ? [error.trace] : [];
   const cause = error.cause instanceof Error ? [`caused by ${traces(error.cause)}`] : [];
   return [error.stack ?? error.message, ...python, ...cause].join('\n');
-}
-
-function packageVersion(): string {
-  const text = readFileSync(join(projectRoot(), 'package.json'), 'utf8');
-  return String((JSON.parse(text) as { version: unknown }).version);
 }
 
 // Never left to end by itself: pythonia and sockets hold timers.

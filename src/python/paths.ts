@@ -1,10 +1,16 @@
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
 
 /** The folder that holds package.json, py_worker and requirements.txt; the same from src/ and from dist/. */
 export function projectRoot(): string {
   return resolve(import.meta.dirname, '..', '..');
+}
+
+/** The version in package.json. */
+export function packageVersion(): string {
+  const text = readFileSync(join(projectRoot(), 'package.json'), 'utf8');
+  return String((JSON.parse(text) as { version: unknown }).version);
 }
 
 /** Whether `root` is a working tree; the published package has no src/. */
