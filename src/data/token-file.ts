@@ -1,9 +1,12 @@
 /**
  * Encoded examples on disk, in `tokens.bin` (little-endian):
  * header (magic, version, rows n, bytes of the notes: u32; tokens N: f64) | of each row its length, the length of its prompt, the number
- * of its learned tokens, u32 [n] each | of each row its ids, i32, then whether each is learned, u8 | notes, JSON.
+ * of its learned tokens, u32 [n] each | of each row its ids, i32, then whether each is learned, u8 | notes, JSON | SHA-256 of
+ * all before.
  */
 
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { nameFile } from '../files/system-error.ts';
 import { temporaryName } from '../files/temporary-name.ts';
@@ -20,10 +23,11 @@ export type TokenRow = {
 /** "tms1" */
 const magic = 0x31736d74;
 /** Of this layout; `encoderVersion` is that of what is in it. */
-const version = 3;
+const version = 4;
 /** Of a token: its id, and whether it is learned. */
 const tokenBytes = 5;
 const headerBytes = 24;
+const digestBytes = 32;
 
 type Writing = {
   readonly path: string;
@@ -84,6 +88,8 @@ export class TokenFileWriter {
     await this.#write(tail, idsStart(this.#rows) + tokenBytes * this.#tokens);
     const counts = [this.#lengths, this.#promptLengths, this.#learnedLengths].map(bytesOf);
     await this.#write(Buffer.concat([header, ...counts]), 0);
+    const end = idsStart(this.#rows) + tokenBytes * this.#tokens + tail.length;
+    await this.#write(await digestOfFirst(this.#part, end), end);
     await this.#handle.sync();
     await this.#handle.close();
     await rename(this.#part, this.#path);
@@ -133,16 +139,24 @@ export class TokenFile {
       if (
         rows < 0 ||
         header.readUInt32LE(4) !== version ||
-        size !== idsStart(rows) + tokenBytes * header.readDoubleLE(16) + header.readUInt32LE(12)
+        size !==
+          idsStart(rows) + tokenBytes * header.readDoubleLE(16) + header.readUInt32LE(12) + digestBytes ||
+        !(await readAt(handle, digestBytes, size - digestBytes)).equals(
+          await digestOfFirst(path, size - digestBytes),
+        )
       ) {
-        throw new DataError(`${path} is not a whole token file`, {
+        throw new DataError(`${path} is not a whole token file, or damaged`, {
           fix: 'delete it; it is made again from the data',
         });
       }
       const counts = [0, 1, 2].map(async i =>
         wordsOf(await readAt(handle, 4 * rows, headerBytes + 4 * rows * i)),
       );
-      const tail = await readAt(handle, header.readUInt32LE(12), size - header.readUInt32LE(12));
+      const tail = await readAt(
+        handle,
+        header.readUInt32LE(12),
+        size - digestBytes - header.readUInt32LE(12),
+      );
       return new TokenFile(handle, await Promise.all(counts), JSON.parse(tail.toString()) as TokenNotes);
     } catch (error) {
       await handle.close();
@@ -198,6 +212,12 @@ function startOf(starts: Float64Array, lengths: Uint32Array, row: number): numbe
   let start = starts[block] as number;
   for (let before = block * rowsPerBlock; before < row; before++) start += lengths[before] as number;
   return start;
+}
+
+async function digestOfFirst(path: string, bytes: number): Promise<Buffer> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { end: bytes - 1 })) hash.update(chunk);
+  return hash.digest();
 }
 
 function bytesOf({ buffer, byteOffset, byteLength }: Int32Array | Uint32Array): Buffer {

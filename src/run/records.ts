@@ -21,6 +21,7 @@
  * Steps are optimiser steps of a training, 0 being what it starts from. A method names its trainings; `base` is the model before any.
  */
 import { z } from 'zod';
+import { sha256OfRecord } from '../files/digest.ts';
 
 const count = z.int().min(0);
 
@@ -40,7 +41,9 @@ const numericsRecord = z.strictObject({
 /** How a run computes from some point on. */
 export type NumericsRecord = z.infer<typeof numericsRecord>;
 
-export const runRecord = z.strictObject({
+const runFields = z.strictObject({
+  /** Of all other fields; absent in records of earlier versions. */
+  sha256: z.string().optional(),
   format: z.literal(1),
   id: z.string(),
   method: z.string(),
@@ -62,7 +65,12 @@ export const runRecord = z.strictObject({
   numerics: z.array(numericsRecord),
   error: z.string().nullable(),
 });
-export type RunRecord = z.infer<typeof runRecord>;
+/** A flipped bit is damage and not another value. */
+export const runRecord = runFields.refine(
+  ({ sha256, ...rest }) => sha256 === undefined || sha256 === sha256OfRecord(rest),
+  'its content does not match its digest',
+);
+export type RunRecord = Omit<z.infer<typeof runRecord>, 'sha256'>;
 
 /** What the report reads of a training in plan.json. The rest of the entry is the plan's own. */
 const plannedTraining = z.object({

@@ -1,7 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import type { z } from 'zod';
 import { UsageError } from '../errors.ts';
-import { appendDurably, overwrite, wholeLineBytes, writeFileAtomic } from '../files/atomic.ts';
+import { appendDurably, overwrite, sha256OfFile, wholeLineBytes, writeFileAtomic } from '../files/atomic.ts';
+import { sha256OfRecord } from '../files/digest.ts';
 import { holdLock, refuseHeld } from '../files/lock.ts';
 import { readRecord } from '../files/read-record.ts';
 import { isSystemError } from '../files/system-error.ts';
@@ -180,7 +182,9 @@ export class RunDirectory {
   /** Digest of the weights that were measured at a step; null where none were. */
   evaluatedDigest(training: string, step: number): string | null {
     const entry = this.ledger.find('evaluate', training, step);
-    return entry ? (readRecord(this.file(entry.file), evaluationRecord).value?.weightsDigest ?? null) : null;
+    const file = entry && this.file(entry.file);
+    if (!file || !existsSync(file) || sha256OfFile(file) !== entry.sha256) return null;
+    return readRecord(file, evaluationRecord).value?.weightsDigest ?? null;
   }
 
   /** The lines of metrics.jsonl that steps of a training wrote. */
@@ -213,7 +217,8 @@ export class RunDirectory {
   }
 
   #writeRecord(): void {
-    const text = `${JSON.stringify(this.#record, null, 2)}\n`;
+    const { sha256: _, ...record }: z.infer<typeof runRecord> = this.#record;
+    const text = `${JSON.stringify({ ...record, sha256: sha256OfRecord(record) }, null, 2)}\n`;
     try {
       this.write('run.json', text);
     } catch (error) {

@@ -1,5 +1,5 @@
 /** The tokens of one data file: from the cache or made now, with what is to be said about them either way. */
-import { existsSync, renameSync } from 'node:fs';
+import { existsSync, renameSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { RunConfig } from '../config/schema.ts';
 import { DataError, type LineProblem, lineErrors, listedLines } from '../data/data-error.ts';
@@ -49,15 +49,15 @@ export async function encodeData(
   // Whether the date is part of them is known once they are made.
   const [always, today] = [keyOn(null), keyOn(context.date)];
   const found = [always, today].find(name => existsSync(pathOf(name)));
-  if (found !== undefined) touch(pathOf(found));
-  else {
+  let tokens = found === undefined ? null : await openCached(pathOf(found), context.progress);
+  if (tokens === null) {
     const call = { ...options, date: context.date, signal: context.signal };
     await encodeToFile(index, config, encoder(worker, index, call, context.progress), pathOf(today));
+    tokens = await TokenFile.open(pathOf(today));
   }
-  const tokens = await TokenFile.open(pathOf(found ?? today));
   const key = tokens.notes.readsDate ? today : always;
   try {
-    if (key !== (found ?? today)) renameSync(pathOf(today), pathOf(key));
+    if (!existsSync(pathOf(key))) renameSync(pathOf(today), pathOf(key));
     for (const warning of tokens.notes.warnings)
       context.progress.say(`warning: ${warningText(warning, await placeOf(index, warning))}`);
     for (const refusal of await refusals(config, index, tokens.notes)) context.refuse(refusal);
@@ -66,6 +66,19 @@ export async function encodeData(
     throw error;
   }
   return { key, tokens };
+}
+
+/** Null where it is damaged, or of an earlier version: it is made again. */
+async function openCached(path: string, progress: Progress): Promise<TokenFile | null> {
+  touch(path);
+  try {
+    return await TokenFile.open(path);
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+    progress.say(`${error.message}: it is made again`);
+    rmSync(path, { force: true });
+    return null;
+  }
 }
 
 /** Gathers what is wrong with examples, to throw it with their lines. */

@@ -19,7 +19,7 @@ export function digestOfFiles(files: readonly SavedFile[]): string {
 }
 
 /** What is wrong with a directory of weights; null where it is as it was written, or where that is not known. */
-function damageOf({ path, files }: Saved): string | null {
+export function damageOf({ path, files }: Saved): string | null {
   if (files === null) return null;
   const found = readdirSync(path, { recursive: true, withFileTypes: true })
     .filter(entry => entry.isFile())

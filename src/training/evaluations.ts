@@ -27,15 +27,19 @@ export async function evaluateWeights(trainer: Trainer, weights: Weights): Promi
   const entry = directory.ledger.find('evaluate', training, step);
   const isThere =
     entry && existsSync(directory.file(file)) && sha256OfFile(directory.file(file)) === entry.sha256;
-  if (isThere && directory.metricsBytes >= entry.metricsBytes) return;
+  const isInMetrics = entry !== undefined && directory.metricsBytes >= entry.metricsBytes;
+  if (isThere && isInMetrics) return;
   const known = isThere ? readRecord(directory.file(file), evaluationRecord).value : null;
   // Parsed in either case: keys have one order, wherever the record comes from.
   const record = known ?? evaluationRecord.parse(await measure(trainer, weights));
   if (!isThere) directory.write(file, `${JSON.stringify(record, null, 1)}\n`);
-  directory.appendMetrics([metricsLine.parse({ training, step, ...metricsOf(record) })]);
-  if (isThere) return; // a resume had cut the line off
-  const { metricsBytes } = directory;
   const sha256 = sha256OfFile(directory.file(file));
+  const isAsNoted = entry?.sha256 === sha256; // not there: damaged, and made again
+  if (!(isInMetrics && isAsNoted))
+    // a resume may have cut the line off
+    directory.appendMetrics([metricsLine.parse({ training, step, ...metricsOf(record) })]);
+  if (isAsNoted) return;
+  const { metricsBytes } = directory;
   directory.ledger.append({ unit: 'evaluate', training, step, file, sha256, metricsBytes });
 }
 

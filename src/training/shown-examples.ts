@@ -1,14 +1,12 @@
 /** The text of a few examples, so that a report can show their answers beside gold without the data or the tokenizer. */
-import { existsSync } from 'node:fs';
 import type { ExampleRecord } from '../run/records.ts';
 import type { Run } from './run.ts';
 
 const file = 'examples.jsonl';
 const mostShown = 24;
 
-/** Write the first training examples as text, once. */
+/** Write the first training examples as text; again where a resume finds them, which may be damaged. */
 export async function writeShownExamples({ directory, data, plan, worker }: Run): Promise<void> {
-  if (existsSync(directory.file(file))) return;
   const examples = Array.from(
     { length: Math.min(mostShown, plan.data.trainExamples) },
     (_, example) => example,

@@ -23,6 +23,9 @@ export async function writeVisits(
   records: Iterable<VisitRecord>,
 ): Promise<string> {
   const path = run.directory.file(file);
+  // Lines of others that are not what was written are dropped: they are written again in their turn.
+  const noted = run.directory.ledger.ofFile(file);
+  const isWhole = noted !== undefined && existsSync(path) && sha256OfFile(path) === noted.sha256;
   const hash = createHash('sha256');
   const output = new LineWriter(path);
   try {
@@ -35,7 +38,7 @@ export async function writeVisits(
         output.add(line);
       }
     };
-    for await (const line of linesOf(path)) {
+    for await (const line of isWhole ? linesOf(path) : []) {
       if (!isOf(line, training)) output.add(`${line}\n`);
       else if (!isWritten) writeOwn();
     }

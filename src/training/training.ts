@@ -4,7 +4,7 @@ import { sha256OfRecord } from '../files/digest.ts';
 import type { PlannedTraining } from '../plan/plan.ts';
 import { type MetricsLine, stepName } from '../run/records.ts';
 import { type FinishedTraining, finishedTraining, keepFinished, weightsPath } from '../store/store.ts';
-import { digestOfFiles, linkWeights, saveUnlessThere } from '../store/weights.ts';
+import { damageOf, digestOfFiles, linkWeights, saveUnlessThere } from '../store/weights.ts';
 import { type Loss, meanOverTokens } from './loss.ts';
 import { type Policy, policyAt } from './policy.ts';
 import { recipeOf } from './recipe.ts';
@@ -70,6 +70,7 @@ export class Training {
   /** Train to `step`, from wherever it is; on the way measure and keep what the plan says. */
   async to(step: number): Promise<Weights> {
     const { evaluationSteps, checkpoints } = this.plan;
+    if (step === this.plan.steps) await this.#mendEnd();
     const stops = [...new Set([...evaluationSteps, ...checkpoints, step])].toSorted((a, b) => a - b);
     for (const stop of stops.filter(stop => stop > this.#passed && stop <= step)) {
       await this.#trainTo(stop);
@@ -208,6 +209,21 @@ export class Training {
       weightsDigest: digest ?? '',
     });
     this.removeOldStates();
+  }
+
+  /** Last weights that an earlier attempt wrote into the run directory, and that are no longer what they were, are made again. */
+  async #mendEnd(): Promise<void> {
+    const { run } = this.#trainer;
+    const end = run.directory.trained(this.name);
+    if (this.#passed === this.plan.steps || end === null || end.step !== this.plan.steps) return;
+    const path = run.directory.file('models', this.name);
+    const saved = { path, ...savedFacts(end) };
+    if (existsSync(path) && damageOf(saved) === null) return;
+    run.progress.say(`${path} is damaged: it is made again`);
+    rmSync(path, { recursive: true, force: true });
+    if (linkWeights(weightsPath(run.store, this.key, end.step), saved)) return;
+    await this.#trainer.load(this.end);
+    await this.saveEnd();
   }
 
   async #endWeights(): Promise<SavedWeights> {

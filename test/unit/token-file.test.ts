@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -39,19 +40,20 @@ describe('token file', () => {
     const writer = await TokenFileWriter.create(path, 1);
     await writer.append([{ ...row([258, 3], 1), learned: Uint8Array.of(0, 1) }]);
     await writer.finish({ warnings: [], stopIds: [300], readsDate: true });
-    expect(readFileSync(path).toString('hex')).toBe(
+    const content =
       '746d7331' +
-        '03000000' +
-        '01000000' +
-        '30000000' +
-        '0000000000000040' +
-        '02000000' +
-        '01000000' +
-        '01000000' +
-        '0201000003000000' +
-        '0001' +
-        Buffer.from('{"warnings":[],"stopIds":[300],"readsDate":true}').toString('hex'),
-    );
+      '04000000' +
+      '01000000' +
+      '30000000' +
+      '0000000000000040' +
+      '02000000' +
+      '01000000' +
+      '01000000' +
+      '0201000003000000' +
+      '0001' +
+      Buffer.from('{"warnings":[],"stopIds":[300],"readsDate":true}').toString('hex');
+    const digest = createHash('sha256').update(Buffer.from(content, 'hex')).digest('hex');
+    expect(readFileSync(path).toString('hex')).toBe(content + digest);
   });
 
   it('is not there before it is whole, and leaves nothing when given up', async () => {
