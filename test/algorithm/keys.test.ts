@@ -211,5 +211,7 @@ describe('what changes no result repeats nothing', () => {
       home: shared,
     });
     expect(stepsOf(second.calls)).toHaveLength(9);
+    // The base is not asked again either: what it said is part of what was measured of it.
+    expect(askedIn(second.calls).filter(({ weights }) => weights === second.calls[0]?.weights)).toEqual([]);
   });
 });
