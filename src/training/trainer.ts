@@ -3,6 +3,7 @@
  * whatever needs other weights than those asks for them here, so that none is ever taken for another.
  */
 import { existsSync, rmSync } from 'node:fs';
+import { TmsError } from '../errors.ts';
 import type { MixturePlan } from '../plan/mixture.ts';
 import type { SamplingPlan } from '../plan/sampling-plan.ts';
 import { WorkerError } from '../worker/worker-error.ts';
@@ -191,12 +192,14 @@ export class Trainer {
 
   async #loadBase(): Promise<void> {
     const { config, worker } = this.run;
-    await worker.load({
-      ...loadOptions(config),
-      model: config.model_name_or_path,
-      adapter: newAdapter(config),
-      expectedDigest: this.run.model.weightsDigest,
-    });
+    const model = config.model_name_or_path;
+    const options = { ...loadOptions(config), model, adapter: newAdapter(config), digest: true };
+    this.#loaded = nothing;
+    const { weightsDigest } = await worker.load(options);
+    if (weightsDigest !== this.run.model.weightsDigest)
+      throw new TmsError(`the weights of ${model} changed since this run began`, {
+        fix: 'put back those that it began with, then go on with tms resume; or start a new run',
+      });
     this.#loaded = { weights: this.base, optimiser: 'fresh' };
   }
 

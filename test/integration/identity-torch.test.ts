@@ -132,3 +132,23 @@ it('a training state whose weights were damaged is not gone on with', async () =
   const digest = ({ calls }: RecordedRun) => stepsOf(calls).at(-1)?.after;
   expect(digest(resumed as RecordedRun)).toBe(digest(whole));
 });
+
+it('a model that an earlier run saved serves in another precision too: it is loaded again for the student', async () => {
+  const first = await recordRun(folder, short(tiny), { channel: worker });
+  const settings = smallRun(folder, {
+    model_name_or_path: join(first.output, 'models/sft'),
+    dtype: 'bfloat16',
+    learning_rate: 1e-2,
+    max_steps: 1,
+    max_length: 120,
+    tms: { num_checkpoints: 1, max_new_tokens: 4 },
+  });
+  const second = await recordRun(folder, settings, { channel: worker });
+  expect(readRecord(second.output, 'run.json').status).toBe('finished');
+  const bases = second.calls.filter(
+    ({ verb, params }) =>
+      verb === 'load' && 'model' in params && params.model === settings.model_name_or_path,
+  );
+  expect(bases).toHaveLength(2);
+  expect(new Set(bases.map(({ weights }) => weights)).size).toBe(1);
+});
