@@ -23,7 +23,10 @@ export async function seekableFile(path: string, cacheDirectory: string): Promis
     });
   }
   const found = await stat(path).catch((cause: Error) => {
-    throw new DataError(`cannot read the data file ${path}: ${cause.message}`, { cause });
+    throw new DataError(`cannot read the data file ${path}: ${cause.message}`, {
+      fix: 'check the path; it is taken from the current directory',
+      cause,
+    });
   });
   if (!found.isFile()) throw new DataError(`${path} is not a file`);
   if (format === 'jsonl') return { source: path, file: path, lines: await countLines(path) };
