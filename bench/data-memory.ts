@@ -15,8 +15,8 @@ import { encodeToFile } from '../src/data/encode-file.ts';
 import { idWords } from '../src/data/example-index.ts';
 import { checkLengths } from '../src/data/lengths.ts';
 import { TokenFile } from '../src/data/token-file.ts';
-import { batches } from '../src/plan/order.ts';
 import type { PlannedTraining } from '../src/plan/plan.ts';
+import { batches } from '../src/plan/training-plan.ts';
 import { makePlan } from '../src/runner/plan.ts';
 
 type Figures = { resident: number; peak: number; held: number; seconds: number };

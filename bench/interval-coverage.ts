@@ -4,8 +4,12 @@
  */
 import { randomAt, unit } from '../src/data/random.ts';
 import { changeOf } from '../src/metrics/retention.ts';
-import { type Flipped, pairedScoreIntervalOfMean } from '../src/metrics/score-interval.ts';
-import { bootstrapInterval, type Interval } from '../src/metrics/statistics.ts';
+import {
+  bootstrapInterval,
+  type Flipped,
+  type Interval,
+  pairedScoreIntervalOfMean,
+} from '../src/metrics/statistics.ts';
 import { markdownTable } from '../src/report/table.ts';
 
 type Chances = { readonly items: number; readonly gain: number; readonly loss: number };

@@ -1,9 +1,8 @@
 /** The public surface of the library. */
 export { z } from 'zod';
 export { loadConfig, plan, type RunSettings, run } from './api/runs.ts';
-export { answerSettings, unusableSettings } from './config/answer-settings.ts';
+export { answerSettings, scorerSettings, unusableSettings } from './config/answer-settings.ts';
 export type { RunConfig } from './config/schema.ts';
-export { scorerSettings } from './config/scorer-settings.ts';
 export { ours } from './config/setting.ts';
 export { EnvironmentError, exitCodes, InterruptedError, TmsError, UsageError } from './errors.ts';
 export {
@@ -14,13 +13,13 @@ export {
   type PlanContext,
   type TrainingFacts,
 } from './methods/method.ts';
-export { checkpointSteps } from './plan/checkpoints.ts';
 export { mixtureLines } from './plan/describe.ts';
-export type { MixturePlan, MixtureSettings } from './plan/mixture.ts';
-export type { Visit } from './plan/order.ts';
+export type { MixturePlan, MixtureSettings } from './plan/draws.ts';
 export type { MethodPlan, Plan, PlannedTraining } from './plan/plan.ts';
-export { PlanError } from './plan/plan-error.ts';
+export { PlanError } from './plan/plan.ts';
 export type { SamplingPlan } from './plan/sampling-plan.ts';
+export type { Visit } from './plan/training-plan.ts';
+export { checkpointSteps } from './plan/training-plan.ts';
 export { ensurePython, type SetupOptions, type SetupResult, setUpPython } from './python/setup.ts';
 export { type Results, readResults } from './report/results.ts';
 export type { Harvest } from './training/harvest.ts';
@@ -43,9 +42,9 @@ export {
   type Result,
   type VerbName,
 } from './worker/protocol.ts';
-export type { Row } from './worker/ragged.ts';
 export { type StartOptions, startWorker } from './worker/start.ts';
-export { type DType, type Tensor, type Tensors, tensorOf } from './worker/tensor.ts';
+export type { Row } from './worker/tensors.ts';
+export { type DType, type Tensor, type Tensors, tensorOf } from './worker/tensors.ts';
 export {
   type Answer,
   completionOnly,

@@ -2,7 +2,6 @@ import type { RunConfig } from '../config/schema.ts';
 import type { DataError } from '../data/data-error.ts';
 import type { Selection } from '../data/dataset.ts';
 import { type ExampleCounts, type ExampleIndex, idText } from '../data/example-index.ts';
-import { showExample } from '../data/show.ts';
 import type { TokenFile } from '../data/token-file.ts';
 import { UsageError } from '../errors.ts';
 import { tmsHome } from '../python/paths.ts';
@@ -13,10 +12,8 @@ import { loadOptions } from '../training/load-options.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import { startWorker } from '../worker/start.ts';
 import { completionOnly, type Worker } from '../worker/worker.ts';
-import type { CliContext } from './context.ts';
-import type { ShownExample } from './data-example.ts';
-import { terminalProgress } from './terminal-progress.ts';
-
+import { type ShownExample, showExample } from './data-example.ts';
+import { type CliContext, terminalProgress } from './terminal.ts';
 export type ShowRequest = {
   readonly count: number;
   /** Null: training examples, or wherever `id` is found. */

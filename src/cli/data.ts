@@ -1,19 +1,17 @@
 import { type Command, Option } from 'commander';
 import { loadRun } from '../config/import-method.ts';
 import { describeDataset } from '../data/dataset.ts';
-import { formatOf } from '../data/decompress.ts';
 import type { Example, Message } from '../data/example.ts';
 import { type ExampleIndex, indexExamples } from '../data/example-index.ts';
 import { ExampleReader } from '../data/example-reader.ts';
-import { seekableFile } from '../data/seekable.ts';
+import { formatOf, seekableFile } from '../data/open-file.ts';
 import { UsageError } from '../errors.ts';
 import { tmsHome } from '../python/paths.ts';
 import { openStore } from '../store/store.ts';
 import { collect, integerFrom } from './arguments.ts';
-import type { CliContext } from './context.ts';
 import { exampleLines, tokenLines } from './data-example.ts';
 import { readTokens, type ShowRequest } from './data-tokens.ts';
-import type { Terminal } from './terminal.ts';
+import type { CliContext, Terminal } from './terminal.ts';
 
 interface ShowFlags {
   set?: string[];

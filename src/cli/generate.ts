@@ -9,9 +9,8 @@ import { findResultModel } from '../run/trainings.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import { startWorker } from '../worker/start.ts';
 import { integerFrom, numberWithin, textsWithEscapes } from './arguments.ts';
-import type { CliContext } from './context.ts';
 import { type AnswerOptions, answerPrompts, type PromptAnswer } from './generate-answers.ts';
-import type { Terminal } from './terminal.ts';
+import type { CliContext, Terminal } from './terminal.ts';
 
 interface GenerateFlags {
   temperature: number;

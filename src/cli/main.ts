@@ -4,7 +4,6 @@ import { exitCodes, TmsError } from '../errors.ts';
 import { translateSystemError } from '../files/system-error.ts';
 import { packageVersion } from '../python/paths.ts';
 import { adviceFor } from './advice.ts';
-import type { CliContext } from './context.ts';
 import { addDataCommands } from './data.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addGenerateCommand } from './generate.ts';
@@ -12,7 +11,7 @@ import { addReportCommands } from './report.ts';
 import { addRunCommands } from './run.ts';
 import { addSetupCommand } from './setup.ts';
 import { addStoreCommands } from './store.ts';
-import { processTerminal } from './terminal.ts';
+import { type CliContext, processTerminal } from './terminal.ts';
 
 const exitCodeHelp = `
 Exit codes:

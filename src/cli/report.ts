@@ -8,7 +8,7 @@ import { compareResults, comparisonMarkdown, comparisonRecord, comparisonText } 
 import { readResults } from '../report/results.ts';
 import { finalTable } from '../report/table.ts';
 import { writeReport } from '../report/write-report.ts';
-import type { CliContext } from './context.ts';
+import type { CliContext } from './terminal.ts';
 
 /** `tms report` and `tms compare`: what runs have measured, read from their directories. */
 export function addReportCommands(program: Command, context: CliContext): void {

@@ -7,7 +7,7 @@ import { exitCodes, TmsError, UsageError } from '../errors.ts';
 import { readUserText } from '../files/user-file.ts';
 import { describePlan } from '../plan/describe.ts';
 import { tmsHome } from '../python/paths.ts';
-import { describeResolution, resolutionOf } from '../report/resolution-lines.ts';
+import { describeResolution, resolutionOf } from '../report/resolution.ts';
 import { readResults } from '../report/results.ts';
 import { finalTable } from '../report/table.ts';
 import { writeReport } from '../report/write-report.ts';
@@ -19,9 +19,8 @@ import { refuseOtherMethod, refuseOtherResults } from '../runner/resume.ts';
 import { executeRun, placesOf, refuseOccupied } from '../runner/run.ts';
 import { untilStopped } from '../runner/until-stopped.ts';
 import { startWorker } from '../worker/start.ts';
-import type { CliContext } from './context.ts';
 import { listenForStop } from './interrupt.ts';
-import { terminalProgress } from './terminal-progress.ts';
+import { type CliContext, terminalProgress } from './terminal.ts';
 
 interface RunFlags {
   set: string[];

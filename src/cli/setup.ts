@@ -1,7 +1,7 @@
 import { relative } from 'node:path';
 import type { Command } from 'commander';
 import { setUpPython } from '../python/setup.ts';
-import type { CliContext } from './context.ts';
+import type { CliContext } from './terminal.ts';
 
 interface SetupFlags {
   python?: string;

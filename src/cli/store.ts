@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { UsageError } from '../errors.ts';
-import { formatBytes } from '../plan/units.ts';
+import { formatBytes } from '../plan/describe.ts';
 import { tmsHome } from '../python/paths.ts';
 import { describeItem } from '../store/describe-item.ts';
 import { whileUnused } from '../store/in-use.ts';
@@ -16,8 +16,7 @@ import {
   storeOf,
 } from '../store/store.ts';
 import { byteCount, duration } from './arguments.ts';
-import type { CliContext } from './context.ts';
-import type { Terminal } from './terminal.ts';
+import type { CliContext, Terminal } from './terminal.ts';
 
 interface PruneFlags {
   olderThan?: number;

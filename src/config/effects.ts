@@ -3,8 +3,7 @@ import { type Condition, describeAlternatives, nameOf } from './condition.ts';
 import { type Path, type Problem, show, valueAt } from './problems.ts';
 import type { RunConfig } from './schema.ts';
 import type { SettingMeta } from './setting.ts';
-import { type PlacedSetting, settingsIn } from './settings-list.ts';
-
+import { listSettings, type PlacedSetting, settingsIn } from './settings-list.ts';
 /** What is known only when the data are read. */
 export type DataForm = {
   /** Training examples are messages in the file, not text. */
@@ -31,7 +30,7 @@ export function checkDataEffects(config: RunConfig, form: DataForm): Finding[] {
 }
 
 /** Whether a key, a path of the schema without list entries, is read in this run. */
-export function isRead(config: RunConfig, path: string): boolean {
+function isRead(config: RunConfig, path: string): boolean {
   const parts = path.split('.');
   const context = contextOf(config, null);
   return settingsIn(config).every(
@@ -150,4 +149,21 @@ function contextOf(config: RunConfig, form: DataForm | null): unknown {
       readsDate: form.readsDate,
     },
   };
+}
+
+/** A setting in effect that the paper does not state. */
+export type GuessedSetting = {
+  readonly path: string;
+  readonly value: unknown;
+  /** Where a value can come from instead. */
+  readonly basis: string;
+  readonly description: string;
+};
+
+/** Every setting that this run reads and that the paper leaves open, with its value. */
+export function guessedSettings(config: RunConfig): GuessedSetting[] {
+  return listSettings().flatMap(({ path, description, 'x-guessed': basis }) => {
+    if (basis === undefined || !isRead(config, path)) return [];
+    return [{ path, value: valueAt(config, path.split('.')), basis, description }];
+  });
 }

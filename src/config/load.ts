@@ -2,11 +2,12 @@
 import { stringify } from 'yaml';
 import type { z } from 'zod';
 import { readUserText } from '../files/user-file.ts';
-import { checkTogether } from './check.ts';
+import { methodNamed } from '../methods/index.ts';
+import { blockOf } from '../methods/method.ts';
 import { checkEffects, type DataForm, onlyRead } from './effects.ts';
 import { applyOverrides, type Override, parseOverride, removeAt } from './overrides.ts';
-import { ConfigError, type Path, type Problem, problemsOf, unknownKey, valueAt } from './problems.ts';
-import { type RunConfig, runConfigSchema } from './schema.ts';
+import { ConfigError, type Path, type Problem, problemsOf, show, unknownKey, valueAt } from './problems.ts';
+import { type RunConfig, runConfigSchema, settingsOf } from './schema.ts';
 import { keysAt, settingsIn } from './settings-list.ts';
 import { parseYaml } from './yaml-file.ts';
 
@@ -115,4 +116,71 @@ function startsWith(path: Path, prefix: Path): boolean {
 function deepFreeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null) Object.values(Object.freeze(value)).forEach(deepFreeze);
   return value;
+}
+
+// Rules that concern more than one key.
+
+type Finding = Omit<Problem, 'line'>;
+
+/** Everything in a well-typed configuration that does not fit together. */
+function checkTogether(config: RunConfig): Finding[] {
+  return [...checkTraining(config), ...checkMethod(config), ...checkData(config), ...checkSets(config)];
+}
+
+function checkMethod(config: RunConfig): Finding[] {
+  const { method } = methodNamed(config.method);
+  const found = method.check?.(settingsOf(config, method), config) ?? [];
+  return found.map(finding => ({ ...finding, path: [blockOf(method), ...finding.path] }));
+}
+
+function checkTraining({ warmup_steps, max_steps }: RunConfig): Finding[] {
+  const findings: Finding[] = [];
+  if (warmup_steps > 1 && !Number.isInteger(warmup_steps)) {
+    findings.push(
+      finding(['warmup_steps'], show(warmup_steps), 'a whole number of steps, or a share below 1'),
+    );
+  }
+  if (max_steps === 0)
+    findings.push(finding(['max_steps'], '0', 'at least 1, or -1 to go by num_train_epochs'));
+  return findings;
+}
+
+function checkData({ test_size }: RunConfig): Finding[] {
+  const isShareOrCount = test_size <= 1 || Number.isInteger(test_size);
+  if (isShareOrCount) return [];
+  return [finding(['test_size'], show(test_size), 'a share below 1, or a whole number of examples')];
+}
+
+function checkSets(config: RunConfig): Finding[] {
+  const placed = (['eval', 'retention'] as const).flatMap(block =>
+    config[block].sets.map((set, i) => ({ set, path: [block, 'sets', i] })),
+  );
+  return placed.flatMap(({ set, path }, i) => {
+    const isTaken = placed.slice(0, i).some(earlier => earlier.set.name === set.name);
+    const taken = finding([...path, 'name'], show(set.name), 'a name that no other set has');
+    return [...(isTaken ? [taken] : []), ...checkScorer(set, path), ...checkChoice(set, path)];
+  });
+}
+
+/** Labels must be named where the answer is said to be one. */
+function checkChoice(
+  { answer_is, scorer, columns }: RunConfig['eval']['sets'][number],
+  path: Path,
+): Finding[] {
+  if (answer_is !== 'label' || scorer !== 'multiple_choice' || columns.labels !== null) return [];
+  const expected = 'a column or a list of labels, because answer_is is label';
+  return [finding([...path, 'columns', 'labels'], 'null', expected)];
+}
+
+/** The scorers `command` and `module` need the key of that name. */
+function checkScorer(set: RunConfig['eval']['sets'][number], path: Path): Finding[] {
+  return (['command', 'module'] as const).flatMap(key =>
+    set.scorer === key && set[key] === null
+      ? [finding([...path, key], 'null', `a value, because scorer is ${key}`)]
+      : [],
+  );
+}
+
+function finding(path: Path, found: string, expected: string, hint: string | null = null): Finding {
+  return { path, found, expected, hint };
 }

@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { DataError } from './data-error.ts';
 import { type Example, exampleDigest } from './example.ts';
 import type { ExampleIndex } from './example-index.ts';
-import { parseRecord } from './records.ts';
+import { parseRecord } from './json-lines.ts';
 import { type ShapeOptions, shapeExample } from './shape.ts';
 import type { DataRecord } from './template.ts';
 

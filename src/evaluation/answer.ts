@@ -1,6 +1,5 @@
 /** Sampled answers, each a function of its prompt, its seed and the weights. */
-import { type IdWords, keyedNumbers } from '../data/keyed-random.ts';
-import { fnv1a } from '../data/random.ts';
+import { fnv1a, type IdWords, keyedNumbers } from '../data/random.ts';
 import type { Answer, Worker } from '../worker/worker.ts';
 import { chunksOf } from './chunks.ts';
 import type { Tally } from './tally.ts';

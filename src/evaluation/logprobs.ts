@@ -1,5 +1,5 @@
 /** Log-probabilities of sequences, some at a time, so that progress shows and an interrupt waits for little. */
-import type { Row } from '../worker/ragged.ts';
+import type { Row } from '../worker/tensors.ts';
 import type { Worker } from '../worker/worker.ts';
 import type { Tally } from './tally.ts';
 

@@ -4,12 +4,11 @@ import type { DeepReadonly } from '../config/schema.ts';
 import { DataError, type LineProblem, lineErrors } from '../data/data-error.ts';
 import type { Content, Example } from '../data/example.ts';
 import { isNumber, toJson, writtenText } from '../data/json.ts';
-import { readRecords } from '../data/records.ts';
-import { seekableFile } from '../data/seekable.ts';
+import { readRecords } from '../data/json-lines.ts';
+import { seekableFile } from '../data/open-file.ts';
 import { shapeExample } from '../data/shape.ts';
 import { ColumnError, type DataRecord, readColumn } from '../data/template.ts';
 import { sha256OfText } from '../files/digest.ts';
-import { chooseByHash } from './choose.ts';
 import { rightOption } from './right-option.ts';
 import type { Question } from './scorer.ts';
 
@@ -151,4 +150,19 @@ function labelsOf(record: DataRecord, { columns }: SetSettings, options: number)
   if (list.length !== options)
     throw new ColumnError(`${labels} has ${list.length} labels for ${options} options`);
   return list.map((label, i) => optionOf(label, `label ${i} of ${labels}`));
+}
+
+/** Something with an id that is a hash of its content, as hexadecimal text. */
+export type Identified = { readonly id: string };
+
+/** The `count` values with the smallest ids, in the order given: more are a superset of fewer. All where `count` is null. */
+export function chooseByHash<T extends Identified>(values: readonly T[], count: number | null): T[] {
+  const byId = (a: { value: T }, b: { value: T }) =>
+    a.value.id < b.value.id ? -1 : Number(a.value.id > b.value.id);
+  return values
+    .map((value, place) => ({ value, place }))
+    .sort(byId)
+    .slice(0, count ?? values.length)
+    .sort((a, b) => a.place - b.place)
+    .map(({ value }) => value);
 }

@@ -3,8 +3,7 @@
  * rewards the answers, and every token of an answer is weighed by how far its reward stands from the mean of its group.
  */
 import { z } from 'zod';
-import { answerSettings } from '../config/answer-settings.ts';
-import { scorerSettings } from '../config/scorer-settings.ts';
+import { answerSettings, scorerSettings } from '../config/answer-settings.ts';
 import { few, ours } from '../config/setting.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import { clippedPolicyGradient } from '../training/loss.ts';

@@ -3,8 +3,7 @@
  * as TMS mixes: reward-free, or keeping only what a scorer accepts (rejection sampling, as ReST^EM, 2312.06585, and RAFT, 2304.06767).
  */
 import { z } from 'zod';
-import { answerSettings, unusableSettings } from '../config/answer-settings.ts';
-import { scorerSettings } from '../config/scorer-settings.ts';
+import { answerSettings, scorerSettings, unusableSettings } from '../config/answer-settings.ts';
 import { few, fraction, ours } from '../config/setting.ts';
 import type { PlannedTraining } from '../plan/plan.ts';
 import { defineMethod } from './method.ts';

@@ -4,7 +4,7 @@
  */
 import type { z } from 'zod';
 import type { RunConfig } from '../config/schema.ts';
-import type { MixturePlan, MixtureSettings } from '../plan/mixture.ts';
+import type { MixturePlan, MixtureSettings } from '../plan/draws.ts';
 import type { DataFacts, MethodPlan, PlannedTraining, TrainingRole } from '../plan/plan.ts';
 import type { AnswerSettings, SamplingPlan } from '../plan/sampling-plan.ts';
 import type { OwnLength, TrainingPlan } from '../plan/training-plan.ts';

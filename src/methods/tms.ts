@@ -2,8 +2,9 @@
  * Trajectory-Mixed Supervision (arXiv 2602.03073). Fine-tune once; let T checkpoints of that run answer the training prompts; train a
  * fresh student on a mixture of their answers and the reference ones. No reward, no verifier. docs/algorithm.md gives the equations.
  */
-import { checkpointSteps } from '../plan/checkpoints.ts';
+
 import { mixtureLines } from '../plan/describe.ts';
+import { checkpointSteps } from '../plan/training-plan.ts';
 import { meanOverTokens } from '../training/loss.ts';
 import { defineMethod } from './method.ts';
 import { tmsSettings } from './tms-settings.ts';

@@ -1,13 +1,16 @@
 /** What two evaluations on the same items say about each other: accuracy, its change, and which items flipped. Pure. */
 import {
+  bootstrapInterval,
   type Flipped,
+  type Interval,
+  mean,
+  meanOfMeans,
   outer,
   pairedScoreInterval,
   pairedScoreIntervalOfMean,
+  wilsonInterval,
   wilsonIntervalOfMean,
-} from './score-interval.ts';
-import { bootstrapInterval, type Interval, mean, meanOfMeans, wilsonInterval } from './statistics.ts';
-
+} from './statistics.ts';
 export type ScoredItem = { readonly id: string; readonly isCorrect: boolean };
 
 /** The items of one evaluation set, in the order of the set, with one model's result for each. */
@@ -122,4 +125,27 @@ function pairSets(before: readonly ScoredSet[], after: readonly ScoredSet[]): Pa
     }
     return { name, pairs };
   });
+}
+
+// What a change of accuracy says about a loss that one is ready to accept. Pure.
+
+/** In the order of a report. */
+export const verdicts = ['lost', 'inconclusive', 'kept', 'not measured'] as const;
+export type Verdict = (typeof verdicts)[number];
+
+/**
+ * `kept`: the whole interval lies above −margin, so a loss as large as the margin is excluded (non-inferiority).
+ * `lost`: it lies below 0 and reaches down to the margin. `inconclusive`: neither; the sets are too small to tell.
+ * An interval between −margin and 0 shows a loss, but one that is accepted: it is `kept`, and `isSmallLoss`.
+ */
+export function verdictOf(change: Change | null, margin: number): Verdict {
+  if (change === null) return 'not measured';
+  const { low, high } = change.interval;
+  if (low > -margin) return 'kept';
+  return high < 0 ? 'lost' : 'inconclusive';
+}
+
+/** Whether a change is a loss for certain, and yet smaller than the margin. */
+export function isSmallLoss(change: Change | null, margin: number): boolean {
+  return change !== null && change.interval.high < 0 && change.interval.low > -margin;
 }

@@ -1,9 +1,8 @@
 /** What will happen as asked and is hardly what was meant: sentences for `tms plan` and the beginning of a run. */
 import type { RunConfig } from '../config/schema.ts';
-import { PlanError } from './plan-error.ts';
-import { reachOf } from './schedule.ts';
-import type { TrainingPlan } from './training-plan.ts';
-import { formatCount } from './units.ts';
+import { formatCount } from './describe.ts';
+import { PlanError } from './plan.ts';
+import { reachOf, type TrainingPlan } from './training-plan.ts';
 
 /** A training with its name. */
 export type NamedTraining = { readonly name: string; readonly plan: TrainingPlan };

@@ -1,8 +1,7 @@
 /** The browser of answers: for a prompt, gold and what every checkpoint answered, side by side. */
 import type { ShownAnswer, ShownPrompt, Use } from './answers.ts';
 import { amount, checkpointLabel, counted, percent } from './format.ts';
-import { type Html, html } from './html-text.ts';
-import { plainTable, type Section } from './page-parts.ts';
+import { type Html, html, plainTable, type Section } from './html-parts.ts';
 import type { Analysis } from './rows.ts';
 
 /** Null where no answers were stored. */

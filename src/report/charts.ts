@@ -1,8 +1,7 @@
 /** The panels of the report's figures. Every function gives SVG, or null where there is nothing to draw. */
 import * as Plot from '@observablehq/plot';
-import type { LookOf } from './marks.ts';
+import { dotsOf, type LookOf, type Place, pathOf } from './marks.ts';
 import { axes, drawPanel, linearScale, logScale, panelHeight } from './plot.ts';
-import { dotsOf, type Place, pathOf } from './point-marks.ts';
 import { type Curve, ownPoints, type Point } from './points.ts';
 import type { Analysis } from './rows.ts';
 

@@ -6,13 +6,11 @@ import { changeText, exclusionOf } from './changes.ts';
 import { columnsFor, shortLabel, tableNotes } from './columns.ts';
 import { lostUpdateNotes } from './fallback-notes.ts';
 import { dash, settingText } from './format.ts';
-import { pairsOf } from './pairs.ts';
+import { haveSameItems, pairsOf } from './pairs.ts';
 import { bootstrapSeed, type Curve, evaluationOf, lastPoint, setsOf } from './points.ts';
 import type { Results } from './results.ts';
 import { type Analysis, analyse } from './rows.ts';
-import { haveSameItems } from './same-items.ts';
-import { statusSentence } from './summary.ts';
-import { summaryRecord } from './summary-record.ts';
+import { statusSentence, summaryRecord } from './summary.ts';
 import { alignedTable, markdownTable, wrap } from './table.ts';
 import { verdictSentence } from './verdicts.ts';
 

@@ -1,6 +1,6 @@
 /** What the marks of a figure stand for. */
 import { baseName } from '../run/trainings.ts';
-import { type Html, html, raw } from './html-text.ts';
+import { type Html, html, raw } from './html-parts.ts';
 import type { Look } from './marks.ts';
 
 /** Line and mark of each, with its name; null for none. */

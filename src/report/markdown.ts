@@ -1,12 +1,12 @@
 /** report.md: the numbers of the report without its figures. Pure. */
 import { changeText } from './changes.ts';
 import { exclusionNotes, tableNotes } from './columns.ts';
+import { flipsOf, setRows, type TrainingFlips } from './flips.ts';
 import { amount, counted, duration, fixed, percent, settingText, withInterval } from './format.ts';
 import { lastPoint, type Point } from './points.ts';
 import type { Results } from './results.ts';
 import { costLines, loadingLines } from './row-costs.ts';
 import type { Analysis } from './rows.ts';
-import { flipsOf, setRows, type TrainingFlips } from './set-flips.ts';
 import { cautions, curriculumSentences, differenceSentences, statusSentence } from './summary.ts';
 import { markdownTable, wideCells } from './table.ts';
 import { verdictText } from './verdicts.ts';

@@ -17,9 +17,8 @@ import {
 } from '../run/records.ts';
 import { baseName, listTrainings, resultModel, type SavedModel, type Training } from '../run/trainings.ts';
 import { type AnswerSet, type Curriculum, readAnswers, type ShownPrompt } from './answers.ts';
-import { checkFiles } from './check-files.ts';
-import { readJson, readJsonLines, readYamlMapping } from './run-files.ts';
-import { checkSameItems } from './same-items.ts';
+import { checkSameItems } from './pairs.ts';
+import { checkFiles, readJson, readJsonLines, readYamlMapping } from './run-files.ts';
 
 export type { Curriculum };
 

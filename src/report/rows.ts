@@ -1,6 +1,5 @@
 /** The rows of the final table. Pure; nothing formatted. */
-import type { Accuracy, Change } from '../metrics/retention.ts';
-import { type Verdict, verdictOf } from '../metrics/verdict.ts';
+import { type Accuracy, type Change, type Verdict, verdictOf } from '../metrics/retention.ts';
 import type { Mixture } from '../run/sources.ts';
 import { baseName, type Training } from '../run/trainings.ts';
 import { type Endless, endlessBound, endlessOf, isEndless, mixtureOfTraining } from './fallback-notes.ts';

@@ -1,10 +1,13 @@
 /** Files of a run directory, validated; what is wrong is named by file and line. */
 import { readFileSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { parseDocument } from 'yaml';
 import type { z } from 'zod';
-import { readLines } from '../data/lines.ts';
+import { readLines } from '../data/json-lines.ts';
 import { TmsError } from '../errors.ts';
+import { sha256OfFile } from '../files/atomic.ts';
+import { prefixDigests, readLedger } from '../run/ledger.ts';
 
 /** A JSON file of that schema; null where there is none. Throws `TmsError` when it is something else. */
 export async function readJson<S extends z.ZodType>(file: string, schema: S): Promise<z.output<S> | null> {
@@ -77,4 +80,32 @@ function exists(file: string): boolean {
 
 function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+// What is reported must be what was measured: the ledger has the digest of every file that a unit of work made.
+
+/** Throws `TmsError` naming every file that is gone or no longer what the ledger says. A directory without a ledger says nothing. */
+export function checkFiles(directory: string): void {
+  const path = join(directory, 'ledger.jsonl');
+  const { entries, lines, isTorn } = readLedger(path);
+  if (lines - entries.length > Number(isTorn))
+    throw corrupt(path, entries.length + 1, 'does not match its checksum');
+  const files = new Map(entries.flatMap(entry => ('file' in entry ? [[entry.file, entry.sha256]] : [])));
+  const wrong = [...files].flatMap(([name, sha256]) => problemOf(join(directory, name), sha256));
+  const metrics = join(directory, 'metrics.jsonl');
+  const digestTo = prefixDigests(metrics);
+  const isChanged = entries.some(
+    entry => entry.unit === 'train' && digestTo(entry.metricsBytes) !== entry.metricsSha256,
+  );
+  if (isChanged) wrong.push(`${metrics} is not what the ledger says`);
+  if (wrong.length === 0) return;
+  throw new TmsError(`${directory} cannot be reported: ${wrong.join('; ')}`, {
+    fix: `restore from a copy, or make it again: tms resume ${directory}`,
+  });
+}
+
+function problemOf(file: string, sha256: string): string[] {
+  if (!statSync(file, { throwIfNoEntry: false })?.isFile()) return [`${file} is missing`];
+  const found = sha256OfFile(file);
+  return found === sha256 ? [] : [`${file} is not what the ledger says (SHA-256 ${found}, not ${sha256})`];
 }

@@ -1,8 +1,7 @@
 /** What a run cost, what it assumed, what it ran on, and what it left behind. */
 
 import { amount, duration, percent, settingText } from './format.ts';
-import { html } from './html-text.ts';
-import { plainTable, type Section, trainingName } from './page-parts.ts';
+import { html, plainTable, type Section, trainingName } from './html-parts.ts';
 import type { Results } from './results.ts';
 import { costLines, loadingLines } from './row-costs.ts';
 import type { Analysis } from './rows.ts';

@@ -1,12 +1,11 @@
 /** The numbers of a run as sentences: no word that the numbers do not say. Pure. */
-
 import { describeFaults, mixtureOf } from '../run/sources.ts';
 import type { Training } from '../run/trainings.ts';
 import { changeText } from './changes.ts';
 import { counted, fixed, percent } from './format.ts';
 import { bestPoint, lastPoint, type Point, retentionDifference, targetDifference } from './points.ts';
 import type { Results } from './results.ts';
-import type { Analysis } from './rows.ts';
+import type { Analysis, ResultRow } from './rows.ts';
 
 /** Why a run is not complete and what is shown instead; null for a finished one. */
 export function statusSentence({ run, tornFiles }: Results): string | null {
@@ -71,4 +70,22 @@ function differenceSentence(
     ...(target === null ? [] : [`target accuracy ${changeText(target)}`]),
   ];
   return parts.length === 0 ? [] : [`${what}: ${parts.join(', ')} (paired item by item).`];
+}
+
+// report.json: the numbers of the report for programs. Pure.
+
+/** Values that were not measured are null; shares, not points; intervals are of 95 %. */
+export type SummaryRecord = {
+  readonly format: 1;
+  readonly id: string;
+  readonly name: string;
+  readonly method: string;
+  readonly status: string;
+  /** Those of the final table, with the verdict on retention over all and of each set. */
+  readonly rows: readonly ResultRow[];
+};
+
+/** The record of one run. */
+export function summaryRecord({ results: { name, run }, rows }: Analysis): SummaryRecord {
+  return { format: 1, id: run.id, name, method: run.method, status: run.status, rows };
 }

@@ -1,5 +1,5 @@
 /** Verdicts on retention as text. Pure. */
-import { isSmallLoss, verdicts } from '../metrics/verdict.ts';
+import { isSmallLoss, verdicts } from '../metrics/retention.ts';
 import { exclusionOf } from './changes.ts';
 import { counted, dash } from './format.ts';
 import type { ResultRow } from './rows.ts';

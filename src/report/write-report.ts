@@ -5,7 +5,7 @@ import { reportPage } from './html.ts';
 import { reportMarkdown } from './markdown.ts';
 import { readResults } from './results.ts';
 import { analyse } from './rows.ts';
-import { summaryRecord } from './summary-record.ts';
+import { summaryRecord } from './summary.ts';
 
 /** Paths of the files that were written. */
 export type ReportFiles = { readonly html: string; readonly markdown: string; readonly json: string };

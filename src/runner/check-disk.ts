@@ -2,11 +2,11 @@
 import { readdirSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { RunConfig } from '../config/schema.ts';
-import { seekableFile } from '../data/seekable.ts';
+import { seekableFile } from '../data/open-file.ts';
 import { TmsError } from '../errors.ts';
+import { formatBytes } from '../plan/describe.ts';
 import { type DiskFacts, evaluationBytes } from '../plan/disk.ts';
 import type { Plan } from '../plan/plan.ts';
-import { formatBytes } from '../plan/units.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 
 /** What the plan needs to bound the disk that a run takes. */

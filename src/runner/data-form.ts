@@ -3,8 +3,8 @@ import { checkDataEffects, type DataForm } from '../config/effects.ts';
 import { ConfigError } from '../config/problems.ts';
 import type { RunConfig } from '../config/schema.ts';
 import type { Dataset } from '../data/dataset.ts';
-import { readRecords } from '../data/records.ts';
-import { seekableFile } from '../data/seekable.ts';
+import { readRecords } from '../data/json-lines.ts';
+import { seekableFile } from '../data/open-file.ts';
 import { asksInMessages, type SetSettings } from '../evaluation/read-set.ts';
 
 /** A set is opened only where a key hangs on it; its first record decides. */

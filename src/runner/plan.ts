@@ -1,14 +1,21 @@
 /** Configuration and data to everything that will happen, before anything does. Pure. */
 import { type RunConfig, settingsOf } from '../config/schema.ts';
-import type { IdWords } from '../data/keyed-random.ts';
+import type { IdWords } from '../data/random.ts';
 import { knownMethods, methodNamed } from '../methods/index.ts';
 import { blockOf, type Method } from '../methods/method.ts';
 import { cautionsOf, refuseIdleTrainings } from '../plan/cautions.ts';
-import { secondsExpected, type TokenCost } from '../plan/cost.ts';
 import { diskCost } from '../plan/disk.ts';
-import { planMixture } from '../plan/mixture.ts';
-import type { DataFacts, MachineFacts, MethodPlan, Plan, PlannedTraining } from '../plan/plan.ts';
-import { PlanError } from '../plan/plan-error.ts';
+import { planMixture } from '../plan/draws.ts';
+import {
+  type DataFacts,
+  type MachineFacts,
+  type MethodPlan,
+  type Plan,
+  PlanError,
+  type PlannedTraining,
+  secondsExpected,
+  type TokenCost,
+} from '../plan/plan.ts';
 import { samplingPlan } from '../plan/sampling-plan.ts';
 import { trainingPlan } from '../plan/training-plan.ts';
 import { trainingName } from '../run/records.ts';

@@ -1,9 +1,9 @@
 /** From a configuration to everything that a run needs: model, data, plan, evaluation. Nothing is written to output_dir yet. */
 import { join } from 'node:path';
-import { resultSettings } from '../config/affects.ts';
+import { resultSettings } from '../config/changed-settings.ts';
 import type { RunConfig } from '../config/schema.ts';
-import { evaluationKey, examplesNeeded, prepareEvaluation } from '../evaluation/context.ts';
-import { leftOutNote, readDivergenceExamples } from '../evaluation/divergence-examples.ts';
+import { leftOutNote, readDivergenceExamples } from '../evaluation/pld.ts';
+import { evaluationKey, examplesNeeded, prepareEvaluation } from '../evaluation/prepare-evaluation.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import { methodNamed } from '../methods/index.ts';
 import { disturbance, type Numerics } from '../run/numerics.ts';
@@ -17,12 +17,10 @@ import type { Progress, Run } from '../training/run.ts';
 import type { ModelInfo, Result } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
 import { diskFacts } from './check-disk.ts';
-import { currentNumerics } from './current-numerics.ts';
 import { refuseWithoutEffect } from './data-form.ts';
+import { currentNumerics, readThroughput } from './environment.ts';
 import { makePlan } from './plan.ts';
 import { type PreparedData, prepareData } from './prepare-data.ts';
-import { readThroughput } from './throughput.ts';
-
 export type Surroundings = {
   readonly worker: Worker;
   /** `TMS_HOME`. */

@@ -1,7 +1,7 @@
 /** What may be another when a run goes on, and what is noted of it. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ChangedSetting, changedSettings, describeChange } from '../config/affects.ts';
+import { type ChangedSetting, changedSettings, describeChange } from '../config/changed-settings.ts';
 import type { DataForm } from '../config/effects.ts';
 import { methodIn } from '../config/import-method.ts';
 import { configToYaml, loadConfig } from '../config/load.ts';

@@ -2,11 +2,11 @@
 import { randomBytes } from 'node:crypto';
 import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { guessedSettings } from '../config/guessed.ts';
+import { guessedSettings } from '../config/effects.ts';
 import { configToYaml } from '../config/load.ts';
 import { type RunConfig, settingsOf } from '../config/schema.ts';
 import { InterruptedError, UsageError } from '../errors.ts';
-import { evaluationDigests } from '../evaluation/context.ts';
+import { evaluationDigests } from '../evaluation/prepare-evaluation.ts';
 import { translateSystemError } from '../files/system-error.ts';
 import type { MethodPlan } from '../plan/plan.ts';
 import type { EnvironmentRecord } from '../run/records.ts';
@@ -16,11 +16,10 @@ import { openStore } from '../store/store.ts';
 import type { Progress, Run } from '../training/run.ts';
 import { Trainer } from '../training/trainer.ts';
 import { checkDisk, type DiskPlaces } from './check-disk.ts';
-import { gitState } from './git-state.ts';
+import { gitState, noteThroughput } from './environment.ts';
 import { methodsOf } from './plan.ts';
 import { type PreparedRun, prepareMeasures, prepareRun, type Surroundings } from './prepare.ts';
 import { goOn, refuseOtherBits, refuseOtherResults } from './resume.ts';
-import { noteThroughput } from './throughput.ts';
 import { untilStopped } from './until-stopped.ts';
 
 export type RunOptions = Surroundings & {

@@ -14,7 +14,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { makePrivate } from '../files/atomic.ts';
-import { readChecked, writeChecked } from '../files/checked-record.ts';
+import { readChecked, writeChecked } from '../files/read-record.ts';
 import { isAbandoned, isTemporaryName } from '../files/temporary-name.ts';
 import { metricsLine, stepName } from '../run/records.ts';
 import { touch } from './in-use.ts';

@@ -1,14 +1,13 @@
 /** Ask weights for answers to training prompts: each is a function of weights, prompt and seed, and is sampled once. */
 import { sha256OfRecord } from '../files/digest.ts';
-import type { SamplingPlan } from '../plan/sampling-plan.ts';
-import { redrawIndex, samplingSeeds } from '../plan/seeds.ts';
+import { redrawIndex, type SamplingPlan, samplingSeeds } from '../plan/sampling-plan.ts';
 import type { AnswerRecord } from '../run/records.ts';
 import { AnswerStore, answerKey, type StoredAnswer } from '../store/answer-store.ts';
 import { answersPath } from '../store/store.ts';
+import { faultOf } from './answers.ts';
 import { sampler } from './policy.ts';
 import { type Run, timed } from './run.ts';
 import type { Trainer, Weights } from './trainer.ts';
-import { faultOf } from './usable.ts';
 
 /** Sample number `samples[i]` (from 0) for example `examples[i]`; 8 bytes each, for there can be millions. */
 export type Asked = { readonly examples: Uint32Array; readonly samples: Uint32Array };

@@ -1,13 +1,11 @@
 /** An evaluation at a point of the plan: measured once for a set of weights, then read from the run or the store. */
 import { existsSync } from 'node:fs';
 import { z } from 'zod';
-import { evaluateModel, type MeasuredModel, sampleBase } from '../evaluation/evaluate.ts';
+import { evaluateModel, type MeasuredModel, metricsOf, sampleBase } from '../evaluation/evaluate.ts';
 import { type BaseSamples, baseSamples } from '../evaluation/kl.ts';
-import { metricsOf } from '../evaluation/metrics.ts';
 import { sha256OfFile } from '../files/atomic.ts';
-import { readChecked, writeChecked } from '../files/checked-record.ts';
 import { sha256OfRecord } from '../files/digest.ts';
-import { readRecord } from '../files/read-record.ts';
+import { readChecked, readRecord, writeChecked } from '../files/read-record.ts';
 import { type EvaluationRecord, evaluationRecord, metricsLine, stepName } from '../run/records.ts';
 import { touch } from '../store/in-use.ts';
 import { evaluationPath } from '../store/store.ts';

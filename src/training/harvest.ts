@@ -6,12 +6,12 @@
 import { existsSync } from 'node:fs';
 import { sha256OfFile } from '../files/atomic.ts';
 import { LineWriter } from '../files/line-writer.ts';
-import { type AnswerSet, answersOf, type MixturePlan } from '../plan/mixture.ts';
+import { type AnswerSet, answersOf, type MixturePlan } from '../plan/draws.ts';
 import type { PlannedTraining } from '../plan/plan.ts';
 import type { SamplingPlan } from '../plan/sampling-plan.ts';
 import { type AnswerRecord, stepName } from '../run/records.ts';
 import { type Asked, Asking } from './asking.ts';
-import { type MixOptions, mixTargets } from './mixture.ts';
+import { type MixOptions, mixTargets } from './mix-targets.ts';
 import { safePoint } from './run.ts';
 import type { Targets } from './targets.ts';
 import type { Trainer, Weights } from './trainer.ts';

@@ -1,7 +1,7 @@
 /** The model that is being trained, as the targets of a step may ask it. */
-import type { Visit } from '../plan/order.ts';
-import type { SamplingPlan } from '../plan/sampling-plan.ts';
-import { samplingSeeds } from '../plan/seeds.ts';
+
+import { type SamplingPlan, samplingSeeds } from '../plan/sampling-plan.ts';
+import type { Visit } from '../plan/training-plan.ts';
 import type { Answer, GenerateOptions } from '../worker/worker.ts';
 import type { Run } from './run.ts';
 

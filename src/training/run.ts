@@ -1,7 +1,7 @@
 /** Everything that the trainings of a run share. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { RunConfig } from '../config/schema.ts';
-import type { IdWords } from '../data/keyed-random.ts';
+import type { IdWords } from '../data/random.ts';
 import type { TokenFile } from '../data/token-file.ts';
 import type { EvaluationContext } from '../evaluation/evaluate.ts';
 import type { Question } from '../evaluation/scorer.ts';

@@ -4,7 +4,7 @@
  */
 import { existsSync, rmSync } from 'node:fs';
 import { TmsError } from '../errors.ts';
-import type { MixturePlan } from '../plan/mixture.ts';
+import type { MixturePlan } from '../plan/draws.ts';
 import type { SamplingPlan } from '../plan/sampling-plan.ts';
 import { WorkerError } from '../worker/worker-error.ts';
 import { evaluateWeights } from './evaluations.ts';

@@ -9,11 +9,9 @@ import { type Loss, meanOverTokens } from './loss.ts';
 import { type Policy, policyAt } from './policy.ts';
 import { recipeOf } from './recipe.ts';
 import { safePoint, timed } from './run.ts';
-import { takeSteps } from './steps.ts';
+import { refuseUnmoved, takeSteps } from './steps.ts';
 import type { Targets } from './targets.ts';
 import type { SavedWeights, Trainer, Weights } from './trainer.ts';
-import { refuseUnmoved } from './weight-moves.ts';
-
 /** `from`: the weights that it starts with, and a fresh optimiser. By default the loss is the mean over tokens. */
 export type TrainingOptions = { readonly from: Weights; readonly on: Targets; readonly loss?: Loss };
 

@@ -1,6 +1,6 @@
 /** What a backend must be able to do: take requests, answer each, close. The typed verbs of worker.ts stand on this. */
 import type { Params, Progress, Result, VerbName } from './protocol.ts';
-import type { Tensors } from './tensor.ts';
+import type { Tensors } from './tensors.ts';
 
 export type CallOptions = {
   /** Aborting cancels the request: it then ends with CANCELLED, or with its result if that was quicker. */

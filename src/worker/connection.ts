@@ -10,9 +10,8 @@ import {
   verbs,
   type WorkerHeader,
 } from './protocol.ts';
-import type { Tensors } from './tensor.ts';
-import { checkParams, checkReply } from './validate.ts';
-import { decodeMessage, encodeMessage, tensorTable } from './wire.ts';
+import type { Tensors } from './tensors.ts';
+import { checkParams, checkReply, decodeMessage, encodeMessage, tensorTable } from './wire.ts';
 import { WorkerError } from './worker-error.ts';
 
 export type ConnectionOptions = ProcessOptions & {

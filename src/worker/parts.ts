@@ -1,6 +1,6 @@
 /** Requests cut by what a message can carry: bytes of its header and of its frames, never a number of texts or rows alone. */
 import { limits, type Params } from './protocol.ts';
-import type { Row } from './ragged.ts';
+import type { Row } from './tensors.ts';
 import { packedBytes } from './wire.ts';
 import { WorkerError } from './worker-error.ts';
 

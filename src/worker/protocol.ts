@@ -6,7 +6,7 @@
  * never an unnamed number; arrays of numbers are tensors (raw frames), not lists; paths cross, weights never do.
  */
 import { z } from 'zod';
-import type { DType } from './tensor.ts';
+import type { DType } from './tensors.ts';
 
 export const protocolVersion = 1;
 

@@ -1,7 +1,7 @@
 /** What callers of the worker give and get, with the defaults of what they leave out. */
 import type { Call, CallOptions } from './channel.ts';
 import type { ComponentSums, Params, Result } from './protocol.ts';
-import type { Row } from './ragged.ts';
+import type { Row } from './tensors.ts';
 
 /** `model` is a directory or hub id; every other key has a default, see `loadDefaults`. */
 export type LoadOptions = Partial<Omit<Params<'load'>, 'adapter'>> & {

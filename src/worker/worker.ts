@@ -1,17 +1,6 @@
 /** The worker's verbs with types people like: rows instead of flat tensors, defaults, errors. Any backend stands below. */
 import { asCall, type Call, type CallOptions, type Channel } from './channel.ts';
 import {
-  answersOf,
-  encodedRows,
-  gradientParams,
-  gradients,
-  optionalPerToken,
-  pack,
-  packWeights,
-  perToken,
-  wireExample,
-} from './flat.ts';
-import {
   decodeParts,
   encodeParts,
   type MessageLimits,
@@ -21,8 +10,19 @@ import {
   shiftIndex,
 } from './parts.ts';
 import type { ModelInfo, Params, Progress, Result } from './protocol.ts';
-import type { Row } from './ragged.ts';
-import { tensorOf } from './tensor.ts';
+import {
+  answersOf,
+  encodedRows,
+  gradientParams,
+  gradients,
+  optionalPerToken,
+  pack,
+  packWeights,
+  perToken,
+  type Row,
+  tensorOf,
+  wireExample,
+} from './tensors.ts';
 import {
   type Answer,
   adamwDefaults,
@@ -41,7 +41,7 @@ import {
   type TrainingSequence,
 } from './worker-options.ts';
 
-export { completionOnly, withAnswer } from './flat.ts';
+export { completionOnly, withAnswer } from './tensors.ts';
 export type * from './worker-options.ts';
 
 /** A model under training in some backend. Calls run in order and may be sent back to back without awaiting. */

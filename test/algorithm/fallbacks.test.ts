@@ -6,7 +6,7 @@ import { readResults } from '../../src/report/results.ts';
 import { finalTable } from '../../src/report/table.ts';
 import type { Channel } from '../../src/worker/channel.ts';
 import type { Params, VerbName } from '../../src/worker/protocol.ts';
-import { packRows } from '../../src/worker/ragged.ts';
+import { packRows } from '../../src/worker/tensors.ts';
 import {
   askedIn,
   callsOf,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
-import { prepareEvaluation } from '../../src/evaluation/context.ts';
+import { prepareEvaluation } from '../../src/evaluation/prepare-evaluation.ts';
 import { prepareData } from '../../src/runner/prepare-data.ts';
 import type { ModelInfo } from '../../src/worker/protocol.ts';
 import { startWorker } from '../../src/worker/start.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { answerPrompts } from '../../src/cli/generate-answers.ts';
 import { indexExamples } from '../../src/data/example-index.ts';
-import { seekableFile } from '../../src/data/seekable.ts';
+import { seekableFile } from '../../src/data/open-file.ts';
 import { UsageError } from '../../src/errors.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { recordRun, type Settings, workFolder } from '../support/recorded-run.ts';

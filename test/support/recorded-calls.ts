@@ -1,7 +1,7 @@
 /** What crossed the wire in a run, read as training steps and as answers. */
 import type { Reply } from '../../src/worker/channel.ts';
 import type { Params, VerbName } from '../../src/worker/protocol.ts';
-import type { Tensors } from '../../src/worker/tensor.ts';
+import type { Tensors } from '../../src/worker/tensors.ts';
 
 /** One request with its answer (null: it failed) and the digest of the weights that it left in the worker. */
 export type Recorded<V extends VerbName = VerbName> = {

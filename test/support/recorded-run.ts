@@ -13,7 +13,7 @@ import { executeRun } from '../../src/runner/run.ts';
 import type { Call, CallOptions, Channel, Reply } from '../../src/worker/channel.ts';
 import type { MessageLimits } from '../../src/worker/parts.ts';
 import type { Params, VerbName } from '../../src/worker/protocol.ts';
-import type { Tensors } from '../../src/worker/tensor.ts';
+import type { Tensors } from '../../src/worker/tensors.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import type { Recorded } from './recorded-calls.ts';
 import { ToyChannel } from './toy-worker.ts';

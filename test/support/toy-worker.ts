@@ -2,8 +2,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { asCall, type Call, type CallOptions, type Channel, type Reply } from '../../src/worker/channel.ts';
 import type { Params, VerbName } from '../../src/worker/protocol.ts';
-import type { Tensors } from '../../src/worker/tensor.ts';
-import { checkParams, checkReply } from '../../src/worker/validate.ts';
+import type { Tensors } from '../../src/worker/tensors.ts';
+import { checkParams, checkReply } from '../../src/worker/wire.ts';
 import { WorkerError } from '../../src/worker/worker-error.ts';
 import { Session } from './toy/session.ts';
 

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type DrawOptions, drawer } from '../../src/plan/draws.ts';
-import { fullAnswers, lazyAnswers } from '../../src/plan/mixture.ts';
-import { allVisits, visitCount } from '../../src/plan/order.ts';
+import { type DrawOptions, drawer, fullAnswers, lazyAnswers } from '../../src/plan/draws.ts';
+import { allVisits, visitCount } from '../../src/plan/training-plan.ts';
 
 const order = { seed: 42, examples: 50, batchSize: 8 };
 const steps = 12; // one epoch of 7 steps and 40 visits of the next

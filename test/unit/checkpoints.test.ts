@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkpointSteps } from '../../src/plan/checkpoints.ts';
+import { checkpointSteps } from '../../src/plan/training-plan.ts';
 
 const linear = { spacing: 'linear', include_base: false } as const;
 const geometric = { spacing: 'geometric', include_base: false } as const;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { duplicateFinder } from '../../src/data/duplicate-finder.ts';
+import { duplicateFinder } from '../../src/data/example-index.ts';
 import { splitMix } from '../support/split-mix.ts';
 
 describe('duplicateFinder', () => {

@@ -1,7 +1,6 @@
 /** A key without an effect is refused: what a person wrote is never ignored. */
 import { describe, expect, it } from 'vitest';
-import { checkDataEffects, type DataForm } from '../../src/config/effects.ts';
-import { guessedSettings } from '../../src/config/guessed.ts';
+import { checkDataEffects, type DataForm, guessedSettings } from '../../src/config/effects.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/config/problems.ts';
 import { type RunConfig, settingsOf } from '../../src/config/schema.ts';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { evaluationSteps } from '../../src/plan/eval-points.ts';
+import { evaluationSteps } from '../../src/plan/training-plan.ts';
 
 it('spreads points from the base to the last step, without repeats in short runs', () => {
   expect(evaluationSteps(912, 4)).toEqual([0, 304, 608, 912]);

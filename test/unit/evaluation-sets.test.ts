@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { chooseByHash } from '../../src/evaluation/choose.ts';
 import {
+  chooseByHash,
   readChoices,
   readQuestions,
   type SetPlace,

@@ -6,18 +6,15 @@ import { openDataset } from '../../src/data/dataset.ts';
 import { encodeToFile } from '../../src/data/encode-file.ts';
 import { TokenFile } from '../../src/data/token-file.ts';
 import { answerAll, answerSeeds } from '../../src/evaluation/answer.ts';
+import { evaluateModel, metricsOf, sampleBase } from '../../src/evaluation/evaluate.ts';
+import { baseSamples, klFromBase, klPrompts } from '../../src/evaluation/kl.ts';
+import { divergenceOf, readDivergenceExamples } from '../../src/evaluation/pld.ts';
 import {
   type EvaluationData,
   evaluationKey,
   examplesNeeded,
   prepareEvaluation,
-} from '../../src/evaluation/context.ts';
-import { divergenceOf } from '../../src/evaluation/divergence.ts';
-import { readDivergenceExamples } from '../../src/evaluation/divergence-examples.ts';
-import { evaluateModel, sampleBase } from '../../src/evaluation/evaluate.ts';
-import { baseSamples, klFromBase } from '../../src/evaluation/kl.ts';
-import { klPrompts } from '../../src/evaluation/kl-prompts.ts';
-import { metricsOf } from '../../src/evaluation/metrics.ts';
+} from '../../src/evaluation/prepare-evaluation.ts';
 import { newTally } from '../../src/evaluation/tally.ts';
 import { evaluationRecord } from '../../src/run/records.ts';
 import { Worker } from '../../src/worker/worker.ts';

@@ -10,7 +10,7 @@ import {
   lineOfRow,
 } from '../../src/data/example-index.ts';
 import { ExampleReader } from '../../src/data/example-reader.ts';
-import { seekableFile } from '../../src/data/seekable.ts';
+import { seekableFile } from '../../src/data/open-file.ts';
 import { temporaryFile } from '../support/temporary-directory.ts';
 
 const options: IndexOptions = {

@@ -6,10 +6,10 @@ import { describe, expect, test } from 'vitest';
 import { accuracyOf, changeOf } from '../../src/metrics/retention.ts';
 import {
   type Flipped,
+  type Interval,
   pairedScoreIntervalOfMean,
   wilsonIntervalOfMean,
-} from '../../src/metrics/score-interval.ts';
-import type { Interval } from '../../src/metrics/statistics.ts';
+} from '../../src/metrics/statistics.ts';
 import { splitMix } from '../support/split-mix.ts';
 
 type Chances = { readonly items: number; readonly gain: number; readonly loss: number };

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { asCall, type Call, type CallOptions, type Channel, type Reply } from '../../src/worker/channel.ts';
 import type { Params, VerbName } from '../../src/worker/protocol.ts';
-import type { Tensors } from '../../src/worker/tensor.ts';
+import type { Tensors } from '../../src/worker/tensors.ts';
 import { callsOf } from '../support/recorded-calls.ts';
 import { readRecord, recordRun, workFolder } from '../support/recorded-run.ts';
 import { smallRun } from '../support/small-run.ts';

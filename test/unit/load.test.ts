@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { guessedSettings } from '../../src/config/guessed.ts';
+import { guessedSettings } from '../../src/config/effects.ts';
 import { configToYaml, loadConfig, parseConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/config/problems.ts';
 import { settingsOf } from '../../src/config/schema.ts';

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { listSettings } from '../../src/config/settings-list.ts';
-import { currentNumerics } from '../../src/runner/current-numerics.ts';
+import { currentNumerics } from '../../src/runner/environment.ts';
 import type { ModelInfo, Result } from '../../src/worker/protocol.ts';
 
 const model = {

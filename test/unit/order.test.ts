@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { allVisits, batches, epochOrder, visitCount } from '../../src/plan/order.ts';
+import { allVisits, batches, epochOrder, visitCount } from '../../src/plan/training-plan.ts';
 
 describe('epochOrder', () => {
   it('is a permutation, the same for the same seed and epoch, another for others', () => {

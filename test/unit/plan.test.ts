@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { describePlan } from '../../src/plan/describe.ts';
-import type { MixturePlan } from '../../src/plan/mixture.ts';
+import type { MixturePlan } from '../../src/plan/draws.ts';
 import type { DataFacts, MachineFacts, PlannedTraining } from '../../src/plan/plan.ts';
 import type { SamplingPlan } from '../../src/plan/sampling-plan.ts';
 import { plannedTrainings } from '../../src/run/records.ts';

@@ -6,7 +6,10 @@ import {
   accuracyOf,
   changeOf,
   flipsBetween,
+  isSmallLoss,
   type ScoredSet,
+  type Verdict,
+  verdictOf,
 } from '../../src/metrics/retention.ts';
 import {
   bootstrapInterval,
@@ -16,7 +19,6 @@ import {
   spearman,
   wilsonInterval,
 } from '../../src/metrics/statistics.ts';
-import { isSmallLoss, type Verdict, verdictOf } from '../../src/metrics/verdict.ts';
 import { exclusionOf } from '../../src/report/changes.ts';
 
 /** `set('a', 'RW')`: item 0 right, item 1 wrong. */

@@ -3,11 +3,11 @@ import { appendFileSync, readdirSync, readFileSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { compareResults, comparisonRecord, comparisonText } from '../../src/report/compare.ts';
+import { flipsOf } from '../../src/report/flips.ts';
 import { amount, duration, fixed, shortDuration, signed } from '../../src/report/format.ts';
 import { readResults } from '../../src/report/results.ts';
 import { costLines, loadingLines } from '../../src/report/row-costs.ts';
 import { analyse } from '../../src/report/rows.ts';
-import { flipsOf } from '../../src/report/set-flips.ts';
 import { differenceSentences, statusSentence } from '../../src/report/summary.ts';
 import { alignedTable, finalTable, markdownTable } from '../../src/report/table.ts';
 import { writeReport } from '../../src/report/write-report.ts';

@@ -1,8 +1,14 @@
 import { describe, expect, test } from 'vitest';
-import { itemsToKeep, itemsToShow, showsLoss, smallestLoss } from '../../src/metrics/resolution.ts';
 import { changeOf } from '../../src/metrics/retention.ts';
-import { pairedScoreInterval } from '../../src/metrics/score-interval.ts';
-import { describeResolution, resolutionOf } from '../../src/report/resolution-lines.ts';
+import { pairedScoreInterval } from '../../src/metrics/statistics.ts';
+import {
+  describeResolution,
+  itemsToKeep,
+  itemsToShow,
+  resolutionOf,
+  showsLoss,
+  smallestLoss,
+} from '../../src/report/resolution.ts';
 import { splitMix } from '../support/split-mix.ts';
 
 /** Chance of at most three lost of `items`, term by term. */

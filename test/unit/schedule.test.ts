@@ -6,7 +6,7 @@ import {
   stepsPerEpoch,
   trainingSteps,
   warmupSteps,
-} from '../../src/plan/schedule.ts';
+} from '../../src/plan/training-plan.ts';
 
 function rates(type: Schedule['type'], warmup: number, steps: number, peak = 1): number[] {
   return Array.from({ length: steps }, (_, step) =>

@@ -1,13 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { accuracyChange, accuracyOf, changeOf, type ScoredSet } from '../../src/metrics/retention.ts';
 import {
+  bootstrapInterval,
   type Flipped,
+  type Interval,
   outer,
   pairedScoreInterval,
   pairedScoreIntervalOfMean,
+  wilsonInterval,
   wilsonIntervalOfMean,
-} from '../../src/metrics/score-interval.ts';
-import { bootstrapInterval, type Interval, wilsonInterval } from '../../src/metrics/statistics.ts';
+} from '../../src/metrics/statistics.ts';
 
 function expectInterval({ low, high }: Interval, expected: readonly [number, number], digits: number): void {
   expect(low).toBeCloseTo(expected[0], digits);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { redrawIndex, samplingSeeds } from '../../src/plan/seeds.ts';
+import { redrawIndex, samplingSeeds } from '../../src/plan/sampling-plan.ts';
 
 describe('samplingSeeds', () => {
   it('are 32-bit and differ with run seed, step, prompt and sample', () => {

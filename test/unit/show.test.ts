@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { showAsText, showExample } from '../../src/data/show.ts';
+import { showAsText, showExample } from '../../src/cli/data-example.ts';
 
 describe('showExample', () => {
   it('marks the tokens that are learnt', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { splitRows } from '../../src/data/split.ts';
+import { splitRows } from '../../src/data/dataset.ts';
 
 const keys = Uint32Array.from({ length: 10_000 }, (_, i) => i * 400_000);
 

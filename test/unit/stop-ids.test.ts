@@ -6,7 +6,7 @@ import { parseConfig } from '../../src/config/load.ts';
 import { executeRun } from '../../src/runner/run.ts';
 import type { CallOptions, Channel } from '../../src/worker/channel.ts';
 import type { Params, VerbName } from '../../src/worker/protocol.ts';
-import type { Tensors } from '../../src/worker/tensor.ts';
+import type { Tensors } from '../../src/worker/tensors.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { temporaryDirectory, temporaryFile } from '../support/temporary-directory.ts';
 import { eosId, padId } from '../support/toy/tokens.ts';

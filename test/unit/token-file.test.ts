@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { encodeToFile } from '../../src/data/encode-file.ts';
 import { indexExamples } from '../../src/data/example-index.ts';
-import { seekableFile } from '../../src/data/seekable.ts';
+import { seekableFile } from '../../src/data/open-file.ts';
 import { TokenFile, TokenFileWriter } from '../../src/data/token-file.ts';
 import { tokensKey, warningText } from '../../src/data/token-notes.ts';
 import { temporaryDirectory, temporaryFile } from '../support/temporary-directory.ts';

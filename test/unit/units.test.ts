@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { formatBytes, formatCount, formatDuration } from '../../src/plan/units.ts';
+import { formatBytes, formatCount, formatDuration } from '../../src/plan/describe.ts';
 
 it.each([
   [0, '0 B'],

@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import { Packr, Unpackr } from 'msgpackr';
 import { describe, expect, it } from 'vitest';
 import { limits, type VerbName, verbs } from '../../src/worker/protocol.ts';
-import { packRows, unpackRows } from '../../src/worker/ragged.ts';
-import { tensorBytes, tensorFromBytes, tensorOf } from '../../src/worker/tensor.ts';
+import { packRows, tensorBytes, tensorFromBytes, tensorOf, unpackRows } from '../../src/worker/tensors.ts';
 import { decodeMessage, encodeMessage, tensorTable } from '../../src/worker/wire.ts';
 import { splitMix } from '../support/split-mix.ts';
 

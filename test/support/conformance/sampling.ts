@@ -1,6 +1,6 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Progress } from '../../../src/worker/protocol.ts';
-import { tensorOf } from '../../../src/worker/tensor.ts';
+import { tensorOf } from '../../../src/worker/tensors.ts';
 import { type Answer, completionOnly, type GenerateOptions } from '../../../src/worker/worker.ts';
 import { argmax, expectClose, expectRefusal, nextProbabilities, type Subject, sequences } from './subject.ts';
 

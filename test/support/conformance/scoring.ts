@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { tensorOf } from '../../../src/worker/tensor.ts';
+import { tensorOf } from '../../../src/worker/tensors.ts';
 import { expectClose, expectRefusal, nextProbabilities, type Subject, sequences } from './subject.ts';
 
 export function scoring(subject: Subject): void {

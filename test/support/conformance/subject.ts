@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
 import type { Channel } from '../../../src/worker/channel.ts';
 import type { ErrorCode, ModelInfo, Result } from '../../../src/worker/protocol.ts';
-import type { Row } from '../../../src/worker/ragged.ts';
+import type { Row } from '../../../src/worker/tensors.ts';
 import type { LoadOptions, StepOptions, TrainingSequence, Worker } from '../../../src/worker/worker.ts';
 
 export type Backend = {

@@ -1,6 +1,6 @@
 /** The conditions of py_worker/sequences.py and py_worker/generate.py, each a BAD_PARAMS. */
 import type { Params } from '../../../src/worker/protocol.ts';
-import type { TensorData, Tensors } from '../../../src/worker/tensor.ts';
+import type { TensorData, Tensors } from '../../../src/worker/tensors.ts';
 import { type Component, components } from './losses.ts';
 import { refuse } from './refuse.ts';
 import { vocabSize } from './tokens.ts';

@@ -1,7 +1,6 @@
 /** Answers drawn from the bigram: each a pure function of its prompt's last token, its seed, the weights and the settings. */
 import type { Params } from '../../../src/worker/protocol.ts';
-import { packRows } from '../../../src/worker/ragged.ts';
-import { type Tensors, tensorOf } from '../../../src/worker/tensor.ts';
+import { packRows, type Tensors, tensorOf } from '../../../src/worker/tensors.ts';
 import { splitMix } from '../split-mix.ts';
 import { type Bigram, distribution } from './bigram.ts';
 import { refuse } from './refuse.ts';

@@ -1,5 +1,4 @@
-import { packRows } from '../../../src/worker/ragged.ts';
-import type { Tensor } from '../../../src/worker/tensor.ts';
+import { packRows, type Tensor } from '../../../src/worker/tensors.ts';
 import { type Bigram, distribution } from './bigram.ts';
 import { refuse } from './refuse.ts';
 

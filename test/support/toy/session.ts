@@ -1,7 +1,6 @@
 /** The verbs on the toy's model: what py_worker/verbs.py is to the PyTorch worker. */
 import type { Params, Result, VerbName } from '../../../src/worker/protocol.ts';
-import { packRows } from '../../../src/worker/ragged.ts';
-import { type Tensors, tensorOf } from '../../../src/worker/tensor.ts';
+import { packRows, type Tensors, tensorOf } from '../../../src/worker/tensors.ts';
 import {
   type AdamwState,
   adamwStep,

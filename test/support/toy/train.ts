@@ -1,6 +1,6 @@
 /** Gradients of weighted token losses in the bigram's table. */
 import type { Params, Result } from '../../../src/worker/protocol.ts';
-import type { TensorData, Tensors } from '../../../src/worker/tensor.ts';
+import type { TensorData, Tensors } from '../../../src/worker/tensors.ts';
 import { type Bigram, distribution } from './bigram.ts';
 import {
   type Component,

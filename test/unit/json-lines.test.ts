@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { countLines, readLines } from '../../src/data/lines.ts';
+import { countLines, readLines } from '../../src/data/json-lines.ts';
 import { temporaryFile } from '../support/temporary-directory.ts';
 
 async function linesOf(file: string) {

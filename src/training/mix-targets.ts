@@ -5,20 +5,18 @@
 import { TokenFileWriter } from '../data/token-file.ts';
 import { isRight } from '../evaluation/scorer.ts';
 import { type Draw, drawer } from '../plan/draws.ts';
-import { allVisits, type Visit } from '../plan/order.ts';
+import { allVisits, type Visit } from '../plan/training-plan.ts';
 import type { AnswerRecord, VisitRecord } from '../run/records.ts';
 import { noSources, type SourceCounts } from '../run/sources.ts';
 import { withAnswer } from '../worker/worker.ts';
-import { readAnswers } from './answer-lines.ts';
+import { faultOf, readAnswers } from './answers.ts';
 import { checkFallbacks, type FallbackSettings } from './fallbacks.ts';
 import type { Harvest } from './harvest.ts';
 import type { Rewards } from './rewards.ts';
 import { type Run, safePoint } from './run.ts';
 import { writeShownExamples } from './shown-examples.ts';
-import { goldRow, type Targets } from './targets.ts';
-import { readTargets, writeVisits } from './targets-file.ts';
+import { goldRow, readTargets, type Targets, writeVisits } from './targets.ts';
 import type { Trainer } from './trainer.ts';
-import { faultOf } from './usable.ts';
 
 /** Every answer by (policy, example, sample): sorted keys, and what is wrong with each. The i-th is row `first` + i of the targets' file. */
 type AnswerTable = { readonly keys: Float64Array; readonly faults: Uint8Array; readonly first: number };

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { ExactNumber, parseJson } from '../../src/data/json.ts';
-import { seekableFile } from '../../src/data/seekable.ts';
+import { seekableFile } from '../../src/data/open-file.ts';
 import { temporaryDirectory, temporaryFile } from '../support/temporary-directory.ts';
 
 const fixtures = join(import.meta.dirname, '../fixtures/data');

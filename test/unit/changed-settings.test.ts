@@ -1,6 +1,6 @@
 /** What each key can change: its level decides what a digest and a resume make of it. */
 import { describe, expect, it } from 'vitest';
-import { changedSettings, describeChange, resultSettings } from '../../src/config/affects.ts';
+import { changedSettings, describeChange, resultSettings } from '../../src/config/changed-settings.ts';
 import { configJsonSchema } from '../../src/config/json-schema.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { listSettings } from '../../src/config/settings-list.ts';

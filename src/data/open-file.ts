@@ -1,12 +1,16 @@
 /** Any data file as plain JSON lines that can be read from any place. */
 import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import { pipeline } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { Decompress } from 'fzstd';
 import { isSystemError, nameFile } from '../files/system-error.ts';
 import { temporaryName } from '../files/temporary-name.ts';
 import { DataError } from './data-error.ts';
-import { formatOf, jsonLinesOf } from './decompress.ts';
-import { countLines } from './lines.ts';
+import { countLines } from './json-lines.ts';
+import { parquetLines } from './parquet.ts';
 
 /** Raise it when an unpacked copy would hold other text than before. */
 const unpackVersion = 2;
@@ -84,4 +88,44 @@ async function* gathered(pieces: AsyncIterable<Uint8Array | string>): AsyncGener
     [waiting, bytes] = [[], 0];
   }
   yield Buffer.concat(waiting);
+}
+
+// Formats that one cannot jump about in, as streams of JSON lines.
+
+export type Format = 'jsonl' | 'jsonl.gz' | 'jsonl.zst' | 'parquet';
+
+/** The format of a file by the end of its name, or null. */
+export function formatOf(path: string): Format | null {
+  return (
+    (['jsonl', 'jsonl.gz', 'jsonl.zst', 'parquet'] as const).find(format =>
+      path.toLowerCase().endsWith(`.${format}`),
+    ) ?? null
+  );
+}
+
+/** The JSON lines of a compressed file, in pieces of any size. */
+function jsonLinesOf(path: string, format: Exclude<Format, 'jsonl'>): AsyncIterable<Uint8Array | string> {
+  if (format === 'parquet') return parquetLines(path);
+  return format === 'jsonl.gz' ? gunzip(path) : unzstd(path);
+}
+
+/** A failure to read ends the stream with it. */
+function gunzip(path: string): AsyncIterable<Uint8Array> {
+  return pipeline(createReadStream(path), createGunzip(), () => undefined);
+}
+
+async function* unzstd(path: string): AsyncGenerator<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let isComplete = false;
+  const stream = new Decompress((piece, isLast) => {
+    if (piece.length > 0) pieces.push(piece);
+    isComplete = isLast === true;
+  });
+  for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+    stream.push(chunk);
+    yield* pieces.splice(0);
+  }
+  stream.push(new Uint8Array(0), true);
+  yield* pieces;
+  if (!isComplete) throw new Error('unexpected end of file');
 }

@@ -15,3 +15,17 @@ export async function* readAnswers(path: string): AsyncGenerator<AnswerRecord[]>
   }
   if (records.length > 0) yield records;
 }
+
+// Whether an answer can be learnt from.
+
+/** Why an answer is not one to learn from, null where it is: it has no end, or nothing before its end. */
+export function faultOf(
+  { stopIds }: { readonly stopIds: readonly number[] },
+  {
+    ids,
+    finishReason,
+  }: { readonly ids: readonly number[]; readonly finishReason: AnswerRecord['finishReason'] },
+): 'unfinished' | 'empty' | null {
+  if (finishReason === 'length') return 'unfinished';
+  return ids.some(id => !stopIds.includes(id)) ? null : 'empty';
+}

@@ -1,8 +1,11 @@
 /** Items that a training got wrong or right in contrast to the base, set by set. */
-import { type Change, type Flips, flipsBetween } from '../metrics/retention.ts';
-import { type Verdict, verdictOf } from '../metrics/verdict.ts';
+import { type Change, type Flips, flipsBetween, type Verdict, verdictOf } from '../metrics/retention.ts';
+import { changeText } from './changes.ts';
+import { counted } from './format.ts';
+import { type Html, html, numberText, plainTable, type Section, trainingName } from './html-parts.ts';
 import { evaluationOf, lastPoint } from './points.ts';
 import type { Analysis } from './rows.ts';
+import { verdictText } from './verdicts.ts';
 
 export type FlippedItem = {
   readonly set: string;
@@ -84,4 +87,47 @@ function flippedItems(
       answer: after.get(id) ?? null,
     }));
   return [...describe(rightToWrong, 'right→wrong'), ...describe(wrongToRight, 'wrong→right')];
+}
+
+// Which items changed between the base and the last points.
+
+/** Null where there is nothing to compare. */
+export function flipsSection(analysis: Analysis): Section | null {
+  const flips = flipsOf(analysis);
+  if (flips.length === 0) return null;
+  return {
+    id: 'flips',
+    title: 'Items that changed',
+    shortTitle: 'Changed items',
+    body: html`<p>Items whose result differs from that of the base, greedy or by log-likelihood, at the last point of each training. Accuracy moves by the difference of the two counts; their sum is the number of items that changed.</p>
+${flips.map(one => html`${flipsTable(one, analysis)}${itemsTable(one, analysis)}`)}`,
+  };
+}
+
+function flipsTable(flips: TrainingFlips, { margin, lookOf }: Analysis): Html {
+  const head = ['set', 'Δ [95 % CI]', 'verdict', 'items', 'right→wrong', 'wrong→right'];
+  const rows = setRows(flips).map(({ name, change, verdict }) => [
+    name,
+    numberText(changeText(change)),
+    verdictText({ change, verdict, margin }),
+    ...[change?.items, change?.lost, change?.gained].map(count => (count === undefined ? '' : String(count))),
+  ]);
+  return html`<h3>${trainingName(lookOf(flips.training))} at step ${flips.step}</h3>${plainTable(head, rows)}`;
+}
+
+/** More than a page can hold are counted, not shown. */
+const mostShown = 200;
+
+function itemsTable({ training, label, items }: TrainingFlips, { lookOf }: Analysis): Html {
+  const shown = items.slice(0, mostShown);
+  const rows = shown.map(({ set, id, direction, baseAnswer, answer }) => [
+    set,
+    html`<code>${id.slice(0, 16)}</code>`,
+    direction,
+    baseAnswer === null ? '' : html`<code>${baseAnswer}</code>`,
+    answer === null ? '' : html`<code>${answer}</code>`,
+  ]);
+  const rest = items.length > shown.length ? html`<p>The first ${shown.length} are shown.</p>` : null;
+  return html`<details><summary>${trainingName(lookOf(training))} <small>${counted(items.length, 'changed item')}, with answers</small></summary>
+${rest}${rows.length === 0 ? null : plainTable(['set', 'item', 'change', 'answer of the base', `answer of ${label}`], rows, { texts: [1, 2, 3, 4] })}</details>`;
 }

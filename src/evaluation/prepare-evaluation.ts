@@ -4,9 +4,8 @@ import { UsageError } from '../errors.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
-import type { DivergenceExample } from './divergence.ts';
-import type { KlPrompt } from './kl.ts';
-import { klPrompts } from './kl-prompts.ts';
+import { type KlPrompt, klPrompts } from './kl.ts';
+import type { DivergenceExample } from './pld.ts';
 import { multipleChoiceVersion } from './scorer.ts';
 import { type PreparedSet, prepareSet, type SetRole } from './sets.ts';
 
