@@ -6,7 +6,7 @@ import { basename, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { Decompress } from 'fzstd';
-import { isSystemError, nameFile } from '../files/system-error.ts';
+import { isSystemError, nameFile, reasonOf } from '../files/system-error.ts';
 import { temporaryName } from '../files/temporary-name.ts';
 import { DataError } from './data-error.ts';
 import { countLines } from './json-lines.ts';
@@ -27,7 +27,7 @@ export async function seekableFile(path: string, cacheDirectory: string): Promis
     });
   }
   const found = await stat(path).catch((cause: Error) => {
-    throw new DataError(`cannot read the data file ${path}: ${cause.message}`, {
+    throw new DataError(`cannot read the data file ${path}: ${reasonOf(cause)}`, {
       fix: 'check the path; it is taken from the current directory',
       cause,
     });

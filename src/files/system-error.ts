@@ -41,14 +41,21 @@ const words: Readonly<Record<string, readonly [what: string, fix: string]>> = {
 export function translateSystemError(error: unknown): unknown {
   if (!isSystemError(error)) return error;
   const code = codeOf(error);
-  const [what, fix] = words[code] ?? [error.message, null];
+  const fix = words[code]?.[1] ?? null;
   const place = error.path === undefined ? '' : ` ${finalName(error.path)}`;
   const free = hasToDoWithRoom(code) ? freeBytes(error.path) : null;
   const left = free === null ? '' : `; ${free} bytes are free there`;
-  return new EnvironmentError(`cannot ${verbOf(error.syscall)}${place}: ${what} (${code})${left}`, {
+  return new EnvironmentError(`cannot ${verbOf(error.syscall)}${place}: ${reasonOf(error)}${left}`, {
     fix,
     cause: error,
   });
+}
+
+/** Why the system refused, in words, for a message that names the file itself; the message of any other error. */
+export function reasonOf(error: Error): string {
+  if (!isSystemError(error)) return error.message;
+  const code = codeOf(error);
+  return `${words[code]?.[0] ?? error.message} (${code})`;
 }
 
 /** Node names no file where a call works on an open one: add it. */

@@ -1,7 +1,7 @@
 /** A text file that a person named: read whole, or refused in words. */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { UsageError } from '../errors.ts';
-import { translateSystemError } from './system-error.ts';
+import { reasonOf } from './system-error.ts';
 
 /** Nobody writes more by hand; a device that never ends, or a data file named by mistake, is larger. */
 const mostBytes = 16 * 2 ** 20;
@@ -12,8 +12,7 @@ export function readUserText(path: string, what: string): string {
   try {
     bytes = readUpTo(path, mostBytes + 1);
   } catch (cause) {
-    const translated = translateSystemError(cause) as Error;
-    throw new UsageError(`cannot read ${what} ${path}: ${translated.message}`, {
+    throw new UsageError(`cannot read ${what} ${path}: ${reasonOf(cause as Error)}`, {
       fix: 'check the path',
       cause,
     });

@@ -105,7 +105,7 @@ describe('seekableFile', () => {
   it('names a missing file, a directory, and kinds it does not know', async () => {
     const cache = temporaryDirectory();
     await expect(seekableFile('/nowhere/a.jsonl', cache)).rejects.toThrow(
-      'cannot read the data file /nowhere/a.jsonl: ENOENT',
+      'cannot read the data file /nowhere/a.jsonl: there is no such file or folder (ENOENT)',
     );
     await expect(seekableFile(temporaryFile('a.csv', 'a'), cache)).rejects.toThrow(
       /a.csv: unknown kind of data file/,
