@@ -134,7 +134,8 @@ async function runMethods(run: Run): Promise<void> {
     await trainer.evaluate(trainer.base);
     for (const method of methodsOf(config)) {
       const decided = plan.methods[method.name] as MethodPlan;
-      await method.run({ settings: settingsOf(config, method), plan: decided, config, trainer });
+      const settings = settingsOf(config, method);
+      await trainer.runMethod(method.name, () => method.run({ settings, plan: decided, config, trainer }));
     }
   } finally {
     await trainer.close();

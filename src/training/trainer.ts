@@ -5,6 +5,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import { TmsError } from '../errors.ts';
 import type { MixturePlan } from '../plan/draws.ts';
+import type { PlannedTraining } from '../plan/plan.ts';
 import type { SamplingPlan } from '../plan/sampling-plan.ts';
 import { WorkerError } from '../worker/worker-error.ts';
 import { evaluateWeights } from './evaluations.ts';
@@ -39,6 +40,7 @@ export class Trainer {
   readonly gold: Targets;
   readonly run: Run;
   readonly #trainings = new Map<string, Training>();
+  #method = '';
   readonly #open: Targets[] = [];
   #loaded: Loaded;
 
@@ -49,11 +51,22 @@ export class Trainer {
     this.#loaded = { weights: this.base, optimiser: 'fresh' };
   }
 
+  /** Let a method do its work: exactly the trainings that it planned, each to its end. Throws `TmsError` that names what is not so. */
+  async runMethod(method: string, work: () => Promise<void>): Promise<void> {
+    this.#method = method;
+    await work();
+    const planned = Object.entries(this.run.plan.methods[method]?.trainings ?? {});
+    const open = planned.filter(([name, { steps }]) => this.run.directory.trainedTo(name) < steps);
+    if (open.length === 0) return;
+    const names = open.map(([name]) => name).join(', ');
+    throw new TmsError(`the method ${method} planned ${names}, and did not train to the end`, {
+      fix: `in its run: await trainer.training(${JSON.stringify(open[0]?.[0])}, …).finish(); or leave it out of its plan`,
+    });
+  }
+
   /** A training of the plan. Nothing happens before it is asked to go on. */
   training(name: string, options: TrainingOptions): Training {
-    const plan = this.run.plan.trainings[name];
-    if (plan === undefined) throw new Error(`the plan has no training ${name}`);
-    const training = new Training(this, { name, plan, ...options });
+    const training = new Training(this, { name, plan: this.#planned(name), ...options });
     this.#trainings.set(name, training);
     this.#open.push(options.on);
     return training;
@@ -61,9 +74,7 @@ export class Trainer {
 
   /** What other weights answer to the prompts of a training, as its mixture draws them. */
   harvest(name: string, mixture: MixturePlan, sampling: SamplingPlan): Harvest {
-    const training = this.run.plan.trainings[name];
-    if (training === undefined) throw new Error(`the plan has no training ${name}`);
-    return new Harvest(this, { name, training, mixture, sampling });
+    return new Harvest(this, { name, training: this.#planned(name), mixture, sampling });
   }
 
   /** Measure weights as the configuration says, unless they were. */
@@ -171,6 +182,14 @@ export class Trainer {
   #origin(weights: Weights): Weights {
     if (weights.step > 0 || weights.training === 'base') return weights;
     return this.#origin(this.#named(weights.training).from);
+  }
+
+  #planned(name: string): PlannedTraining {
+    const planned = this.run.plan.methods[this.#method]?.trainings ?? {};
+    if (planned[name] !== undefined) return planned[name];
+    throw new TmsError(`the method ${this.#method} asks for a training ${name} that it did not plan`, {
+      fix: `it planned ${Object.keys(planned).join(', ')}: name one of these, or give its plan another`,
+    });
   }
 
   #named(name: string): Training {

@@ -160,6 +160,49 @@ describe('a method from a file', () => {
     });
   });
 
+  const finishes = (name: string) =>
+    `await trainer.training('${name}', { from: trainer.base, on: trainer.gold })`;
+  it.each([
+    [
+      'begins a training that it did not plan',
+      'unplanned',
+      `${finishes('plan-less')}.finish();`,
+      'the method unplanned asks for a training plan-less that it did not plan',
+      /it planned unplanned:/,
+    ],
+    [
+      'takes a training of another method of the run',
+      'taking',
+      `${finishes('base-answers')}.finish();`,
+      'the method taking asks for a training base-answers that it did not plan',
+      /it planned taking:/,
+    ],
+    [
+      'stops a training before its end',
+      'early',
+      `${finishes('early')}.to(4); return;`,
+      'the method early planned early, and did not train to the end',
+      /training\("early", …\)\.finish\(\)/,
+    ],
+    [
+      'never begins a training that it planned',
+      'idle',
+      'return;',
+      'the method idle planned idle, and did not train to the end',
+      /leave it out of its plan/,
+    ],
+  ])('that %s is refused by name, and the run has failed', async (_, name, code, message, fix) => {
+    const method = methodFile(plain(name, code).replace(/import.*\n/, "const label = 'l';\n"));
+    const output = join(folder, name);
+    const settings = { ...plainRun(method), output_dir: output, controls: { base_samples: true } };
+    await expect(recordRun(folder, settings)).rejects.toMatchObject({
+      name: 'TmsError',
+      message,
+      fix: expect.stringMatching(fix),
+    });
+    expect(readRecord(output, 'run.json')).toMatchObject({ status: 'failed', error: message });
+  });
+
   it.each([
     ['big-one', "'Big One'", /names a training "Big One"/],
     ['the-base', "'base'", /names a training "base"/],
