@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from py_worker.errors import WorkerError, from_library, one_line
-from py_worker.model import Model, features, logits
+from py_worker.model import Model, autocast
 
 NAMED = 3
 """Tensors that a message names."""
@@ -36,7 +36,8 @@ def require_sound(model: Model, where: str) -> None:
 
     with from_library(explain):
         ids_BT = torch.arange(min(4, model.max_positions or 4), device=model.device)[None] % model.vocab_size
-        computed = logits(model, features(model, ids_BT))
+        with autocast(model):  # before anything is known of its parts
+            computed = model.causal_lm(input_ids=ids_BT, use_cache=False).logits
     if computed.isnan().any():
         raise WorkerError(
             "BAD_MODEL",
