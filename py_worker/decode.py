@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from py_worker.attention_kind import independent_positions, step_masks, window_of
 from py_worker.errors import WorkerError
 from py_worker.kv_cache import RowCache
 from py_worker.model import Check, Model, features, logits
@@ -155,15 +156,16 @@ def prompt_logits(
 ) -> torch.Tensor:
     """Fill cache rows from ``first_row`` on with right-padded prompts; return logits after each prompt's last token."""
     count, tokens = ids_AT.shape
-    positions_T = np.minimum(np.arange(tokens), (model.max_positions or tokens) - 1)
+    # Padding stays within the positions that change nothing for others.
+    last = min(limit or tokens for limit in (model.max_positions, independent_positions(model))) - 1
+    positions_T = np.minimum(np.arange(tokens), last)
     cache.start_prompts(first_row, tokens)
     ids = torch.from_numpy(ids_AT).to(model.device)
     positions = torch.from_numpy(positions_T).to(model.device).expand(count, tokens)
     features_ATD = features(model, ids, positions, None, cache)
-    padded = _pad_rows(model, lengths - 1)
-    rows = _pad_rows(model, np.arange(count))
-    last = torch.from_numpy(np.stack([rows, padded])).to(model.device)
-    return logits(model, features_ATD[last[0], last[1]])
+    ends = np.stack([_pad_rows(model, np.arange(count)), _pad_rows(model, lengths - 1)])
+    rows, columns = torch.from_numpy(ends).to(model.device)
+    return logits(model, features_ATD[rows, columns])
 
 
 def step_logits(model: Model, cache: RowCache, ids_A: np.ndarray, positions_A: np.ndarray) -> torch.Tensor:
@@ -172,19 +174,12 @@ def step_logits(model: Model, cache: RowCache, ids_A: np.ndarray, positions_A: n
     longest = int(positions_A.max())
     shared_position = longest if (positions_A == longest).all() else None
     # Rows of one length see no foreign slot, so they need no mask; strict keeps it, and with it one order of summing.
-    is_masked = model.strict or shared_position is None
+    is_masked = model.strict or shared_position is None or longest >= (window_of(model) or np.inf)
     seen = _round_up(longest + 1, SLOT_MULTIPLE) if is_masked else longest + 1
     ids, positions = torch.from_numpy(np.stack([ids_A, positions_A])).to(model.device)
     cache.start_step(positions, seen, shared_position)
-    mask_A11S = _mask(model, positions, seen) if is_masked else None
-    return logits(model, features(model, ids[:, None], positions[:, None], mask_A11S, cache)[:, -1])
-
-
-def _mask(model: Model, positions_A: torch.Tensor, seen: int) -> torch.Tensor:
-    """Return the additive mask [A, 1, 1, S] that hides the slots after each row's position."""
-    is_hidden_AS = torch.arange(seen, device=model.device) > positions_A[:, None]
-    mask_AS = torch.zeros(is_hidden_AS.shape, dtype=model.compute_dtype, device=model.device)
-    return mask_AS.masked_fill_(is_hidden_AS, torch.finfo(model.compute_dtype).min)[:, None, None]
+    masks = step_masks(model, positions, seen) if is_masked else None
+    return logits(model, features(model, ids[:, None], positions[:, None], masks, cache)[:, -1])
 
 
 def _sample(model: Model, request: Request, rows: Rows, which: slice, logits_AV: torch.Tensor) -> None:

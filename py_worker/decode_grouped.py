@@ -1,4 +1,4 @@
-"""Sampling with the model's own cache, for attention that a row cache cannot hold: windows, recurrent states, hybrids.
+"""Sampling with the model's own cache, for what a row cache cannot hold: recurrent states, hybrids.
 
 Prompts of one length run together, so nothing is padded. Slower than continuous batching: a group lasts as long as its
 longest answer. Shape suffixes: A rows, T tokens, V vocabulary.

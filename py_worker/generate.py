@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from py_worker.attention_kind import independent_positions
 from py_worker.decode import STOP_TEXT, Answer, Progress, Request, decode
 from py_worker.decode_grouped import decode_grouped
 from py_worker.errors import WorkerError
@@ -74,9 +75,8 @@ def generate(
     _require_prompts(model, prompts, seeds, max_new_tokens)
     is_stop_V = np.zeros(model.vocab_size, bool)
     is_stop_V[list(stop_ids)] = True
-    rows = max_rows or default_rows(
-        model, max((len(prompt) for prompt in prompts), default=1) + max_new_tokens
-    )
+    longest = max((len(prompt) for prompt in prompts), default=1) + max_new_tokens
+    rows = max_rows or default_rows(model, longest)
     request = Request(
         prompts,
         seeds.astype(np.uint64),
@@ -90,8 +90,12 @@ def generate(
     )
     exactly = widened(model.causal_lm) if model.strict else nullcontext()
     with torch.inference_mode(), _evaluating(model), exactly:
-        answers = (decode if model.row_cache else decode_grouped)(model, request)
+        answers = (decode if _fits_row_cache(model, longest) else decode_grouped)(model, request)
     return _pack(answers, stop_texts)
+
+
+def _fits_row_cache(model: Model, tokens: int) -> bool:
+    return model.row_cache and tokens <= (independent_positions(model) or tokens)
 
 
 def default_rows(model: Model, tokens: int) -> int:

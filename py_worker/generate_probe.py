@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
+from py_worker.attention_kind import has_plain_layers, independent_positions, narrowed
 from py_worker.decode import prompt_logits, step_logits
 from py_worker.generate import generate
 from py_worker.kv_cache import RowCache
@@ -17,6 +16,7 @@ from py_worker.model import Model, features, logits
 from py_worker.strict import probe_products
 
 PROBE_STEPS = 3
+PROBED_WINDOW = 5
 TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-3}
 """Largest difference of log-probabilities; 0.15 for half precision."""
 
@@ -25,21 +25,30 @@ TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-3}
 def probe_row_cache(model: Model) -> bool:
     """Say whether right-padded rows of unlike length in a row cache give the log-probabilities of plain forward passes.
 
-    False for windows, recurrent states, and positions that depend on the batch (dynamic rotary scaling). Costs a few
-    forward passes of eight ids.
+    False for recurrent states. Windows are narrowed for it, so that some slots lie before them. Costs a few forward passes of
+    ten ids.
     """
-    if not _has_plain_layers(model) or _scales_with_batch(model):
+    if not has_plain_layers(model):
         return False
     lengths = np.array([7, 4])
     total = int(lengths.max()) + PROBE_STEPS
     if model.max_positions is not None and model.max_positions < total:
         return False
     ids_2T = np.random.default_rng(0).integers(model.vocab_size, size=(2, total))
-    try:
-        cached = _cached_logprobs(model, ids_2T, lengths)
-    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
-        return False  # the model does not take our cache or mask
-    rows = [_plain_logprobs(model, ids_2T[row], length) for row, length in enumerate(lengths)]
+    with narrowed(model, PROBED_WINDOW):
+        try:
+            cached = _cached_logprobs(model, ids_2T, lengths)
+        except (
+            AttributeError,
+            IndexError,
+            KeyError,
+            NotImplementedError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ):
+            return False  # the model does not take our cache or mask
+        rows = [_plain_logprobs(model, ids_2T[row], length) for row, length in enumerate(lengths)]
     difference = (cached - torch.stack(rows, 1)).abs().max().item()
     return difference <= TOLERANCES.get(model.compute_dtype, 0.15)
 
@@ -49,6 +58,9 @@ def probe_strict(model: Model) -> bool:
 
     Leaves ``model.strict`` as it was. Always false without a row cache. Costs a dozen steps of up to seven rows.
     """
+    limits = (model.max_positions, independent_positions(model))
+    if None not in limits and limits[0] != limits[1]:
+        return False  # longer answers depend on their batch
     room = (model.max_positions or 64) - PROBE_STEPS
     if not model.row_cache or room < 1 or not probe_products(model.causal_lm):
         return False
@@ -65,16 +77,6 @@ def probe_strict(model: Model) -> bool:
         return all(together[index] == answer for other in others for index, answer in other.items())
     finally:
         model.strict = before
-
-
-def _has_plain_layers(model: Model) -> bool:
-    """Say whether transformers' own cache for this model is nothing but growing keys and values."""
-    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.causal_lm.config).layers)
-
-
-def _scales_with_batch(model: Model) -> bool:
-    rope = str(model.causal_lm.config.get_text_config(decoder=True).to_dict().get("rope_parameters"))
-    return "dynamic" in rope or "longrope" in rope
 
 
 def _cached_logprobs(model: Model, ids_2T: np.ndarray, lengths: np.ndarray) -> torch.Tensor:

@@ -184,7 +184,7 @@ def _probe(model: Model, is_strict: bool, *, is_demanded: bool) -> None:
         notes.append("The model does more than its head after the backbone: full logits are computed.")
     model.row_cache = probe_row_cache(model)
     if not model.row_cache:
-        notes.append("Attention is not plain and full: sampling groups prompts by length.")
+        notes.append("The model keeps more than keys and values: sampling groups prompts by length.")
     model.strict = is_strict and probe_strict(model)
     if is_strict and not model.strict:
         branch = os.environ.get("MKL_CBWR", "not set")

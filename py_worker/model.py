@@ -39,7 +39,7 @@ class Model:
     split_head: bool = True
     """False where the model does more than ``lm_head`` after its backbone (soft caps, scaling): features are then logits."""
     row_cache: bool = True
-    """False where attention is not plain and full: sampling then groups prompts by length and uses the model's own cache."""
+    """False where the model keeps more than keys and values: sampling then groups prompts by length and uses its own cache."""
     strict: bool = False
     """Sampling is bit-equal whatever the neighbours of a row."""
     base_tensors: dict[str, torch.Tensor] | None = None

@@ -31,7 +31,7 @@ def wrap(causal_lm: PreTrainedModel, strict: bool = False) -> Model:
     positions = getattr(config, "max_position_embeddings", None)
     device, dtype = torch.device("cpu"), torch.float32
     model = Model(causal_lm, causal_lm, None, device, dtype, config.vocab_size, positions, token_budget=512)
-    probe_split_head(model)
+    model.split_head = probe_split_head(model)
     model.row_cache = probe_row_cache(model)
     model.strict = strict
     return model

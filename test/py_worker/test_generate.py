@@ -85,8 +85,8 @@ def test_greedy_answers_equal_a_loop_without_a_cache(strict: bool) -> None:
 @pytest.mark.parametrize(
     ("kind", "row_cache"),
     [
-        ("gemma2", False),
-        ("mistral", False),
+        ("gemma2", True),
+        ("mistral", True),
         ("qwen2", True),
         ("gpt2", True),
         ("mamba", False),

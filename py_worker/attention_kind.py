@@ -1,0 +1,89 @@
+"""What a step's queries may see, by kind of layer, and up to which position a row's angles are its own.
+
+Shape suffixes: A rows, S slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+from py_worker.model import Model
+
+Masks = torch.Tensor | dict[str, torch.Tensor]
+SLIDING = "sliding_attention"
+"""How transformers names layers that see a window."""
+
+
+def has_plain_layers(model: Model) -> bool:
+    """Say whether every layer keeps nothing but keys and values, of all tokens or of a window."""
+    layers = DynamicCache(config=model.causal_lm.config).layers
+    return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+
+
+def window_of(model: Model) -> int | None:
+    """Return how many tokens the windowed layers see, the query's own included; None where all layers see everything."""
+    layers = DynamicCache(config=model.causal_lm.config).layers
+    is_windowed = any(type(layer) is DynamicSlidingWindowLayer for layer in layers)
+    return _config(model).sliding_window if is_windowed else None
+
+
+def step_masks(model: Model, positions_A: torch.Tensor, seen: int) -> Masks:
+    """Return additive masks [A, 1, 1, S] that hide the slots after each row's position, and before its window.
+
+    One for each kind of layer where the model tells kinds apart; else one for all layers.
+    """
+    slots_S = torch.arange(seen, device=model.device)
+    is_later_AS = slots_S > positions_A[:, None]
+    window, kinds = window_of(model), getattr(_config(model), "layer_types", None)
+    if window is None:
+        return _additive(model, is_later_AS)
+    is_outside_AS = is_later_AS | (slots_S <= positions_A[:, None] - window)
+    if kinds is None:
+        return _additive(model, is_outside_AS)
+    return {
+        kind: _additive(model, is_outside_AS if kind == SLIDING else is_later_AS)
+        for kind in sorted(set(kinds))
+    }
+
+
+def independent_positions(model: Model) -> int | None:
+    """Return how many positions rotary angles are the same for whatever else is in the batch; None for all.
+
+    Scaled angles (`dynamic`, `longrope`) change for a whole batch as soon as one of its rows is longer.
+    """
+    config = _config(model)
+    ropes = config.to_dict().get("rope_parameters") or {}
+    nested = [ropes, *(value for value in ropes.values() if isinstance(value, dict))]
+    kinds = {str(rope.get("rope_type")): rope for rope in nested}
+    if "longrope" in kinds:
+        return int(kinds["longrope"]["original_max_position_embeddings"])
+    return config.max_position_embeddings if any("dynamic" in kind for kind in kinds) else None
+
+
+@contextmanager
+def narrowed(model: Model, window: int) -> Iterator[None]:
+    """Let windowed layers see ``window`` tokens for a while, so that a probe of few tokens meets the end of a window."""
+    config = _config(model)
+    before = window_of(model)
+    if before is not None:
+        config.sliding_window = min(window, before)
+    try:
+        yield
+    finally:
+        if before is not None:
+            config.sliding_window = before
+
+
+def _additive(model: Model, is_hidden_AS: torch.Tensor) -> torch.Tensor:
+    mask_AS = torch.zeros(is_hidden_AS.shape, dtype=model.compute_dtype, device=model.device)
+    return mask_AS.masked_fill_(is_hidden_AS, torch.finfo(model.compute_dtype).min)[:, None, None]
+
+
+def _config(model: Model) -> Any:
+    return model.causal_lm.config.get_text_config(decoder=True)
