@@ -1,5 +1,5 @@
 /**
- * A method of one's own: first train on what the base itself answers, greedily, then go on with the references. The first half moves the
+ * A method of one's own: first train on what the base itself answers, greedily, then go on with the gold answers. The first half moves the
  * weights without new labels; whether that spares what the model knew is for the table to say.
  *
  *     npx tms run examples/my-method.yaml

@@ -92,7 +92,7 @@ describe('the plan', () => {
     expect(plan.trainings.student).toMatchObject({ steps: 456, evaluationSteps: [0, 114, 228, 342, 456] });
     expect(plan.methods.tms.checkpointSteps).toEqual([46, 91, 137, 182, 228, 274, 319, 365, 410, 456]);
     expect(plan.data).toMatchObject({ trainExamples: 600, testExamples: 300 });
-    expect(plan.methods.tms.mixture.referenceVisits / 14_400).toBeCloseTo(0.25, 1);
+    expect(plan.methods.tms.mixture.goldVisits / 14_400).toBeCloseTo(0.25, 1);
   });
 
   it('of SmolLM2 on GSM8K is 3 epochs of 6 steps for 48 prompts, and three checkpoints', async () => {

@@ -131,7 +131,7 @@ function findExample({ dataset }: PreparedData, id: string, split: ShowRequest['
     if (row !== undefined) return { split: name, row };
   }
   throw new UsageError(
-    `no ${split ?? 'training or held-out'} example has an id that begins with ${JSON.stringify(id)}`,
+    `no ${split ?? 'training or test'} example has an id that begins with ${JSON.stringify(id)}`,
     {
       fix: 'ids are in the headings of tms data show, and in answers/ and curriculum.jsonl of a run',
     },

@@ -96,7 +96,7 @@ const liveIntervalMs = 100;
 const plainIntervalMs = 15_000;
 
 export function terminalProgress(terminal: Terminal): Progress & { clear(): void } {
-  let current = { stage: '', start: 0, tokens: 0, drawn: 0 };
+  let current = { what: '', start: 0, tokens: 0, drawn: 0 };
   let isLive = false;
   const clear = () => {
     if (isLive) terminal.redraw('');
@@ -108,15 +108,15 @@ export function terminalProgress(terminal: Terminal): Progress & { clear(): void
       clear();
       terminal.note(line);
     },
-    update(stage, done, total, tokens) {
+    update(what, done, total, tokens) {
       const now = performance.now();
-      if (stage !== current.stage) current = { stage, start: now, tokens: 0, drawn: now };
+      if (what !== current.what) current = { what, start: now, tokens: 0, drawn: now };
       current.tokens += tokens;
       const isDue = now - current.drawn >= (terminal.isInteractive ? liveIntervalMs : plainIntervalMs);
       if (!isDue && !(terminal.isInteractive && done >= total)) return;
       current.drawn = now;
       draw(
-        progressLine({ stage, done, total, tokens: current.tokens, seconds: (now - current.start) / 1000 }),
+        progressLine({ what, done, total, tokens: current.tokens, seconds: (now - current.start) / 1000 }),
       );
     },
   };
@@ -128,17 +128,17 @@ export function terminalProgress(terminal: Terminal): Progress & { clear(): void
   }
 }
 
-type State = { stage: string; done: number; total: number; tokens: number; seconds: number };
+type State = { what: string; done: number; total: number; tokens: number; seconds: number };
 
 /** `train sft  120/456  1,234 tokens/s  0:35 left`. */
-function progressLine({ stage, done, total, tokens, seconds }: State): string {
+function progressLine({ what, done, total, tokens, seconds }: State): string {
   const speed =
     tokens > 0 && seconds > 0.5 ? `  ${Math.round(tokens / seconds).toLocaleString('en')} tokens/s` : '';
   const left =
     done >= total / 20 && done < total && seconds > 1
       ? `  ${clock((seconds / done) * (total - done))} left`
       : '';
-  return `${stage}  ${done}/${total}${speed}${left}`;
+  return `${what}  ${done}/${total}${speed}${left}`;
 }
 
 function clock(seconds: number): string {

@@ -24,7 +24,7 @@ export const answerSettings = {
   ),
   stop: ours(
     z.array(text).default([]),
-    'Texts that end an answer: it ends before the first of them, is learnt with the end that its reference has, and counts as finished.',
+    'Texts that end an answer: it ends before the first of them, is learnt with the end that its gold answer has, and counts as finished.',
   ),
 };
 
@@ -35,7 +35,7 @@ export function unusableSettings(filtered: Condition) {
       guessed(
         ours(
           z.enum(['gold', 'redraw']).default('gold'),
-          'In place of an unusable answer: the reference (the effective α is reported), or the next sample of the same checkpoint.',
+          'In place of an unusable answer: the gold answer (the effective α is reported), or the next sample of the same checkpoint.',
         ),
         'a cut answer must never be learnt as if it were complete',
       ),
@@ -46,7 +46,7 @@ export function unusableSettings(filtered: Condition) {
       guessed(
         ours(
           z.int().min(0).max(10_000).default(4),
-          'With unfinished: redraw, samples tried before the reference is taken.',
+          'With unfinished: redraw, samples tried before the gold answer is taken.',
         ),
         'bounds the cost',
       ),
@@ -56,7 +56,7 @@ export function unusableSettings(filtered: Condition) {
       'nothing',
       ours(
         fraction.default(0.5),
-        'Refuse to train when more than this share of the visits that drew an answer would train on the reference in its place; 1 allows any.',
+        'Refuse to train when more than this share of the visits that drew an answer would train on the gold answer in its place; 1 allows any.',
       ),
     ),
   };
@@ -67,7 +67,7 @@ export function unusableSettings(filtered: Condition) {
 export const scorerSettings = {
   scorer: ours(
     z.enum(['exact_match', 'gsm8k', 'command', 'module']).default('exact_match'),
-    'What scores an answer against the reference of its example, as in an evaluation set.',
+    'What scores an answer against the gold answer of its example, as in an evaluation set.',
   ),
   command: readWhen(
     ours(z.array(text).min(1).nullable().default(null), 'scorer command: program and arguments.'),

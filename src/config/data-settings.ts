@@ -36,7 +36,7 @@ const columnSettings = z
       withoutMessages,
     ),
     completion: readWhen(
-      ours(column, 'Column with the reference answer, or a template; null: `completion`.'),
+      ours(column, 'Column with the gold answer, or a template; null: `completion`.'),
       withoutMessages,
     ),
     messages: ours(
@@ -58,7 +58,7 @@ export const dataSettings = {
   dataset_name: trl(text, 'Training file: .jsonl, .jsonl.gz, .jsonl.zst or .parquet (TRL: also hub ids).'),
   dataset_test_name: ours(
     text.nullable().default(null),
-    'File of held-out examples of the same task; null: hold out test_size of the training file.',
+    'File of test examples of the same task; null: hold out test_size of the training file.',
   ),
   test_size: readWhen(
     ours(
@@ -74,7 +74,7 @@ export const dataSettings = {
   ),
   max_test_samples: readWhen(
     readWhen(
-      ours(positive.nullable().default(null), 'Use only the first so many held-out examples; null: all.'),
+      ours(positive.nullable().default(null), 'Use only the first so many test examples; null: all.'),
       { dataset_test_name: isGiven },
       { test_size: above(0) },
     ),

@@ -25,7 +25,7 @@ const answeredSets = hasSome('evaluation sets that are answered in words', set =
   const { scorer } = set as { scorer: string };
   return scorer !== 'multiple_choice';
 });
-const heldOut: readonly Condition[] = [{ dataset_test_name: isGiven }, { test_size: above(0) }];
+const hasTestExamples: readonly Condition[] = [{ dataset_test_name: isGiven }, { test_size: above(0) }];
 const someSets = hasSome('evaluation sets');
 
 /** Something that is answered in words, by whatever is measured. */
@@ -195,7 +195,7 @@ export const evaluationSettings = {
             '500–1,000 items make it stable',
           ),
           { '.splits': includes('train') },
-          ...heldOut,
+          ...hasTestExamples,
         ),
         splits: readWhen(
           guessed(
@@ -206,13 +206,13 @@ export const evaluationSettings = {
                 .default(['train', 'test']),
               'Splits that PLD is measured on, always named apart.',
             ),
-            'a held-out split is stated, which one is not',
+            'a test split is stated, which one is not',
           ),
           { '.size': above(0) },
         ),
       })
       .prefault({}),
-    'Policy–label divergence: negative log-likelihood of the reference answers.',
+    'Policy–label divergence: negative log-likelihood of the gold answers.',
   ),
   kl: ours(
     z
@@ -223,7 +223,7 @@ export const evaluationSettings = {
             'Prompts of the target and of each retention set that KL(base‖policy) is measured on; 0: not measured.',
           ),
           { '.size': is(0) },
-          ...heldOut,
+          ...hasTestExamples,
           { 'retention.sets': someSets },
         ),
       })

@@ -1,4 +1,4 @@
-/** The examples of a run: indexed, split into training and held-out ones, counted. */
+/** The examples of a run: indexed, split into training and test ones, counted. */
 import { DataError } from './data-error.ts';
 import { type ExampleIndex, type IndexOptions, indexExamples } from './example-index.ts';
 import { seekableFile } from './open-file.ts';
@@ -24,7 +24,7 @@ export async function openDataset(options: DatasetOptions, cacheDirectory: strin
   const index = await indexTraining(options.dataset_name, options, cacheDirectory);
   const { train, test } =
     options.dataset_test_name === null
-      ? heldOut(index, options)
+      ? splitOff(index, options)
       : await fromTestFile(index, options.dataset_test_name, options, cacheDirectory);
   return {
     train: { index: train.index, rows: train.rows.subarray(0, options.max_train_samples ?? undefined) },
@@ -53,7 +53,7 @@ async function indexTraining(
   });
 }
 
-function heldOut(index: ExampleIndex, { test_size, data_seed, seed }: DatasetOptions): Dataset {
+function splitOff(index: ExampleIndex, { test_size, data_seed, seed }: DatasetOptions): Dataset {
   const { train, test } = splitRows(index.promptKeys, test_size, data_seed ?? seed);
   if (train.length === 0) {
     throw new DataError(

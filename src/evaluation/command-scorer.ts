@@ -1,6 +1,6 @@
 /**
  * A scorer of the user's as a program. One run scores all answers of a set: for each it reads a JSON line
- * `{"id", "prompt", "reference", "record", "answer", "is_finished"}` and writes a line with a number from 0 to 1, in the same order.
+ * `{"id", "prompt", "gold", "record", "answer", "is_finished"}` and writes a line with a number from 0 to 1, in the same order.
  */
 import { spawn } from 'node:child_process';
 import { toJson } from '../data/json.ts';
@@ -23,7 +23,7 @@ export type CommandOptions = {
   readonly timeoutSeconds?: number;
 };
 
-/** Program and arguments; files among them, what those lead to and `inputs` are part of the fingerprint. */
+/** Program and arguments; files among them, what those lead to and `inputs` are part of the key. */
 export function commandScorer(
   command: readonly string[],
   { inputs = [], timeoutSeconds = defaultTimeoutSeconds }: CommandOptions = {},
@@ -32,7 +32,7 @@ export function commandScorer(
   return {
     name: 'command',
     version,
-    fingerprint: `command ${version} ${digest}`,
+    key: `command ${version} ${digest}`,
     problemOf: () => null,
     score: async (answered, signal) => {
       const input = answered.map(lineOf).join('');
@@ -43,9 +43,9 @@ export function commandScorer(
 }
 
 function lineOf({ question, answer }: AnsweredQuestion): string {
-  const { id, prompt, reference, record } = question;
+  const { id, prompt, gold, record } = question;
   const { text, isFinished } = answer;
-  return `${toJson({ id, prompt, reference, record, answer: text, is_finished: isFinished })}\n`;
+  return `${toJson({ id, prompt, gold, record, answer: text, is_finished: isFinished })}\n`;
 }
 
 type RunOptions = { readonly timeoutSeconds: number; readonly signal: AbortSignal | undefined };

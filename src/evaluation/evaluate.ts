@@ -28,10 +28,10 @@ export async function evaluateModel(
 ): Promise<{ record: EvaluationRecord; tokens: TokenCounts }> {
   const tally = newTally(workIn(context, baseSamples), call);
   const sets = await measureSets(worker, context, tally);
-  const heldOut = await measureDivergence(worker, context.pld.heldOut, tally);
+  const test = await measureDivergence(worker, context.pld.test, tally);
   const train = await measureDivergence(worker, context.pld.train, tally);
   const kl = await measureKl(worker, baseSamples ?? { samples: [] }, tally);
-  const record = { training, step, weightsDigest, sets, pld: { heldOut, train }, kl };
+  const record = { training, step, weightsDigest, sets, pld: { test, train }, kl };
   return { record, tokens: tally.tokens() };
 }
 
@@ -84,7 +84,7 @@ function workIn({ sets, pld }: EvaluationContext, baseSamples: BaseSamples | nul
     set.kind === 'answered' ? set.questions.length * set.temperatures.length : set.options.flat().length,
   );
   const samples = baseSamples?.samples.length ?? 0;
-  return inSets.reduce((sum, count) => sum + count, samples + pld.heldOut.length + pld.train.length);
+  return inSets.reduce((sum, count) => sum + count, samples + pld.test.length + pld.train.length);
 }
 
 // An evaluation as the flat numbers of metrics.jsonl. Pure. No name is a path prefix of another: some stores make
@@ -96,7 +96,7 @@ export function metricsOf({ sets, pld, kl }: EvaluationRecord): Record<string, n
     ...sets.map(metricsOfSet),
     meanOf('target', sets),
     meanOf('retention', sets),
-    divergenceMetrics('test', pld.heldOut),
+    divergenceMetrics('test', pld.test),
     divergenceMetrics('train', pld.train),
     klMetrics('target', kl.target),
     klMetrics('retention', kl.retention),

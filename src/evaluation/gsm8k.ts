@@ -15,9 +15,9 @@ export function finalNumber(text: string): number | null {
 }
 
 /** Do both end in the same number? `5 million` is 5,000,000, and 5 where the question asks for millions. */
-export function sameFinalNumber(text: string, reference: string): boolean {
+export function sameFinalNumber(text: string, gold: string): boolean {
   const found = findFinal(text);
-  const expected = finalNumber(reference);
+  const expected = finalNumber(gold);
   return found !== null && expected !== null && (found.value === expected || found.written === expected);
 }
 

@@ -98,14 +98,14 @@ export function klFromBase(
   };
 }
 
-// The prompts on which the base is sampled for KL: held-out ones of the target, and some of every retention set.
+// The prompts on which the base is sampled for KL: test ones of the target, and some of every retention set.
 
 export type KlPromptOptions = {
   readonly seed: number;
   /** Prompts of the target, and of each retention set. */
   readonly size: number;
   readonly model: Pick<ModelInfo, 'maxPositions'>;
-  readonly heldOut: readonly DivergenceExample[];
+  readonly test: readonly DivergenceExample[];
 };
 
 /** `limit`: new tokens that the prompt's own set allows. */
@@ -122,8 +122,8 @@ export function klPrompts(
 ): { prompts: KlPrompt[]; notes: string[] } {
   const target: Group = {
     role: 'target',
-    set: 'held-out',
-    candidates: options.heldOut.map(({ id, ids, promptLength }) => candidate(id, ids.slice(0, promptLength))),
+    set: 'test',
+    candidates: options.test.map(({ id, ids, promptLength }) => candidate(id, ids.slice(0, promptLength))),
   };
   const retained = sets
     .filter(({ role }) => role === 'retention')
@@ -150,13 +150,15 @@ function promptsOf(
             `${maxPositions} positions of the model`,
         ]
       : [];
+  // Another name of a stream is other random numbers: it stays when words change.
+  const stream = role === 'target' ? 'target held-out' : `${role} ${set}`;
   const prompts = chosen.map(({ id, prompt, stopTexts }) => ({
     id,
     role,
     set,
     prompt,
     stopTexts,
-    seed: seedOf(`${role} ${set}`, id, 1),
+    seed: seedOf(stream, id, 1),
     maxNewTokens,
   }));
   return { prompts, notes };

@@ -3,7 +3,7 @@
  *
  *     score(question, answer, { isFinished }) → number from 0 to 1, boolean, or a promise of one
  *
- * with `question` = { id, prompt, reference, record } and `answer` the text; `record` has plain JavaScript values, `reference` the digits of the file. It may export `version`, a whole number.
+ * with `question` = { id, prompt, gold, record } and `answer` the text; `record` has plain JavaScript values, `gold` the digits of the file. It may export `version`, a whole number.
  */
 import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -21,7 +21,7 @@ export async function moduleScorer(path: string, inputs: readonly string[] = [])
   const { score, version = 1 } = await load(path, file);
   if (typeof score !== 'function') {
     throw new UsageError(`the scorer ${path} exports no function score`, {
-      fix: 'write: export function score(question, answer) { return answer === question.reference; }',
+      fix: 'write: export function score(question, answer) { return answer === question.gold; }',
     });
   }
   if (!Number.isSafeInteger(version) || (version as number) < 0)
@@ -29,7 +29,7 @@ export async function moduleScorer(path: string, inputs: readonly string[] = [])
   return {
     name: `module:${basename(path)}`,
     version: version as number,
-    fingerprint: `module ${version} ${digestOfCode([file], inputs)}`,
+    key: `module ${version} ${digestOfCode([file], inputs)}`,
     problemOf: () => null,
     score: async (answered, signal) => {
       const scores: number[] = [];

@@ -1,4 +1,4 @@
-/** Policy–label divergence (PLD): how unlikely a model finds the reference completions (2602.03073; details: tms-paper.md 7). */
+/** Policy–label divergence (PLD): how unlikely a model finds the gold completions (2602.03073; details: tms-paper.md 7). */
 
 import type { Selection } from '../data/dataset.ts';
 import { type Example, learnedParts } from '../data/example.ts';
@@ -14,7 +14,7 @@ import type { Tally } from './tally.ts';
 /** An example as it is trained on: a whole sequence, its end included. `completionBytes`: of the learned text in UTF-8. */
 export type DivergenceExample = Encoded & { readonly id: string; readonly completionBytes: number };
 
-export type Divergence = NonNullable<EvaluationRecord['pld']['heldOut']>;
+export type Divergence = NonNullable<EvaluationRecord['pld']['test']>;
 
 /** PLD on these examples; null of none. */
 export async function measureDivergence(
@@ -98,7 +98,7 @@ export function leftOutNote(
 ): string | null {
   const left = count === 0 ? 0 : rows.filter(row => !isWhole(tokens, row, max_length)).length;
   if (left === 0) return null;
-  const examples = split === 'train' ? 'training' : 'held-out';
+  const examples = split === 'train' ? 'training' : 'test';
   return `PLD and KL leave out ${left} of ${rows.length} ${examples} examples, which do not fit max_length ${max_length} whole`;
 }
 

@@ -18,7 +18,7 @@ export type EvaluationContext = {
   readonly sets: readonly PreparedSet[];
   /** Examples for PLD; empty where it is not measured. */
   readonly pld: {
-    readonly heldOut: readonly DivergenceExample[];
+    readonly test: readonly DivergenceExample[];
     readonly train: readonly DivergenceExample[];
   };
   /** Prompts that the base answers for KL; empty where it is not measured. */
@@ -45,9 +45,9 @@ export type EvaluationSettings = Pick<
 /** What there is besides the configuration. */
 export type EvaluationData = {
   readonly model: ModelInfo;
-  /** Examples of each split, ids ascending: the first `pld.size` serve PLD, the first `kl.size` held-out ones KL on the target. */
+  /** Examples of each split, ids ascending: the first `pld.size` serve PLD, the first `kl.size` test ones KL on the target. */
   readonly train: readonly DivergenceExample[];
-  readonly heldOut: readonly DivergenceExample[];
+  readonly test: readonly DivergenceExample[];
   /** Whether training examples are chats: sets that do not say follow them. */
   readonly isChat: boolean;
   /** Text of the template used in place of the tokenizer's; null: the tokenizer's. */
@@ -62,9 +62,9 @@ export type EvaluationData = {
 };
 
 /** How many examples of each split `EvaluationData` should have. */
-export function examplesNeeded({ pld, kl }: EvaluationSettings): { train: number; heldOut: number } {
+export function examplesNeeded({ pld, kl }: EvaluationSettings): { train: number; test: number } {
   const of = (split: 'train' | 'test') => (pld.splits.includes(split) ? pld.size : 0);
-  return { train: of('train'), heldOut: Math.max(of('test'), kl.size) };
+  return { train: of('train'), test: Math.max(of('test'), kl.size) };
 }
 
 /** Read, check and encode all that is measured. Throws `DataError` and `UsageError`, before anything is trained. */
@@ -107,7 +107,7 @@ export async function prepareEvaluation(
     maxRows: config.sampler.max_rows,
     stopIds: [...stopIds].sort((a, b) => a - b),
     sets,
-    pld: { heldOut: of('test', data.heldOut), train: of('train', data.train) },
+    pld: { test: of('test', data.test), train: of('train', data.train) },
     kl: kl.prompts,
     notes: [...notes, ...kl.notes],
     readsDate,
@@ -133,16 +133,16 @@ export function evaluationDigests({ sets, pld, kl }: EvaluationContext): Record<
   );
   return {
     ...Object.fromEntries(digests),
-    'the examples for PLD': sha256OfRecord([measured(pld.heldOut), measured(pld.train)]),
+    'the examples for PLD': sha256OfRecord([measured(pld.test), measured(pld.train)]),
     'the prompts for KL': sha256OfRecord(kl.map(({ prompt, ...rest }) => ({ ...rest, prompt: [...prompt] }))),
   };
 }
 
 function keyOfSet({ name, role, temperatures, maxNewTokens, stopTexts, ...set }: PreparedSet): unknown {
-  const records = set.questions.map(({ id, reference }) => ({ id, reference }));
+  const records = set.questions.map(({ id, gold }) => ({ id, gold }));
   const asked =
     set.kind === 'answered'
-      ? { scorer: set.scorer.fingerprint, prompts: set.prompts.map(ids => [...ids]) }
+      ? { scorer: set.scorer.key, prompts: set.prompts.map(ids => [...ids]) }
       : {
           scorer: `multiple_choice ${multipleChoiceVersion}`,
           options: set.options.map(options => options.map(({ ids, start, end }) => [start, end, ...ids])),

@@ -43,7 +43,7 @@ export function readChoices(set: SetSettings, place: SetPlace): Promise<Choice[]
     const answer = readColumn(record, set.columns.answer ?? 'answer');
     const right = rightOption({ answer, options, labels, reading: set.answer_is });
     const question = questionOf(record, set, place);
-    return { ...question, line, reference: options[right] ?? null, options, right };
+    return { ...question, line, gold: options[right] ?? null, options, right };
   });
 }
 
@@ -84,12 +84,12 @@ function tryRead<T>(read: () => T): T | string {
 function questionOf(record: DataRecord, { columns }: SetSettings, asked: AskedAs): Omit<Question, 'line'> {
   const { prompt, completion, tools } = exampleOf(record, columns.prompt, asked);
   const answer = columns.answer ?? ['answer', 'completion'].find(name => Object.hasOwn(record, name));
-  const reference = answer === undefined ? completion : readColumn(record, answer);
+  const gold = answer === undefined ? completion : readColumn(record, answer);
   return {
     id: sha256OfText(toJson(record, true)).slice(0, 16),
     prompt,
     ...(tools !== undefined && { tools }),
-    reference: textOf(reference),
+    gold: textOf(gold),
     record,
   };
 }
@@ -112,13 +112,13 @@ function exampleOf(record: DataRecord, column: string | null, { isChat, systemPr
 }
 
 /** Numbers as the file writes them; of messages, what the last one says. */
-function textOf(reference: unknown): string | null {
-  if (reference === null || reference === undefined) return null;
-  if (typeof reference !== 'object' || isNumber(reference)) return writtenText(reference);
-  const last: unknown = Array.isArray(reference) ? reference.at(-1) : undefined;
+function textOf(gold: unknown): string | null {
+  if (gold === null || gold === undefined) return null;
+  if (typeof gold !== 'object' || isNumber(gold)) return writtenText(gold);
+  const last: unknown = Array.isArray(gold) ? gold.at(-1) : undefined;
   const content = (last as Partial<Extract<Content[number], object>> | undefined)?.content;
   if (typeof content === 'string') return content;
-  throw new ColumnError(`the answer is ${toJson(reference).slice(0, 60)}, not a text or a number`);
+  throw new ColumnError(`the answer is ${toJson(gold).slice(0, 60)}, not a text or a number`);
 }
 
 /** The entries of a list column, or one column or template each. */

@@ -2,7 +2,7 @@
 import type { Content } from '../data/example.ts';
 import type { DataRecord } from '../data/template.ts';
 
-/** What is asked, with its reference where it has one, and the line of the file as it stands. */
+/** What is asked, with its gold answer where it has one, and the line of the file as it stands. */
 export type Question = {
   readonly id: string;
   /** From 1, in the file. */
@@ -10,7 +10,7 @@ export type Question = {
   readonly prompt: Content;
   /** JSON of the tools that a chat template is to name. */
   readonly tools?: string;
-  readonly reference: string | null;
+  readonly gold: string | null;
   readonly record: DataRecord;
 };
 
@@ -22,7 +22,7 @@ export type Scorer = {
   readonly name: string;
   readonly version: number;
   /** Differs whenever scores could: version, and for a scorer of the user's its file and arguments. */
-  readonly fingerprint: string;
+  readonly key: string;
   /** Why a question cannot be scored, or null. */
   readonly problemOf: (question: Question) => string | null;
   /** One score from 0 to 1 for each, in order. Throws `TmsError` where a scorer of the user's fails, else the signal's reason. */

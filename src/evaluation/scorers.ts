@@ -28,17 +28,17 @@ export async function makeScorer(
 const exactMatch = builtIn({
   name: 'exact_match',
   version: 1,
-  problemOf: ({ reference }) => (reference === null ? 'no reference to compare with' : null),
-  isRight: ({ reference }, { text, isFinished }) => isFinished && text.trim() === reference?.trim(),
+  problemOf: ({ gold }) => (gold === null ? 'no gold answer to compare with' : null),
+  isRight: ({ gold }, { text, isFinished }) => isFinished && text.trim() === gold?.trim(),
 });
 
 /** The final number; an unfinished answer counts as it stands. */
 const gsm8k = builtIn({
   name: 'gsm8k',
   version: gsm8kVersion,
-  problemOf: ({ reference }) =>
-    reference === null || finalNumber(reference) === null ? 'no number in the reference' : null,
-  isRight: ({ reference }, { text }) => sameFinalNumber(text, reference ?? ''),
+  problemOf: ({ gold }) =>
+    gold === null || finalNumber(gold) === null ? 'no number in the gold answer' : null,
+  isRight: ({ gold }, { text }) => sameFinalNumber(text, gold ?? ''),
 });
 
 type BuiltIn = Pick<Scorer, 'name' | 'version' | 'problemOf'> & {
@@ -48,7 +48,7 @@ type BuiltIn = Pick<Scorer, 'name' | 'version' | 'problemOf'> & {
 function builtIn({ isRight: decide, ...rest }: BuiltIn): Scorer {
   return {
     ...rest,
-    fingerprint: `${rest.name} ${rest.version}`,
+    key: `${rest.name} ${rest.version}`,
     score: async answered => answered.map(({ question, answer }) => Number(decide(question, answer))),
   };
 }

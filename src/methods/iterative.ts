@@ -1,5 +1,5 @@
 /**
- * Self-training in rounds. Round 1 is SFT on the references; each further round trains on answers of the round before, mixed with references
+ * Self-training in rounds. Round 1 is SFT on the gold answers; each further round trains on answers of the round before, mixed with gold answers
  * as TMS mixes: reward-free, or keeping only what a scorer accepts (rejection sampling, as ReST^EM, 2312.06585, and RAFT, 2304.06767).
  */
 import { z } from 'zod';
@@ -10,15 +10,15 @@ import { defineMethod } from './method.ts';
 
 const settings = z
   .strictObject({
-    rounds: ours(few.default(2), 'Rounds, the first of which is SFT on the references.'),
+    rounds: ours(few.default(2), 'Rounds, the first of which is SFT on the gold answers.'),
     start: ours(
       z.enum(['base', 'previous']).default('base'),
       'Weights that a round starts from: the base model, or the last ones of the round before.',
     ),
-    alpha: ours(fraction.default(0.25), 'Probability that a visit trains on the reference.'),
+    alpha: ours(fraction.default(0.25), 'Probability that a visit trains on the gold answer.'),
     accept: ours(
       z.strictObject(scorerSettings).nullable().default(null),
-      'A scorer that an answer must satisfy (a score of at least 0.5), else the reference takes its place; null: every answer that has an end.',
+      'A scorer that an answer must satisfy (a score of at least 0.5), else the gold answer takes its place; null: every answer that has an end.',
     ),
     ...answerSettings,
     ...unusableSettings({}),

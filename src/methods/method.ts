@@ -45,7 +45,7 @@ export type PlanContext<Settings> = {
   readonly training: (facts: TrainingFacts, own?: OwnLength) => PlannedTraining;
   /** Throws `PlanError` where an answer of the length asked for does not fit behind the longest prompt. */
   readonly sampling: (settings: AnswerSettings) => SamplingPlan;
-  /** What each visit of a training draws: the reference, or an answer of one of `policies` models. */
+  /** What each visit of a training draws: the gold answer, or an answer of one of `policies` models. */
   readonly mixture: (training: TrainingPlan, settings: MixtureSettings) => MixturePlan;
 };
 
@@ -59,7 +59,7 @@ export type TrainingFacts = {
   readonly startsFrom?: string;
   /** Its targets, as the end of a sentence; by default gold. */
   readonly trainsOn?: string;
-  /** The share of visits that is to learn the reference, where targets are drawn. */
+  /** The share of visits that is to learn the gold answer, where targets are drawn. */
   readonly goldShare?: number;
   /** Sequences that a visit learns; by default 1. */
   readonly sequencesPerVisit?: number;

@@ -1,9 +1,9 @@
-/** Ordinary supervised fine-tuning, the baseline: every visit of a prompt learns its one reference answer. */
+/** Ordinary supervised fine-tuning, the baseline: every visit of a prompt learns its one gold answer. */
 import { defineMethod } from './method.ts';
 
 export const sft = defineMethod({
   name: 'sft',
-  title: 'fine-tune on the reference answers only.',
+  title: 'fine-tune on the gold answers only.',
 
   plan({ training }) {
     const plan = training({ label: 'SFT', role: 'baseline' });

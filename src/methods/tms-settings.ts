@@ -39,7 +39,7 @@ export const tmsSettings = z
     ),
     alpha: paper(
       fraction.default(0.25),
-      'α: probability that a visit of a prompt trains on the reference answer.',
+      'α: probability that a visit of a prompt trains on the gold answer.',
     ),
     samples_per_prompt: readWhen(
       guessed(

@@ -1,6 +1,6 @@
 /**
  * Trajectory-Mixed Supervision (arXiv 2602.03073). Fine-tune once; let T checkpoints of that run answer the training prompts; train a
- * fresh student on a mixture of their answers and the reference ones. No reward, no verifier. docs/algorithm.md gives the equations.
+ * fresh student on a mixture of their answers and the gold ones. No reward, no verifier. docs/algorithm.md gives the equations.
  */
 
 import { mixtureLines } from '../plan/describe.ts';
@@ -36,7 +36,7 @@ export const tms = defineMethod({
     );
     // t_1 < … < t_T = the last step (tms.spacing); include_base puts the base before them as one more.
     const checkpoints = checkpointSteps(sft.steps, settings);
-    // Each visit of a prompt draws from q_α = α·reference + (1−α)·(1/T)·Σ_k π_θk (E5): a coin, then a checkpoint, then its answer.
+    // Each visit of a prompt draws from q_α = α·gold + (1−α)·(1/T)·Σ_k π_θk (E5): a coin, then a checkpoint, then its answer.
     const drawn = mixture(student, { ...settings, policies: checkpoints.length });
     return {
       trainings: { sft: { ...sft, checkpoints: settings.keep_checkpoints ? checkpoints : [] }, student },
@@ -49,7 +49,7 @@ export const tms = defineMethod({
   },
 
   async run({ settings, plan, trainer }) {
-    // The trajectory: SFT on the references. Checkpoint θ_k answers what visits will read of it (E4: y^(k) ~ π_θk).
+    // The trajectory: SFT on the gold answers. Checkpoint θ_k answers what visits will read of it (E4: y^(k) ~ π_θk).
     const sft = trainer.training('sft', { from: trainer.base, on: trainer.gold, loss: meanOverTokens });
     const harvest = trainer.harvest('student', plan.mixture, plan.sampling);
     for (const step of plan.checkpointSteps) await harvest.answersOf(await sft.to(step));

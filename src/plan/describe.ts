@@ -34,37 +34,37 @@ function describeTraining({ steps, stepsPerEpoch, order, schedule }: TrainingPla
   return `${formatCount(steps)} steps of ${order.batchSize} (${epochs} epochs), learning rate ${schedule.peak} ${schedule.type}${warmup} (${rates})`;
 }
 
-/** What a mixture generates and how much of it is reference. */
+/** What a mixture generates and how much of it is gold answer. */
 export function mixtureLines({
   lazy,
   count,
   fullCount,
   perCheckpoint,
-  referenceVisits,
+  goldVisits,
   draws,
 }: MixturePlan): string[] {
-  const share = ((100 * referenceVisits) / draws.visits).toFixed(1);
+  const share = ((100 * goldVisits) / draws.visits).toFixed(1);
   const cost = lazy
     ? `the ${formatCount(count)} answers that are read, of ${formatCount(fullCount)}`
     : `all ${formatCount(count)} answers`;
   return [
     `          generate ${cost}; per checkpoint ${perCheckpoint.map(formatCount).join(', ')}`,
-    `mixture   α = ${draws.alpha}: ${formatCount(referenceVisits)} of ${formatCount(draws.visits)} visits (${share} %) train on the reference`,
+    `mixture   α = ${draws.alpha}: ${formatCount(goldVisits)} of ${formatCount(draws.visits)} visits (${share} %) train on the gold answer`,
   ];
 }
 
 function describeSampling(
-  { maxNewTokens, longerReferences, temperature, topP, stop, redraws }: SamplingPlan,
+  { maxNewTokens, longerGold, temperature, topP, stop, redraws }: SamplingPlan,
   { trainExamples, longestPrompt }: Plan['data'],
 ): string[] {
   const nucleus = topP === 1 ? '' : `, top-p ${topP}`;
   const stops = stop.length === 0 ? '' : `, before ${stop.map(text => JSON.stringify(text)).join(' or ')}`;
   const again = redraws === 0 ? '' : `, drawn again at most ${redraws} times`;
   const longer =
-    longerReferences === 0
+    longerGold === 0
       ? []
       : [
-          `          ${formatCount(longerReferences)} of ${formatCount(trainExamples)} references are longer: an answer like them has no end, and gold takes its place`,
+          `          ${formatCount(longerGold)} of ${formatCount(trainExamples)} gold answers are longer: an answer like them has no end, and gold takes its place`,
         ];
   return [
     `answers   at most ${formatCount(maxNewTokens)} tokens (the longest prompt has ${formatCount(longestPrompt.tokens)})${stops}, temperature ${temperature}${nucleus}${again}`,
@@ -74,7 +74,7 @@ function describeSampling(
 
 function describeCost({ tokens, disk, seconds }: Plan): string[] {
   const trained = trainedTokens(tokens);
-  const generated = `${formatCount(tokens.generatedExpected)} generated if answers are as long as references (at most ${formatCount(tokens.generatedAtMost)})`;
+  const generated = `${formatCount(tokens.generatedExpected)} generated if answers are as long as gold answers (at most ${formatCount(tokens.generatedAtMost)})`;
   const stored =
     disk === null
       ? 'known when the model is'

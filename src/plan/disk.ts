@@ -79,7 +79,7 @@ function statesAtOnce({ save_steps, save_total_limit }: RunConfig, plan: Planned
     : Math.max(...states.map(count => Math.min(count, save_total_limit + 1)));
 }
 
-/** Ids as JSON in the store, again with text in the run, and once more in five bytes a token behind their prompts, beside references. */
+/** Ids as JSON in the store, again with text in the run, and once more in five bytes a token behind their prompts, beside gold answers. */
 function answerBytes({ methods, data }: Planned, model: ModelSize) {
   const parts = Object.values(methods).map(method => answerBytesOf(method, data, model));
   const sum = (key: 'inRun' | 'inStore') => parts.reduce((total, part) => total + part[key], 0);
@@ -97,9 +97,9 @@ function answerBytesOf(
   const bytesPerId = String(vocabSize).length + 1;
   const line = (perToken: number) => bytesPerLine + tokens * perToken;
   const bytesPerRow = 12 + 5 * (data.longestPrompt.tokens + tokens);
-  const references = 12 * data.trainExamples + 5 * data.trainTokens;
+  const gold = 12 * data.trainExamples + 5 * data.trainTokens;
   return {
-    inRun: count * (line(bytesPerId + bytesPerTokenOfText) + bytesPerRow) + references,
+    inRun: count * (line(bytesPerId + bytesPerTokenOfText) + bytesPerRow) + gold,
     inStore: count * (1 + redraws) * line(bytesPerId),
   };
 }

@@ -1,5 +1,5 @@
 /**
- * What the student trains on at each visit of a prompt: a sample of q_α = α·reference + (1−α)·mean of the checkpoints' policies
+ * What the student trains on at each visit of a prompt: a sample of q_α = α·gold + (1−α)·mean of the checkpoints' policies
  * (our reading of 2602.03073: one coin a visit, then a checkpoint, then one of its answers).
  * All by hash of (seed, epoch, prompt id): the coin and the checkpoint are independent, so another α keeps every checkpoint drawn.
  */
@@ -10,7 +10,7 @@ import { allVisits, type DataOrder, type TrainingPlan, type Visit } from './trai
 
 export type DrawOptions = {
   readonly seed: number;
-  /** α: probability of the reference. */
+  /** α: probability of the gold answer. */
   readonly alpha: number;
   /** Policies that answer: T, and one more with the base. */
   readonly checkpoints: number;
@@ -23,7 +23,7 @@ export type DrawOptions = {
 };
 
 /** `checkpoint` (an index from 0, ascending in steps) and `sample` are drawn for every visit; `isReference` visits do not use them. */
-export type Draw = { readonly isReference: boolean; readonly checkpoint: number; readonly sample: number };
+export type Draw = { readonly isGold: boolean; readonly checkpoint: number; readonly sample: number };
 
 /** The draw of any visit of any prompt. */
 export function drawer(options: DrawOptions): (visit: Visit, prompt: IdWords) => Draw {
@@ -36,7 +36,7 @@ export function drawer(options: DrawOptions): (visit: Visit, prompt: IdWords) =>
     const checkpoint =
       order === 'random' ? below(checkpoints, numberOf(2)) : Math.floor((visit * checkpoints) / visits);
     const sample = below(samplesPerPrompt, numberOf(3));
-    return { isReference: unitOf(first) < alpha, checkpoint, sample };
+    return { isGold: unitOf(first) < alpha, checkpoint, sample };
   };
 }
 
@@ -74,7 +74,7 @@ export type MixturePlan = {
   /** T·S answers a prompt. */
   readonly fullCount: number;
   readonly perCheckpoint: readonly number[];
-  readonly referenceVisits: number;
+  readonly goldVisits: number;
   readonly draws: DrawOptions;
 };
 
@@ -96,20 +96,18 @@ export function planMixture(
   };
   refuseImmense(draws, { examples: order.examples, isLazy: lazy });
   const drawn = lazyAnswers(order, training.steps, draws, promptIdOf);
-  const full = fullAnswers(order.examples, draws, drawn.referenceVisits);
-  const { count, perCheckpoint, referenceVisits } = lazy ? drawn : full;
-  return { lazy, count, fullCount: full.count, perCheckpoint, referenceVisits, draws };
+  const full = fullAnswers(order.examples, draws, drawn.goldVisits);
+  const { count, perCheckpoint, goldVisits } = lazy ? drawn : full;
+  return { lazy, count, fullCount: full.count, perCheckpoint, goldVisits, draws };
 }
 
 /** The answers that a planned mixture needs. */
 export function answersOf(
-  { lazy, draws, referenceVisits }: MixturePlan,
+  { lazy, draws, goldVisits }: MixturePlan,
   { order, steps }: TrainingPlan,
   promptIdOf: (example: number) => IdWords,
 ): AnswerSet {
-  return lazy
-    ? lazyAnswers(order, steps, draws, promptIdOf)
-    : fullAnswers(order.examples, draws, referenceVisits);
+  return lazy ? lazyAnswers(order, steps, draws, promptIdOf) : fullAnswers(order.examples, draws, goldVisits);
 }
 
 /** Sample number `sample` (from 0) of a checkpoint for an example. */
@@ -119,8 +117,8 @@ export type AnswerSet = {
   /** Distinct answers of all checkpoints. */
   readonly count: number;
   readonly perCheckpoint: readonly number[];
-  /** Visits that train on the reference. */
-  readonly referenceVisits: number;
+  /** Visits that train on the gold answer. */
+  readonly goldVisits: number;
   /** The answers of one checkpoint, by example. */
   readonly at: (checkpoint: number) => Generator<AnswerKey>;
 };
@@ -139,21 +137,21 @@ export function lazyAnswers(
   );
   const perCheckpoint = Array.from({ length: options.checkpoints }, () => 0);
   const draw = drawer(options);
-  let referenceVisits = 0;
+  let goldVisits = 0;
   for (const visit of allVisits(order, steps)) {
     const drawn = draw(visit, promptIdOf(visit.example));
-    if (drawn.isReference) referenceVisits++;
+    if (drawn.isGold) goldVisits++;
     else if (setBit(bits, bitOf(options, visit.example, drawn.checkpoint, drawn.sample))) {
       perCheckpoint[drawn.checkpoint] = (perCheckpoint[drawn.checkpoint] as number) + 1;
     }
   }
-  return answerSet(order.examples, options, bits, perCheckpoint, referenceVisits);
+  return answerSet(order.examples, options, bits, perCheckpoint, goldVisits);
 }
 
 /** All T·S answers of every example. */
-export function fullAnswers(examples: number, sizes: Sizes, referenceVisits: number): AnswerSet {
+export function fullAnswers(examples: number, sizes: Sizes, goldVisits: number): AnswerSet {
   const perCheckpoint = Array.from({ length: sizes.checkpoints }, () => examples * sizes.samplesPerPrompt);
-  return answerSet(examples, sizes, null, perCheckpoint, referenceVisits);
+  return answerSet(examples, sizes, null, perCheckpoint, goldVisits);
 }
 
 /** `bits` is null where every answer is wanted. */
@@ -162,7 +160,7 @@ function answerSet(
   sizes: Sizes,
   bits: Uint8Array | null,
   perCheckpoint: readonly number[],
-  referenceVisits: number,
+  goldVisits: number,
 ): AnswerSet {
   function* at(checkpoint: number): Generator<AnswerKey> {
     for (let example = 0; example < examples; example++) {
@@ -172,7 +170,7 @@ function answerSet(
       }
     }
   }
-  return { count: perCheckpoint.reduce((sum, n) => sum + n, 0), perCheckpoint, referenceVisits, at };
+  return { count: perCheckpoint.reduce((sum, n) => sum + n, 0), perCheckpoint, goldVisits, at };
 }
 
 function bitOf(

@@ -33,7 +33,7 @@ export type PlannedTraining = TrainingPlan & {
   readonly startsFrom: string;
   /** Its targets, as the end of a sentence. */
   readonly trainsOn: string;
-  /** The share of visits that is to learn the reference, where targets are drawn. */
+  /** The share of visits that is to learn the gold answer, where targets are drawn. */
   readonly goldShare: number | null;
   /** Sequences that a visit learns. */
   readonly sequencesPerVisit: number;
@@ -78,11 +78,11 @@ export class PlanError extends UsageError {}
 export type Throughput = { readonly train: number; readonly generate: number };
 
 export type TokenCost = {
-  /** Of each training, by name: if what it learns is as long as references. */
+  /** Of each training, by name: if what it learns is as long as gold answers. */
   readonly trained: Readonly<Record<string, number>>;
   /** At most: every answer as long as allowed. */
   readonly generatedAtMost: number;
-  /** If answers are as long as references. */
+  /** If answers are as long as gold answers. */
   readonly generatedExpected: number;
 };
 

@@ -5,8 +5,8 @@ import { type DataFacts, PlanError } from './plan.ts';
 
 export type SamplingPlan = {
   readonly maxNewTokens: number;
-  /** References that are longer than that, with their end: answers like them would have none. */
-  readonly longerReferences: number;
+  /** Gold answers that are longer than that, with their end: answers like them would have none. */
+  readonly longerGold: number;
   readonly temperature: number;
   readonly topP: number;
   readonly stop: readonly string[];
@@ -41,11 +41,11 @@ export function samplingPlan(
   const maxNewTokens = asked ?? room;
   if (room < 1 || maxNewTokens > room)
     throw tooLong(asked, { room, maxNewTokens, longestPrompt, block, maxLength });
-  let longerReferences = 0;
-  for (const length of completionLengths) if (length > maxNewTokens) longerReferences++;
+  let longerGold = 0;
+  for (const length of completionLengths) if (length > maxNewTokens) longerGold++;
   return {
     maxNewTokens,
-    longerReferences,
+    longerGold,
     temperature,
     topP,
     stop,

@@ -22,7 +22,7 @@ export type Column = {
 export function columnsFor(rows: readonly ResultRow[], width: Width): Column[] {
   const isWide = width === 'wide';
   const target = isWide ? 'target accuracy' : 'target acc.';
-  const pld = isWide ? 'held-out PLD' : 'PLD';
+  const pld = isWide ? 'test PLD' : 'PLD';
   const columns: Column[] = [
     { group: '', title: '', textOf: isWide ? rowLabel : shortLabel },
     { group: target, title: 'greedy', textOf: row => accuracyText(row.target, isWide) },
@@ -105,7 +105,7 @@ export function tableNotes({
     ...controlNotes(rows),
     ...(has(({ pld }) => pld !== null)
       ? [
-          'PLD: negative log-likelihood of held-out gold, nats per token; drift: end minus the lowest point up to there.',
+          'PLD: negative log-likelihood of test gold, nats per token; drift: end minus the lowest point up to there.',
         ]
       : []),
     ...(has(({ klTarget, klRetention }) => klTarget !== null || klRetention !== null)

@@ -76,7 +76,7 @@ function accuracyAndRetention(analysis: Analysis): Figure {
 
 function divergence(analysis: Analysis): Figure {
   const { curves, base } = analysis;
-  const panel = (split: 'heldOut' | 'train', name: string) =>
+  const panel = (split: 'test' | 'train', name: string) =>
     overStepsPanel(analysis, {
       label: `PLD on ${name} prompts over steps`,
       y: `PLD, ${name} (log scale)`,
@@ -84,12 +84,12 @@ function divergence(analysis: Analysis): Figure {
       isLogarithmic: true,
     });
   const drift = overStepsPanel(analysis, {
-    label: 'Drift of held-out PLD over steps',
-    y: 'drift of held-out PLD',
+    label: 'Drift of test PLD over steps',
+    y: 'drift of test PLD',
     measure: point => point.drift,
   });
   const splits = base?.pld ?? curves[0]?.points[0]?.pld;
-  const size = (split: 'heldOut' | 'train') => counted(splits?.[split]?.examples ?? 0, 'example');
+  const size = (split: 'test' | 'train') => counted(splits?.[split]?.examples ?? 0, 'example');
   return {
     id: 'pld',
     title: 'Policy–label divergence',
@@ -97,20 +97,20 @@ function divergence(analysis: Analysis): Figure {
     legend: 'all',
     ...lettered(
       [
-        { panel: panel('heldOut', 'held-out'), text: `on ${size('heldOut')} that were held out.` },
+        { panel: panel('test', 'test'), text: `on ${size('test')} that were held out.` },
         {
           panel: panel('train', 'training'),
           text: `on ${size('train')} of the training set, which are other prompts.`,
         },
         {
           panel: drift,
-          text: 'drift: held-out PLD minus its lowest point so far, from the model that the training started from.',
+          text: 'drift: test PLD minus its lowest point so far, from the model that the training started from.',
         },
       ],
       {
         before:
           'PLD is the negative log-likelihood of the gold completions (with end token) in nats per token,',
-        after: 'Read the splits apart: drift is of held-out PLD alone.',
+        after: 'Read the splits apart: drift is of test PLD alone.',
       },
     ),
   };
@@ -178,7 +178,7 @@ function driftAndForgetting(analysis: Analysis): Figure {
     correlations.length === 0
       ? 'Fewer than three points a training: no correlation is given.'
       : `Within a training: ${correlations.join('; ')}.`;
-  const drift = forgettingPanel(analysis, 'drift of held-out PLD', point => point.drift);
+  const drift = forgettingPanel(analysis, 'drift of test PLD', point => point.drift);
   return {
     id: 'drift',
     title: 'Drift against forgetting',
@@ -186,7 +186,7 @@ function driftAndForgetting(analysis: Analysis): Figure {
     legend: 'trained',
     ...lettered(
       [
-        { panel: drift, text: 'against drift of held-out PLD;' },
+        { panel: drift, text: 'against drift of test PLD;' },
         {
           panel: drift === null ? null : forgettingPanel(analysis, 'optimiser steps', point => point.step),
           text: 'against the mere step number, for comparison.',

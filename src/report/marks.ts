@@ -187,7 +187,7 @@ function pointTitle(point: Point, { label }: Look): string {
     `${label}, step ${step}`,
     target === null ? '' : `target accuracy ${withInterval(target.mean, target.interval)}`,
     change === null || training === baseName ? '' : `Δ retention ${changeText(change)}`,
-    pld.heldOut === null ? '' : `PLD held-out ${fixed(pld.heldOut.nllPerToken)}, drift ${fixed(drift)}`,
+    pld.test === null ? '' : `PLD test ${fixed(pld.test.nllPerToken)}, drift ${fixed(drift)}`,
     pld.train === null ? '' : `PLD training ${fixed(pld.train.nllPerToken)}`,
     kl.target === null ? '' : `KL(base‖model) target ${fixed(kl.target.perSequence, 2)} nats/sequence`,
     kl.retention === null

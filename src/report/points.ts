@@ -26,7 +26,7 @@ export type Point = {
   readonly change: Change | null;
   readonly sets: readonly SetAccuracy[];
   readonly pld: EvaluationRecord['pld'];
-  /** Of held-out PLD, from the model trained from on. */
+  /** Of test PLD, from the model trained from on. */
   readonly drift: number | null;
   readonly kl: EvaluationRecord['kl'];
 };
@@ -144,8 +144,8 @@ function setAccuracy(set: SetRecord, base: EvaluationRecord | undefined): SetAcc
 }
 
 function withDrift(points: readonly Point[]): Point[] {
-  const measured = points.filter(({ pld }) => pld.heldOut !== null);
-  const drifts = pldDrift(measured.map(({ pld }) => pld.heldOut?.nllPerToken ?? Number.NaN));
+  const measured = points.filter(({ pld }) => pld.test !== null);
+  const drifts = pldDrift(measured.map(({ pld }) => pld.test?.nllPerToken ?? Number.NaN));
   return points.map(point => {
     const index = measured.indexOf(point);
     return index === -1 ? point : { ...point, drift: drifts[index] ?? null };

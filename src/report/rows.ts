@@ -147,7 +147,7 @@ function rowOf(point: Point, facts: RowFacts): ResultRow {
     targetEndless: endlessOf(point, 'target'),
     isDoubtful,
     mixture,
-    pld: pld.heldOut?.nllPerToken ?? null,
+    pld: pld.test?.nllPerToken ?? null,
     drift: kind === 'base' ? null : drift,
     klTarget: kl.target?.perSequence ?? null,
     klRetention: kl.retention?.perSequence ?? null,

@@ -10,7 +10,7 @@
  *     timing.jsonl           wall times                           TimingLine
  *     base-samples.json      what the base said to the prompts of KL
  *     answers/<training>/<by>-step-000123.jsonl    what a checkpoint of <by> answered for that training, `base-step-000000` the base    AnswerRecord
- *     targets/<training>.bin    what its visits learn, as ids: answers and references behind their prompts
+ *     targets/<training>.bin    what its visits learn, as ids: answers and gold answers behind their prompts
  *     examples.jsonl         prompt and gold completion as text, of the first examples with answers: for the report    ExampleRecord
  *     curriculum.jsonl       what each visit trains on, of trainings whose targets are drawn    VisitRecord
  *     evaluation/<training>-step-000123.json, `base-step-000000` of the base    EvaluationRecord
@@ -219,7 +219,7 @@ export const evaluationRecord = z.strictObject({
   step: count,
   weightsDigest: z.string(),
   sets: z.array(setRecord),
-  pld: z.strictObject({ heldOut: divergence.nullable(), train: divergence.nullable() }),
+  pld: z.strictObject({ test: divergence.nullable(), train: divergence.nullable() }),
   kl: z.strictObject({ target: klFromBase.nullable(), retention: klFromBase.nullable() }),
 });
 export type EvaluationRecord = z.infer<typeof evaluationRecord>;

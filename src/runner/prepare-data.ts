@@ -87,7 +87,7 @@ function fail(error: DataError): never {
   throw error;
 }
 
-/** Held-out examples may be named to be those that are trained on: what is said of them is said once. */
+/** Test examples may be named to be those that are trained on: what is said of them is said once. */
 function isSameFile({ train, test }: Dataset): boolean {
   const [{ source, digest }, other] = [train.index, test.index];
   return source === other.source && digest === other.digest;
@@ -166,7 +166,7 @@ function trainingData({ index }: Selection, config: RunConfig, sequences: Sequen
           ...found.example,
           ...found,
           id: idText(index, rowOf(example)),
-          reference: saidIn(found.example),
+          gold: saidIn(found.example),
         };
       } finally {
         await reader.close();

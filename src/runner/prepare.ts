@@ -31,7 +31,7 @@ export type Surroundings = {
 
 /** Everything about a run but its directory and what is measured. */
 export type PreparedRun = Omit<Run, 'directory' | 'evaluation' | 'evaluationKey'> & {
-  /** Trainings on the references that the store has: they will not be trained again. */
+  /** Trainings on the gold answers that the store has: they will not be trained again. */
   readonly stored: readonly string[];
   readonly identity: Omit<RunIdentity, 'evaluationDigests'>;
   readonly prepared: PreparedData;
@@ -108,7 +108,7 @@ export async function prepareMeasures(run: PreparedRun, home: string) {
   const evaluation = await prepareEvaluation(worker, config, {
     model,
     train: await read('train', needed.train),
-    heldOut: await read('test', needed.heldOut),
+    test: await read('test', needed.test),
     isChat: config.as_chat || prepared.dataset.train.index.shape.includes('messages'),
     chatTemplate: prepared.chatTemplate,
     date: run.templateDate,
@@ -146,7 +146,7 @@ function numericsOf(
   };
 }
 
-/** Of the trainings on references from the base, whose recipe is known before anything runs. */
+/** Of the trainings on gold answers from the base, whose recipe is known before anything runs. */
 function storedTrainings(
   run: Pick<Run, 'config' | 'plan' | 'code' | 'store' | 'model' | 'numerics' | 'data'>,
 ): string[] {

@@ -26,12 +26,12 @@ function describeStage(store: Store, key: string): string {
   if (!statSync(folder).isDirectory()) return 'nothing of tms';
   const checkpoints = readdirSync(folder).filter(name => /^step-\d+$/.test(name));
   const kept = counted(checkpoints.length, 'checkpoint');
-  const stage = describedTraining(store, key);
-  if (stage === null) return `not finished, ${kept}`;
-  const { from, schedule, adapter } = recipe.safeParse(stage.recipe).data ?? { schedule: {} };
+  const training = describedTraining(store, key);
+  if (training === null) return `not finished, ${kept}`;
+  const { from, schedule, adapter } = recipe.safeParse(training.recipe).data ?? { schedule: {} };
   const { peak } = schedule;
   return [
-    counted(stage.steps, 'step'),
+    counted(training.steps, 'step'),
     ...(peak === undefined ? [] : [`learning rate ${peak}`]),
     ...(adapter ? [`LoRA r ${adapter.r}`] : []),
     kept,

@@ -194,7 +194,7 @@ function saidIn({ ids, finishReason }: StoredAnswer): readonly number[] {
   return finishReason === 'stop' ? ids.slice(0, -1) : ids;
 }
 
-/** The id that ends the reference of an example, so that an answer which a stop text ended can end alike; none where there is none. */
+/** The id that ends the gold answer of an example, so that an answer which a stop text ended can end alike; none where there is none. */
 async function endOf(run: Run, example: number): Promise<number[]> {
   const { ids } = await run.data.tokens.read(run.data.rows[example] as number);
   return run.stopIds.includes(ids.at(-1) ?? -1) ? [...ids.slice(-1)] : [];

@@ -3,13 +3,13 @@ import { UsageError } from '../errors.ts';
 import { describeFaults, mixtureOf, type SourceCounts } from '../run/sources.ts';
 import type { Run } from './run.ts';
 
-/** The largest share of drawn answers that references may stand for; `block`: the method's keys, for the advice. */
+/** The largest share of drawn answers that gold answers may stand for; `block`: the method's keys, for the advice. */
 export type FallbackSettings = { readonly max_fallback_fraction: number; readonly block: string };
 
 /** The sources of all visits of a training. */
 type Mixed = { readonly name: string; readonly alpha: number; readonly sources: SourceCounts };
 
-/** Say how often the reference took the place of an answer. Throws `UsageError` where that is more than the bound. */
+/** Say how often the gold answer took the place of an answer. Throws `UsageError` where that is more than the bound. */
 export function checkFallbacks(
   { progress }: Pick<Run, 'progress'>,
   mixed: Mixed,
@@ -23,7 +23,7 @@ export function checkFallbacks(
   if (replaced === 0) return;
   const share = ((100 * replaced) / drawn).toFixed(1);
   const found =
-    `${replaced} of the ${drawn} visits of ${name} that drew an answer (${share} %) train on the reference in its place ` +
+    `${replaced} of the ${drawn} visits of ${name} that drew an answer (${share} %) train on the gold answer in its place ` +
     `(${describeFaults(sources, 'gold')}): α is ${mixed.alpha} as asked and ${alpha.toFixed(3)} in effect`;
   // What a scorer rejects is replaced because that was asked for.
   const unasked = replaced - sources['gold-for-rejected'];

@@ -1,6 +1,6 @@
 /**
  * What other weights answer to the prompts of a training, and the targets that are mixed from it: each visit of a prompt draws the
- * reference or one of the answers (docs/algorithm.md). Answers come from the store where they are known; nothing of them is held in
+ * gold answer or one of the answers (docs/algorithm.md). Answers come from the store where they are known; nothing of them is held in
  * memory but where they lie.
  */
 import { existsSync } from 'node:fs';

@@ -1,5 +1,5 @@
 /**
- * The targets of a mixture: q_α(·|x) = α·reference + (1−α)·mean over the policies' answers, one sample of it at each visit. Forward KL to
+ * The targets of a mixture: q_α(·|x) = α·gold + (1−α)·mean over the policies' answers, one sample of it at each visit. Forward KL to
  * q_α is the negative log-likelihood of such samples (tms-paper E4–E6; docs/algorithm.md).
  */
 import { TokenFileWriter } from '../data/token-file.ts';
@@ -24,11 +24,11 @@ type AnswerTable = { readonly keys: Float64Array; readonly faults: Uint8Array; r
 const faults = [null, 'unfinished', 'empty', 'too-long', 'rejected'] as const;
 
 export type MixOptions = {
-  /** Answers without an end, and those that say nothing, are learned as they are; else the reference takes their place. */
+  /** Answers without an end, and those that say nothing, are learned as they are; else the gold answer takes their place. */
   readonly learnUnusable: boolean;
   /** What an answer must score at least 0.5 by; without it none is judged. */
   readonly accept?: Rewards | null;
-  /** Refuse when the reference takes too many places; without it any share is allowed. */
+  /** Refuse when the gold answer takes too many places; without it any share is allowed. */
   readonly bound?: FallbackSettings;
 };
 
@@ -56,7 +56,7 @@ export async function mixTargets(trainer: Trainer, harvest: Harvest, options: Mi
   return readTargets(run, { training: name, tokens: file, digest, visits: training.visits });
 }
 
-/** The references by example, then the answers behind their prompts, in one token file. */
+/** The gold answers by example, then the answers behind their prompts, in one token file. */
 async function gather(
   run: Run,
   harvest: Harvest,
@@ -122,16 +122,16 @@ async function withPrompt({ data }: Run, example: number, answer: readonly numbe
 
 type Chosen = { readonly record: Omit<VisitRecord, 'training' | 'row'>; readonly row: number | null };
 
-/** What a visit trains on: a row of the answers, or the reference (null). */
+/** What a visit trains on: a row of the answers, or the gold answer (null). */
 function chooser(
   run: Run,
   harvest: Harvest,
   { table, learnUnusable }: MixOptions & { readonly table: AnswerTable },
 ): (visit: Visit, draw: Draw) => Chosen {
   const { trainExamples } = run.plan.data;
-  return ({ epoch, example }, { checkpoint: policy, sample, isReference }) => {
+  return ({ epoch, example }, { checkpoint: policy, sample, isGold }) => {
     const weights = harvest.asked[policy];
-    if (isReference || weights === undefined)
+    if (isGold || weights === undefined)
       return {
         record: { epoch, example, source: 'gold', answers: null, checkpointStep: null, sample: null },
         row: null,

@@ -1,4 +1,4 @@
-/** Score answers to training prompts with the scorers of evaluation sets, against the references of the data. */
+/** Score answers to training prompts with the scorers of evaluation sets, against the gold answers of the data. */
 import { TmsError } from '../errors.ts';
 import type { AnswerText, Question, Scorer } from '../evaluation/scorer.ts';
 import { makeScorer } from '../evaluation/scorers.ts';
@@ -26,7 +26,7 @@ export type Rewards = {
 export async function rewardsOf({ data, signal }: Run, settings: ScorerSettings): Promise<Rewards> {
   const scorer = await makeScorer(settings);
   return {
-    key: scorer.fingerprint,
+    key: scorer.key,
     of: async answers => {
       const asked = await Promise.all(answers.map(({ example }) => data.questionOf(example)));
       const questions = asked.map((question, i) => checked(scorer, question, answers[i]?.example ?? 0));

@@ -24,7 +24,7 @@ export type TrainingData = {
   readonly rows: Uint32Array;
   readonly idOf: (example: number) => IdWords;
   readonly idTextOf: (example: number) => string;
-  /** What is asked and its reference, for scorers. */
+  /** What is asked and its gold answer, for scorers. */
   readonly questionOf: (example: number) => Promise<TrainingQuestion>;
 };
 

@@ -38,14 +38,14 @@ export function fixedTargets(
   return { key, of, ...(close && { close }) };
 }
 
-/** Every visit learns the reference of its example, up to `max_length`: the token file of the data, as it is. */
+/** Every visit learns the gold answer of its example, up to `max_length`: the token file of the data, as it is. */
 export function goldTargets({ data, config }: Pick<Run, 'data' | 'config'>): Targets {
   return fixedTargets(data.digest, async ({ example }) =>
     completionOnly(await goldRow({ data, config }, example)),
   );
 }
 
-/** Prompt and reference of an example, as they are learned. */
+/** Prompt and gold answer of an example, as they are learned. */
 export function goldRow({ data, config }: Pick<Run, 'data' | 'config'>, example: number): Promise<TokenRow> {
   return data.tokens.read(data.rows[example] as number, config.max_length);
 }

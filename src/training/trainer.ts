@@ -36,7 +36,7 @@ type Loaded = { readonly weights: Weights; readonly optimiser: string };
 export class Trainer {
   /** The model that the configuration names. */
   readonly base: Weights = { training: 'base', step: 0 };
-  /** The reference of each example. */
+  /** The gold answer of each example. */
   readonly gold: Targets;
   readonly run: Run;
   readonly #trainings = new Map<string, Training>();

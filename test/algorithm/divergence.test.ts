@@ -17,7 +17,7 @@ describe('policy–label divergence', () => {
   it('is −log p of completions with their end: a token, a sequence, in bits a byte; of each split', async () => {
     const { found, tables: weights } = await measured();
     for (const model of ['base', 'sft', 'student'] as const) {
-      expectDivergence(weights[model], found[model].pld.heldOut, heldOut);
+      expectDivergence(weights[model], found[model].pld.test, heldOut);
       expectDivergence(weights[model], found[model].pld.train, examples);
     }
   });
@@ -29,7 +29,7 @@ describe('policy–label divergence', () => {
     );
     const { pld } = readRecord(run.output, 'evaluation', 'sft-step-000009.json');
     expect(pld.train).toBeNull();
-    expect(pld.heldOut.examples).toBe(2);
+    expect(pld.test.examples).toBe(2);
     expect(callsOf(run.calls, 'generate')).toEqual([]);
   });
 });
@@ -59,7 +59,7 @@ describe('KL(base‖model)', () => {
     expect(found.sft.kl.target.perToken).toBeGreaterThan(0.1);
   });
 
-  it('asks the base once, for two held-out prompts and two of each retained set, with seeds of their own', async () => {
+  it('asks the base once, for two test prompts and two of each retained set, with seeds of their own', async () => {
     const { run } = await measured();
     const { target, retention } = samplesOf(await measured());
     expect(target.map(({ params }) => params.maxNewTokens)).toEqual([128, 128]);

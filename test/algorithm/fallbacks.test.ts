@@ -117,7 +117,7 @@ describe('gold in place of answers', () => {
     const { targets } = expectTms(run, smallFacts);
     expect(sourcesOf(targets)).toMatchObject({ gold: 9, answer: 9 });
     const found =
-      '12 of the 21 visits of student that drew an answer (57.1 %) train on the reference in its place (7 unfinished, 5 empty): ' +
+      '12 of the 21 visits of student that drew an answer (57.1 %) train on the gold answer in its place (7 unfinished, 5 empty): ' +
       'α is 0.25 as asked and 0.700 in effect';
     expect(run.said).toContain(`note: ${found}`);
     const table = await tableOf(run);
@@ -179,7 +179,7 @@ describe('room for answers', () => {
     expect(plan.data.longestPrompt).toEqual({ tokens: 6, place: 'line 1 of train.jsonl' });
     expect(plan.methods.tms.sampling).toEqual({
       maxNewTokens: 24,
-      longerReferences: 0,
+      longerGold: 0,
       temperature: 1,
       topP: 1,
       stop: [],
@@ -229,7 +229,7 @@ describe('a training of the store', () => {
 });
 
 describe('what is measured in part', () => {
-  it('is said: held-out examples that do not fit, and answers of the base that have less room than others', async () => {
+  it('is said: test examples that do not fit, and answers of the base that have less room than others', async () => {
     const rows = [
       { prompt: 'x'.repeat(30), completion: 'ab' },
       { prompt: 'say', completion: 'a'.repeat(60) },
@@ -238,13 +238,13 @@ describe('what is measured in part', () => {
     const held = { dataset_test_name: writeRows(folder, 'long.jsonl', rows), max_length: 40 };
     const run = await tms({}, { method: 'sft', tms: {}, ...held, pld: { size: 3 }, kl: { size: 3 } });
     expect(run.said).toContain(
-      'note: PLD and KL leave out 1 of 3 held-out examples, which do not fit max_length 40 whole',
+      'note: PLD and KL leave out 1 of 3 test examples, which do not fit max_length 40 whole',
     );
     expect(run.said.join()).not.toContain('KL on');
     const wide = writeRows(folder, 'wide.jsonl', [{ prompt: 'x'.repeat(500), completion: 'ab' }]);
     const other = await tms({}, { method: 'sft', dataset_test_name: wide, max_length: 512, kl: { size: 1 } });
     expect(other.said).toContain(
-      'note: KL on held-out: the base’s answers are compared up to 12 tokens, not 128, because a prompt has 500 of the 512 positions of the model'.replace(
+      'note: KL on test: the base’s answers are compared up to 12 tokens, not 128, because a prompt has 500 of the 512 positions of the model'.replace(
         '’',
         "'",
       ),

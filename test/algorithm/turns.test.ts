@@ -89,8 +89,8 @@ describe('a chat of several turns', () => {
     expect(found.said.join('\n')).not.toContain('answers a chat');
     const { pld } = readRecord(found.output, 'evaluation/base-step-000000.json');
     // Two chats of two answers, each of two letters and an end.
-    expect(pld.heldOut.tokens).toBe(12);
-    expect(pld.heldOut.bitsPerByte).toBeCloseTo((pld.heldOut.nllPerSequence * 2) / Math.LN2 / 8, 10);
+    expect(pld.test.tokens).toBe(12);
+    expect(pld.test.bitsPerByte).toBeCloseTo((pld.test.nllPerSequence * 2) / Math.LN2 / 8, 10);
   });
 
   it('teaches what its messages are marked with, in another token file than without', async () => {

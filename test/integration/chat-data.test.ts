@@ -204,7 +204,7 @@ test('a warning about an evaluation set names its line', async () => {
   const { notes } = await prepareEvaluation(worker, parseConfig(JSON.stringify(base), 'test.yaml'), {
     model,
     train: [],
-    heldOut: [],
+    test: [],
     isChat: false,
     chatTemplate: null,
     date: '2026-11-26',

@@ -194,7 +194,7 @@ function expectTable(stdout: string, output: string, models: ('sft' | 'student')
 
 type Evaluation = {
   sets: { accuracy: number }[];
-  pld: { heldOut: { nllPerToken: number } };
+  pld: { test: { nllPerToken: number } };
   kl: { target: { perSequence: number }; retention: { perSequence: number } };
 };
 
@@ -205,7 +205,7 @@ function expectRow(lines: string[], label: string, { sets, pld, kl }: Evaluation
   const change = (kept as number) - (base.sets[1]?.accuracy as number);
   expect(cells[0], line).toBe((target as number).toFixed(3));
   if (label !== 'base') expect(Number(cells[1]?.replace('−', '-')), line).toBeCloseTo(change, 3);
-  expect(cells, line).toContain(pld.heldOut.nllPerToken.toFixed(3));
+  expect(cells, line).toContain(pld.test.nllPerToken.toFixed(3));
   expect(cells, line).toContain(Math.abs(kl.target.perSequence).toFixed(2));
   expect(cells, line).toContain(Math.abs(kl.retention.perSequence).toFixed(2));
 }

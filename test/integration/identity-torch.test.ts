@@ -58,7 +58,7 @@ it('a corrected config.json is another model', async () => {
   const home = join(folder, 'home-corrected');
   const settings = short(model, { pld: { size: 3 } });
   const nll = ({ output }: RecordedRun) =>
-    readRecord(output, 'evaluation/base-step-000000.json').pld.heldOut.nllPerToken;
+    readRecord(output, 'evaluation/base-step-000000.json').pld.test.nllPerToken;
   const before = nll(await recordRun(folder, settings, { home, channel: worker }));
   const config = readRecord(model, 'config.json');
   const rope = config.rope_parameters ?? config;

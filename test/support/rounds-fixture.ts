@@ -17,7 +17,7 @@ function shapeOf(target: readonly [number, number], wrong: Readonly<Record<strin
     target,
     sampled: target.map(right => right / 50 - 0.05),
     wrong: Object.fromEntries(halves),
-    heldOut: [0.4, 0.4 - target[1] / 200 + lost / 100],
+    test: [0.4, 0.4 - target[1] / 200 + lost / 100],
     train: [0.3, 0.2],
     klTarget: [3, 5],
     klRetention: [lost / 20, lost / 10],

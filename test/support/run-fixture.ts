@@ -27,7 +27,7 @@ export type Shape = {
   readonly target: readonly number[];
   readonly sampled: readonly number[];
   readonly wrong: Readonly<Record<string, readonly number[]>>;
-  readonly heldOut: readonly number[];
+  readonly test: readonly number[];
   readonly train: readonly number[];
   readonly klTarget: readonly number[];
   readonly klRetention: readonly number[];
@@ -54,7 +54,7 @@ export const baseShape: Shape = {
   target: [25],
   sampled: [0.3],
   wrong: {},
-  heldOut: [1.88],
+  test: [1.88],
   train: [1.9],
   klTarget: [0],
   klRetention: [0],
@@ -73,7 +73,7 @@ export const sftShape: Shape = {
     next: [1, 3, 6, 8],
     minus: [0, 2, 4, 6],
   },
-  heldOut: [0.175, 0.172, 0.219, 0.288],
+  test: [0.175, 0.172, 0.219, 0.288],
   train: [0.152, 0.069, 0.027, 0.009],
   klTarget: [6.9, 7.4, 7.8, 8.0],
   klRetention: [0.4, 1.2, 2.6, 3.7],
@@ -84,7 +84,7 @@ export const studentShape: Shape = {
   target: [25, 29, 31, 33],
   sampled: [0.42, 0.48, 0.51, 0.53],
   wrong: { sort: [1, 1, 1, 1], next: [1, 1, 1, 2], minus: [0, 1, 0, 0] },
-  heldOut: [0.181, 0.169, 0.155, 0.156],
+  test: [0.181, 0.169, 0.155, 0.156],
   train: [0.16, 0.135, 0.118, 0.11],
   klTarget: [6.2, 6.6, 6.9, 7.0],
   klRetention: [0.35, 0.5, 0.7, 0.84],
@@ -94,7 +94,7 @@ const controlShape: Shape = {
   target: none.map((_, i) => 24 - i),
   sampled: [0.31, 0.31, 0.32, 0.32],
   wrong: { next: [0, 0, 1, 2], minus: [1, 1, 2, 3] },
-  heldOut: [1.86, 1.85, 1.87, 1.9],
+  test: [1.86, 1.85, 1.87, 1.9],
   train: [1.88, 1.87, 1.88, 1.9],
   klTarget: [0.4, 0.5, 0.6, 0.62],
   klRetention: [0.3, 0.4, 0.5, 0.56],
@@ -259,7 +259,7 @@ export function evaluationOf(training: string, step: number, shape: Shape, at: n
         setOf(skill, 'retention', itemsOfSkill - number(shape.wrong[skill] ?? none), null, training),
       ),
     ],
-    pld: { heldOut: divergence(number(shape.heldOut)), train: divergence(number(shape.train)) },
+    pld: { test: divergence(number(shape.test)), train: divergence(number(shape.train)) },
     kl: { target: kl(number(shape.klTarget), 64), retention: kl(number(shape.klRetention), 128) },
   };
 }

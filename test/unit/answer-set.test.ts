@@ -29,7 +29,7 @@ describe('lazyAnswers', () => {
       visit,
       ...draw(visit, promptIdOf(visit.example)),
     }));
-    const read = drawn.filter(({ isReference }) => !isReference);
+    const read = drawn.filter(({ isGold }) => !isGold);
     const expected = new Set(
       read.map(({ visit, checkpoint, sample }) => `${visit.example}/${checkpoint}/${sample}`),
     );
@@ -38,7 +38,7 @@ describe('lazyAnswers', () => {
     expect(keysOf(set)).toHaveLength(expected.size);
     expect(set.count).toBe(expected.size);
     expect(set.perCheckpoint).toEqual([0, 1, 2].map(k => [...set.at(k)].length));
-    expect(set.referenceVisits).toBe(drawn.length - read.length);
+    expect(set.goldVisits).toBe(drawn.length - read.length);
   });
 
   it('raising α generates nothing new; lowering it only adds', () => {

@@ -32,7 +32,7 @@ describe('openDataset', () => {
     expect([...train.rows].filter(row => test.rows.includes(row))).toEqual([]);
   });
 
-  it('uses a file of its own for held-out examples', async () => {
+  it('uses a file of its own for test examples', async () => {
     const dataset_name = temporaryFile('a.jsonl', lines(5));
     const dataset_test_name = temporaryFile('b.jsonl', lines(3));
     const dataset = await openDataset(

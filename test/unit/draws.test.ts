@@ -23,25 +23,25 @@ function drawAll(more: Partial<DrawOptions> = {}) {
 
 describe('drawer', () => {
   it('takes the reference with probability α: 1,500 ± 4 standard deviations of 34', () => {
-    const references = drawAll().filter(({ isReference }) => isReference).length;
+    const references = drawAll().filter(({ isGold }) => isGold).length;
     expect(Math.abs(references - 1500)).toBeLessThan(134);
   });
 
   it('never at α = 0, always at α = 1', () => {
-    expect(drawAll({ alpha: 0 }).some(({ isReference }) => isReference)).toBe(false);
-    expect(drawAll({ alpha: 1 }).every(({ isReference }) => isReference)).toBe(true);
+    expect(drawAll({ alpha: 0 }).some(({ isGold }) => isGold)).toBe(false);
+    expect(drawAll({ alpha: 1 }).every(({ isGold }) => isGold)).toBe(true);
   });
 
   it('raising α keeps every checkpoint and sample, and turns no reference back', () => {
     const [low, high] = [drawAll({ alpha: 0.25 }), drawAll({ alpha: 0.6 })];
     const choices = (draws: typeof low) => draws.map(({ checkpoint, sample }) => [checkpoint, sample]);
     expect(choices(high)).toEqual(choices(low));
-    expect(low.every(({ isReference }, i) => !isReference || high[i]?.isReference)).toBe(true);
+    expect(low.every(({ isGold }, i) => !isGold || high[i]?.isGold)).toBe(true);
   });
 
   it('the coin says nothing about the checkpoint', () => {
     const draws = drawAll({ alpha: 0.5, checkpoints: 2 });
-    const late = draws.filter(({ isReference, checkpoint }) => isReference && checkpoint === 1).length;
+    const late = draws.filter(({ isGold, checkpoint }) => isGold && checkpoint === 1).length;
     expect(Math.abs(late - 1500)).toBeLessThan(134);
   });
 

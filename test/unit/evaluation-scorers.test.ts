@@ -14,14 +14,9 @@ import { temporaryFile } from '../support/temporary-directory.ts';
 
 const countdown = 'configs/lab/scorers/countdown.mjs';
 
-function answered(
-  prompt: string,
-  reference: string | null,
-  text: string,
-  isFinished = true,
-): AnsweredQuestion {
+function answered(prompt: string, gold: string | null, text: string, isFinished = true): AnsweredQuestion {
   return {
-    question: { id: `id of ${prompt}`, line: 1, prompt, reference, record: {} },
+    question: { id: `id of ${prompt}`, line: 1, prompt, gold, record: {} },
     answer: { text, isFinished },
   };
 }
@@ -52,9 +47,9 @@ describe('exact_match', () => {
     expect(await score(answers)).toEqual([1, 0, 0, 0]);
   });
 
-  test('refuses a question without a reference', async () => {
+  test('refuses a question without a gold', async () => {
     const { problemOf } = await builtIn('exact_match');
-    expect(problemOf(answered('a', null, '').question)).toBe('no reference to compare with');
+    expect(problemOf(answered('a', null, '').question)).toBe('no gold answer to compare with');
   });
 });
 
@@ -71,9 +66,9 @@ describe('gsm8k', () => {
     expect(await score(answers)).toEqual([1, 0, 0, 1]);
   });
 
-  test('refuses a reference without a number', async () => {
+  test('refuses a gold without a number', async () => {
     const { problemOf } = await builtIn('gsm8k');
-    expect(problemOf(answered('a', 'none', '').question)).toBe('no number in the reference');
+    expect(problemOf(answered('a', 'none', '').question)).toBe('no number in the gold answer');
   });
 });
 
@@ -85,9 +80,9 @@ describe('a command', () => {
     const command = program(`
       import { createInterface } from 'node:readline';
       for await (const line of createInterface({ input: process.stdin })) {
-        const { id, prompt, reference, record, answer, is_finished } = JSON.parse(line);
-        const all = [id, prompt, reference, record, answer, is_finished].every(value => value !== undefined);
-        console.log(all && is_finished ? reference.length / 4 : 0);
+        const { id, prompt, gold, record, answer, is_finished } = JSON.parse(line);
+        const all = [id, prompt, gold, record, answer, is_finished].every(value => value !== undefined);
+        console.log(all && is_finished ? gold.length / 4 : 0);
       }`);
     expect(await commandScorer(command).score(answers)).toEqual([0.25, 0]);
   });
@@ -143,12 +138,12 @@ describe('a command', () => {
     );
   });
 
-  test('has another fingerprint when its file changes', () => {
+  test('has another key when its file changes', () => {
     const file = temporaryFile('scorer.py', 'print(0)');
-    const before = commandScorer(['python3', file]).fingerprint;
-    expect(commandScorer(['python3', file]).fingerprint).toBe(before);
-    expect(commandScorer(['python3', temporaryFile('scorer.py', 'print(0)')]).fingerprint).not.toBe(before);
-    expect(commandScorer(['python3', file, '-v']).fingerprint).not.toBe(before);
+    const before = commandScorer(['python3', file]).key;
+    expect(commandScorer(['python3', file]).key).toBe(before);
+    expect(commandScorer(['python3', temporaryFile('scorer.py', 'print(0)')]).key).not.toBe(before);
+    expect(commandScorer(['python3', file, '-v']).key).not.toBe(before);
   });
 });
 
@@ -158,7 +153,7 @@ describe('a module', () => {
       'mine.mjs',
       `export const version = 7;
        export const score = (question, answer, { isFinished }) =>
-         question.id.endsWith('a') ? Promise.resolve(0.5) : answer === question.reference && isFinished;`,
+         question.id.endsWith('a') ? Promise.resolve(0.5) : answer === question.gold && isFinished;`,
     );
     const scorer = await moduleScorer(file);
     expect(scorer).toMatchObject({ name: 'module:mine.mjs', version: 7 });

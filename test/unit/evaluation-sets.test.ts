@@ -43,7 +43,7 @@ describe('questions', () => {
       { prompt: 'Cab=', completion: 'ab' },
     ]);
     const questions = await readQuestions(set, place(), nothingWrong);
-    expect(questions.map(({ prompt, reference }) => [prompt, reference])).toEqual([
+    expect(questions.map(({ prompt, gold }) => [prompt, gold])).toEqual([
       ['2+3=', '5'],
       ['Cab=', 'ab'],
     ]);
@@ -61,16 +61,16 @@ describe('questions', () => {
       { role: 'system', content: 'Be brief.' },
       { role: 'user', content: 'Q: who?' },
     ]);
-    expect(question?.reference).toBe('me');
+    expect(question?.gold).toBe('me');
   });
 
-  test('are read from messages whose last one is the reference', async () => {
+  test('are read from messages whose last one is the gold', async () => {
     const messages = [
       { role: 'user', content: 'hi' },
       { role: 'assistant', content: 'hello' },
     ];
     const [question] = await readQuestions(setOf([{ messages }]), place(), nothingWrong);
-    expect(question).toMatchObject({ prompt: [messages[0]], reference: 'hello' });
+    expect(question).toMatchObject({ prompt: [messages[0]], gold: 'hello' });
   });
 
   test('keep their ids when only the way of asking changes', async () => {
@@ -87,7 +87,7 @@ describe('questions', () => {
     const lines = ['3.50', '1.0', '1e5', '-0', '12345678901234567891', 'true', 'null'];
     const set = setOf(lines.map(answer => `{"prompt": "p", "completion": "c", "answer": ${answer}}`));
     const questions = await readQuestions(set, place(), nothingWrong);
-    expect(questions.map(({ reference }) => reference)).toEqual([...lines.slice(0, -1), null]);
+    expect(questions.map(({ gold }) => gold)).toEqual([...lines.slice(0, -1), null]);
   });
 
   test('that differ in the digits of a number alone have different ids', async () => {
@@ -106,8 +106,8 @@ describe('questions', () => {
       { prompt: 'c', answer: ['x'] },
       { prompt: 'd', answer: 'none' },
     ]);
-    const reading = readQuestions(set, place(), ({ reference }) =>
-      reference === 'none' ? 'no number in the reference' : null,
+    const reading = readQuestions(set, place(), ({ gold }) =>
+      gold === 'none' ? 'no number in the gold answer' : null,
     );
     await expect(reading).rejects.toThrow(
       /4 lines are wrong\n {2}line 2: broken JSON.*\n {2}line 3: no column "prompt".*\n {2}line 4: the answer is \["x"\].*\n {2}line 5: no number/,
@@ -135,7 +135,7 @@ describe('choices', () => {
       prompt: 'sky?',
       options: ['red', 'green', 'blue'],
       right: 2,
-      reference: 'blue',
+      gold: 'blue',
     });
   });
 
@@ -148,7 +148,7 @@ describe('choices', () => {
   test('may be numbers, or columns of their own, as the file writes them', async () => {
     const rows = ['{"prompt": "p", "choices": [1, 3.50, 2.0], "answer": 1}'];
     const [numbers] = await readChoices(setOf(rows), place());
-    expect(numbers).toMatchObject({ options: ['1', '3.50', '2.0'], right: 1, reference: '3.50' });
+    expect(numbers).toMatchObject({ options: ['1', '3.50', '2.0'], right: 1, gold: '3.50' });
     const columns = { ...noColumns, choices: ['sol1', 'so {sol2}'] };
     const [own] = await readChoices(
       setOf([{ prompt: 'p', sol1: 'a', sol2: 'b', answer: 1 }], { columns }),

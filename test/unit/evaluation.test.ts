@@ -75,10 +75,10 @@ async function prepare(worker: Worker, model: EvaluationData['model'], sets: rea
   const read = (split: 'train' | 'test', count: number) =>
     readDivergenceExamples(dataset[split], tokens, { ...config, count });
   const train = await read('train', needed.train);
-  const heldOut = await read('test', needed.heldOut);
+  const heldOut = await read('test', needed.test);
   await tokens.close();
   const chat = { isChat: false, chatTemplate: null, date: '2026-11-26', stopIds: [eosId] };
-  return prepareEvaluation(worker, config, { model, train, heldOut, ...chat, cacheDirectory });
+  return prepareEvaluation(worker, config, { model, train, test: heldOut, ...chat, cacheDirectory });
 }
 
 /** log p(text | prompt) under the toy, token by token; with what ends it where asked. */
@@ -177,10 +177,10 @@ describe('prompts of KL', () => {
       completionBytes: 1,
     };
     const of = (size: number) =>
-      klPrompts([], { seed: 1, size, model: { maxPositions: 64 }, heldOut: [prompt] });
+      klPrompts([], { seed: 1, size, model: { maxPositions: 64 }, test: [prompt] });
     expect(of(1).prompts).toMatchObject([{ maxNewTokens: 61, stopTexts: [] }]);
     expect(of(1).notes).toEqual([
-      "KL on held-out: the base's answers are compared up to 61 tokens, not 128, because a prompt has 3 of the 64 positions of the model",
+      "KL on test: the base's answers are compared up to 61 tokens, not 128, because a prompt has 3 of the 64 positions of the model",
     ]);
     expect(of(0)).toEqual({ prompts: [], notes: [] });
   });
@@ -214,7 +214,7 @@ describe('PLD', () => {
     const context = await prepare(worker, model);
     const { record } = await evaluateModel(worker, context, base);
     const text = (ids: Int32Array) => worker.decode([ids]).then(([only = '']) => only);
-    for (const split of ['heldOut', 'train'] as const) {
+    for (const split of ['test', 'train'] as const) {
       expect(context.pld[split]).toHaveLength(4);
       let [nll, bytes] = [0, 0];
       for (const { ids, promptLength } of context.pld[split]) {
@@ -255,7 +255,7 @@ describe('PLD', () => {
 
 describe('KL(base‖model)', () => {
   test('of two samples by hand', () => {
-    const common = { id: 'a', role: 'target', set: 'held-out', promptLength: 1 } as const;
+    const common = { id: 'a', role: 'target', set: 'test', promptLength: 1 } as const;
     const samples = [
       { ...common, ids: [7, 8, 4], logprobs: [-1, -1] },
       { ...common, ids: [7, 4], logprobs: [-0.5] },
@@ -277,7 +277,7 @@ describe('KL(base‖model)', () => {
     const stored = baseSamples.parse(JSON.parse(JSON.stringify(samples)));
     expect(stored).toEqual(samples);
     expect(samples.samples.map(({ role, set }) => `${role} ${set}`)).toEqual([
-      ...Array(3).fill('target held-out'),
+      ...Array(3).fill('target test'),
       ...Array(3).fill('retention skills'),
       ...Array(3).fill('retention choices'),
     ]);
@@ -405,7 +405,7 @@ describe('an evaluation', () => {
     const { record, tokens } = await evaluateModel(worker, context, { ...base, baseSamples: samples });
     expect(record).toMatchObject({
       sets: [],
-      pld: { heldOut: null, train: null },
+      pld: { test: null, train: null },
       kl: { target: null, retention: null },
     });
     expect(tokens).toEqual({ generated: 0, scored: 0 });

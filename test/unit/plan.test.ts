@@ -107,7 +107,7 @@ describe('makePlan', () => {
     const { checkpointSteps, mixture } = whole;
     expect([checkpointSteps.length, mixture.count, mixture.draws.checkpoints]).toEqual([11, 13_200, 11]);
     const drawn = planOf(['tms.include_base=true', 'tms.samples_per_prompt=2']).mixture;
-    expect(mixture.referenceVisits).toBe(drawn.referenceVisits);
+    expect(mixture.goldVisits).toBe(drawn.goldVisits);
   });
 
   it('a control trains and generates as well', () => {
@@ -146,7 +146,7 @@ describe('makePlan', () => {
     const sampling = (...sets: string[]) => planOf(sets).sampling;
     expect(sampling()).toEqual({
       maxNewTokens: 40, // max_length 64 − 24
-      longerReferences: 30,
+      longerGold: 30,
       temperature: 1,
       topP: 1,
       stop: [],
@@ -156,13 +156,13 @@ describe('makePlan', () => {
       sampling('tms.stop=["\\n"]', 'tms.temperature=0.5', 'tms.top_p=0.9', 'tms.unfinished=redraw'),
     ).toEqual({
       maxNewTokens: 39,
-      longerReferences: 30,
+      longerGold: 30,
       temperature: 0.5,
       topP: 0.9,
       stop: ['\n'],
       redraws: 4,
     });
-    expect(sampling('tms.max_new_tokens=8')).toMatchObject({ maxNewTokens: 8, longerReferences: 600 });
+    expect(sampling('tms.max_new_tokens=8')).toMatchObject({ maxNewTokens: 8, longerGold: 600 });
     const control = planOf(['method=sft', 'controls.base_samples=true']).plan.methods['base-answers'];
     expect(control?.sampling?.maxNewTokens).toBe(40);
   });
@@ -207,11 +207,11 @@ describe('describePlan', () => {
         "student   456 steps of 32 (24 epochs), learning rate 0.0001 linear after 10 warm-up steps (reaches 0.0001, above 0 at 455 of 456 steps)",
         "harvest   checkpoints at steps 46, 91, 137, 182, 228, 274, 319, 365, 410, 456",
         "          generate the 5,079 answers that are read, of 6,000; per checkpoint 512, 498, 516, 508, 520, 511, 510, 514, 500, 490",
-        "mixture   α = 0.25: 3,617 of 14,400 visits (25.1 %) train on the reference",
+        "mixture   α = 0.25: 3,617 of 14,400 visits (25.1 %) train on the gold answer",
         "answers   at most 40 tokens (the longest prompt has 24), temperature 1",
-        "          30 of 600 references are longer: an answer like them has no end, and gold takes its place",
+        "          30 of 600 gold answers are longer: an answer like them has no end, and gold takes its place",
         "evaluate  at steps 0, 152, 304, 456 of each training",
-        "tokens    576,000 trained, 50,790 generated if answers are as long as references (at most 203,160)",
+        "tokens    576,000 trained, 50,790 generated if answers are as long as gold answers (at most 203,160)",
         "disk      at most 48.1 GB: weights 48 GB, training states 0 B, answers 10.9 MB, records 34.2 MB; 40 GB of it in the store",
         "time      about 18 min without evaluation",
       ]

@@ -112,7 +112,7 @@ describe('the trainings of any method', () => {
       ['round-2', 30],
       ['round-2', 60],
     ]);
-    expect(points.map(({ pld }) => Number(pld.heldOut?.nllPerToken.toFixed(9)))).toEqual([0.28, 0.4, 0.265]);
+    expect(points.map(({ pld }) => Number(pld.test?.nllPerToken.toFixed(9)))).toEqual([0.28, 0.4, 0.265]);
     expect(points.map(({ drift }) => Number(drift?.toFixed(9)))).toEqual([0, 0.12, 0]);
   });
 

@@ -178,7 +178,7 @@ describe('results of a finished run', () => {
     writeFileSync(file, readFileSync(file, 'utf8').replace('"startsFrom": "base"', '"startsFrom": "sft"'));
     const { curves } = analyse(await readResults(directory));
     const points = curves.find(({ training }) => training.name === 'student')?.points ?? [];
-    expect(points.map(({ step, pld }) => [step, pld.heldOut?.nllPerToken])).toEqual([
+    expect(points.map(({ step, pld }) => [step, pld.test?.nllPerToken])).toEqual([
       [0, 0.288],
       [228, 0.181],
       [456, 0.169],

@@ -192,7 +192,7 @@ describe.skipIf(!existsSync(data))('the public sets as they are', () => {
     for await (const line of createInterface({ input: createReadStream(path) })) rows.push(JSON.parse(line));
     const found = await read(path, columns);
     expect(found).toHaveLength(count);
-    expect(found.map(({ reference }) => reference)).toEqual(rows.map(row => right(row as Row)));
+    expect(found.map(({ gold }) => gold)).toEqual(rows.map(row => right(row as Row)));
   });
 });
 
@@ -223,18 +223,18 @@ describe('the forms in which the public sets are handed out elsewhere', () => {
       ...(await read(rows(row), columns, { answer_is: 'index_from_1' })),
       ...(await read(rows({ ...row, answer: '2' }), { ...columns, labels: ['1', '2'] })),
     ];
-    expect(found.map(({ reference }) => reference)).toEqual(['trophy', 'case']);
+    expect(found.map(({ gold }) => gold)).toEqual(['trophy', 'case']);
   });
 
   test('PIQA: two columns and an index', async () => {
     const path = rows({ goal: 'g', sol1: 'x', sol2: 'y', label: 1 });
     const found = await read(path, { prompt: 'goal', choices: ['sol1', 'sol2'], answer: 'label' });
-    expect(found).toMatchObject([{ options: ['x', 'y'], reference: 'y' }]);
+    expect(found).toMatchObject([{ options: ['x', 'y'], gold: 'y' }]);
   });
 
   test('MMLU with letters, and ARC with labels that are numbers in some rows', async () => {
     const letters = rows({ question: 'q', choices: ['1', '2', '3', '4'], answer: 'C' });
-    expect(await read(letters, { prompt: 'question', labels: abcd })).toMatchObject([{ reference: '3' }]);
+    expect(await read(letters, { prompt: 'question', labels: abcd })).toMatchObject([{ gold: '3' }]);
     const path = rows(
       { question: 'q', choices: { text: words, label: abcd }, answerKey: 'B' },
       { question: 'r', choices: { text: words, label: ['1', '2', '3', '4'] }, answerKey: '4' },
