@@ -9,15 +9,35 @@ import numpy as np
 import pytest
 import torch
 from families import FAMILIES, VOCAB_SIZE, write_family
+from peft import PeftModel
 from transformers import AutoModelForCausalLM
-from worker_verbs import gradients_of, greedy_answers, load, logprobs_of, save
+from worker_verbs import gradients_of, greedy_answers, load, logprobs_of, save, take_step
 
+from py_worker.adapter import AdapterOptions
 from py_worker.errors import WorkerError
 
 LENGTHS = (5, 12, 33, 1, 12, 20, 7)
 PROMPT_LENGTHS = (3, 17, 1, 9, 20, 17)
 NEW_TOKENS = 6
 NORMALIZER = 30.0
+ADAPTED = (
+    "llama-llama3-rope",
+    "qwen2-tied",
+    "qwen3",
+    "qwen3-moe",
+    "qwen3-next",
+    "mixtral",
+    "gemma2",
+    "gemma3",
+    "mistral",
+    "phi3",
+    "gpt2",
+    "opt",
+    "falcon",
+    "deepseek-v3",
+    "lfm2",
+)
+"""Linear layers of every kind: apart, fused, transposed, and three-dimensional ones of experts."""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +79,25 @@ def test_a_family_computes_what_plain_transformers_does(
     assert_same_weights(plain_model(tmp_path / "saved", family.attention), plain)
 
 
-def plain_model(directory: Path, attention: str) -> Any:
+@pytest.mark.parametrize("name", ADAPTED)
+def test_an_adapter_of_a_family_is_what_peft_loads(name: str, tmp_path: Path):
+    base, sequences = write_family(name, tmp_path / "model"), some_prompts()
+    model = load(base, adapter=AdapterOptions(r=4, alpha=8.0))
+    before = logprobs_of(model, sequences)
+    take_step(model, sequences, 1e-2)
+    learned = logprobs_of(model, sequences)
+    assert np.abs(np.concatenate(learned) - np.concatenate(before)).max() > 0.05
+
+    save(model, tmp_path / "saved")
+    peft = PeftModel.from_pretrained(plain_model(base), tmp_path / "saved").eval()
+    for network, tolerance in ((peft, 1e-5), (peft.merge_and_unload(), 5e-5)):
+        for ids, expected in zip(sequences, learned, strict=True):
+            np.testing.assert_allclose(plain_logprobs(network, ids), expected[1:], atol=tolerance)
+    again = logprobs_of(load(tmp_path / "saved"), sequences)
+    assert [row.tobytes() for row in again] == [row.tobytes() for row in learned]
+
+
+def plain_model(directory: Path, attention: str = "sdpa") -> Any:
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         directory, attn_implementation=attention, dtype=torch.float32
     )
@@ -75,13 +113,18 @@ def plain_losses(
     """Return the log-probability of each token (0 for the first) and the gradient of the weighted mean, by parameter."""
     logprobs, total = [], torch.zeros(())
     for ids, row in zip(sequences, weights, strict=True):
-        ids_1T = torch.from_numpy(ids).long()[None]
-        log_softmax_TV = torch.log_softmax(plain(input_ids=ids_1T, use_cache=False).logits[0, :-1], -1)
-        logprobs_T = log_softmax_TV.gather(1, ids_1T[0, 1:, None])[:, 0]
+        logprobs_T = plain_logprobs(plain, ids)
         total = total - (logprobs_T * torch.from_numpy(row[1:])).sum() / NORMALIZER
         logprobs.append(np.concatenate([[0], logprobs_T.detach().numpy()]))
     total.backward()
     return logprobs, {name: p.grad for name, p in plain.named_parameters() if p.grad is not None}
+
+
+def plain_logprobs(network: Any, ids: np.ndarray) -> torch.Tensor:
+    """Return the log-probability of each token but the first, from full logits."""
+    ids_1T = torch.from_numpy(ids).long()[None]
+    log_softmax_TV = torch.log_softmax(network(input_ids=ids_1T, use_cache=False).logits[0, :-1], -1)
+    return log_softmax_TV.gather(1, ids_1T[0, 1:, None])[:, 0]
 
 
 def assert_close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], layout: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from conftest import no_check
 
+from py_worker import optim
 from py_worker.generate import generate
 from py_worker.load import LoadOptions, load_model
 from py_worker.model import Model
@@ -37,6 +38,16 @@ def gradients_of(
     found = {name: p.grad.clone() for name, p in model.network.named_parameters() if p.grad is not None}
     clear_gradients(model)
     return found
+
+
+def take_step(model: Model, sequences: Sequence[np.ndarray], learning_rate: float) -> None:
+    """Take one step of AdamW on the cross-entropy of every token but the first of each sequence."""
+    ids, offsets = ragged(sequences)
+    weights = np.ones(len(ids), np.float32)
+    weights[offsets[:-1]] = 0
+    batch = WeightedSequences(ids, offsets, {"ce": weights})
+    accumulate_gradients(model, batch, {"ce": float(weights.sum())}, GradientOptions(), no_check)
+    optim.step(model, optim.OptimizerState(), optim.Adamw(learning_rate), None, None)
 
 
 def logprobs_of(model: Model, sequences: Sequence[np.ndarray]) -> list[np.ndarray]:
