@@ -38,6 +38,8 @@ const ledgerEntry = z.discriminatedUnion('unit', [
     sha256: z.string(),
     metricsBytes: z.int().min(0),
   }),
+  /** What the run is (facts.ts): of no training, so of the base. */
+  z.strictObject({ unit: z.literal('fact'), ...position, file: z.string(), sha256: z.string() }),
   z.strictObject({ unit: z.literal('mix'), ...position, file: z.string(), sha256: z.string() }),
 ]);
 export type LedgerEntry = z.infer<typeof ledgerEntry>;

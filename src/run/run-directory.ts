@@ -51,8 +51,8 @@ export class RunDirectory {
     });
     this.ledger = ledger;
     this.droppedLedgerLines = dropped;
-    // Answers are of another training's step.
-    const trained = ledger.entries.filter(({ unit }) => unit !== 'answers' && unit !== 'mix');
+    // Answers are of another training's step, facts of none.
+    const trained = ledger.entries.filter(({ unit }) => !['answers', 'mix', 'fact'].includes(unit));
     this.#timedTo = new Map(trained.toSorted((a, b) => a.step - b.step).map(e => [e.training, e.step]));
     // Metrics end where the last trained segment ended: whatever came after is written again, to the same bytes.
     const last = ledger.entries.findLast(entry => entry.unit === 'train');
@@ -199,7 +199,7 @@ export class RunDirectory {
   goOnWith(numerics: Numerics): string[] {
     const changes = changedNumerics(this.#record, numerics);
     if (changes.length === 0) return [];
-    const last = this.ledger.entries.at(-1);
+    const last = this.ledger.entries.findLast(({ unit }) => unit !== 'fact');
     const after = last === undefined ? null : `${last.unit} ${last.training} ${last.step}`;
     const entry = { at: new Date().toISOString(), after, values: numerics };
     this.#record = { ...this.#record, numerics: [...this.#record.numerics, entry] };

@@ -10,10 +10,14 @@ import { UsageError } from '../errors.ts';
 import { readRecord } from '../files/read-record.ts';
 import { readUserText } from '../files/user-file.ts';
 import { knownMethods } from '../methods/index.ts';
+import { isChangedFact, writeFact } from '../run/facts.ts';
 import { changedNumerics, type Numerics } from '../run/numerics.ts';
 import { environmentRecord } from '../run/records.ts';
 import { inspectRun, type RunDirectory, readRunRecord } from '../run/run-directory.ts';
 import type { Progress } from '../training/run.ts';
+
+/** The configuration as it was resolved. */
+const resolvedFile = 'config.resolved.yaml';
 
 /** Refuse a method whose file is no longer what the run began with, before its block is checked. */
 export function refuseOtherMethod(path: string, method: unknown): void {
@@ -33,6 +37,11 @@ export function refuseOtherResults(config: RunConfig): void {
   const changed = changedSince(config).filter(({ affects }) => affects === 'result');
   if (changed.length === 0) return;
   const what = changed.map(describeChange).join('; ');
+  if (isChangedFact(config.output_dir, resolvedFile))
+    throw new UsageError(
+      `${join(config.output_dir, resolvedFile)} is not what the ledger says: it differs from the configuration in ${what}`,
+      { fix: 'restore the file from a copy, or remove it: it is made again from the configuration' },
+    );
   throw new UsageError(
     `${config.output_dir} cannot be resumed: the configuration changed since it began: ${what}`,
     {
@@ -60,7 +69,7 @@ export function goOn(
   { numerics, form, progress }: { numerics: Numerics; form: DataForm; progress: Progress },
 ): void {
   if (changedSince(config).some(({ key }) => key !== 'output_dir'))
-    directory.write('config.resolved.yaml', configToYaml(config, form));
+    writeFact(directory, resolvedFile, configToYaml(config, form));
   const changes = directory.goOnWith(numerics);
   if (changes.length === 0) return;
   const note = `${changes.join('; ')}: from here on the last bits of results may differ from those of an undisturbed run`;
@@ -72,11 +81,11 @@ export function goOn(
     `Resumed at ${at} (after ${after ?? 'nothing'}) with ${note}.`,
   ];
   if (environment !== null)
-    directory.write('environment.json', `${JSON.stringify({ ...environment, notes }, null, 2)}\n`);
+    writeFact(directory, 'environment.json', `${JSON.stringify({ ...environment, notes }, null, 2)}\n`);
 }
 
 function changedSince(config: RunConfig): ChangedSetting[] {
-  const saved = join(config.output_dir, 'config.resolved.yaml');
+  const saved = join(config.output_dir, resolvedFile);
   if (!existsSync(saved)) return [];
   const from = methodIn(readUserText(saved, 'the configuration'), saved);
   // The keys of a method that is not this run's may be unknown here.

@@ -1,6 +1,6 @@
 /** A run from beginning to end: prepare, take the directory, run the method, report. */
 import { randomBytes } from 'node:crypto';
-import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs';
+import { accessSync, constants, readdirSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { guessedSettings } from '../config/effects.ts';
 import { configToYaml } from '../config/load.ts';
@@ -9,6 +9,7 @@ import { InterruptedError, UsageError } from '../errors.ts';
 import { evaluationDigests } from '../evaluation/prepare-evaluation.ts';
 import { translateSystemError } from '../files/system-error.ts';
 import type { MethodPlan } from '../plan/plan.ts';
+import { keepFact } from '../run/facts.ts';
 import type { EnvironmentRecord } from '../run/records.ts';
 import { inspectRun, RunDirectory, readRunRecord, refuseInUse } from '../run/run-directory.ts';
 import { useStore } from '../store/in-use.ts';
@@ -75,13 +76,13 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
   for (const note of prepared.evaluation.notes) progress.say(`note: ${note}`);
   const directory = openDirectory(config, prepared, options);
   try {
+    writeFacts(directory, config, { ...prepared, input: options.input });
     if (options.resume)
       goOn(directory, config, {
         numerics: prepared.conditions,
         form: prepared.prepared.form,
         progress,
       });
-    writeFacts(directory, config, { ...prepared, input: options.input });
     await runMethods({ ...prepared, directory });
     directory.finish('finished');
   } catch (cause) {
@@ -206,8 +207,8 @@ function writeFacts(
     'plan.json': `${JSON.stringify({ ...prepared.plan, guessed: guessedSettings(config) }, null, 2)}\n`,
     'environment.json': `${JSON.stringify(environmentOf(prepared), null, 2)}\n`,
   };
-  for (const [name, content] of Object.entries(files))
-    if (!existsSync(directory.file(name))) directory.write(name, content);
+  const say = (line: string) => prepared.progress.say(line);
+  for (const [name, text] of Object.entries(files)) keepFact(directory, { name, text, say });
 }
 
 function environmentOf({ status, model }: PreparedRun): EnvironmentRecord {

@@ -1,4 +1,5 @@
 /** The text of a few examples, so that a report can show their answers beside gold without the data or the tokenizer. */
+import { writeFact } from '../run/facts.ts';
 import type { ExampleRecord } from '../run/records.ts';
 import type { Run } from './run.ts';
 
@@ -22,5 +23,5 @@ export async function writeShownExamples({ directory, data, plan, worker }: Run)
       gold: golds[example] ?? '',
     };
   });
-  directory.write(file, records.map(record => `${JSON.stringify(record)}\n`).join(''));
+  writeFact(directory, file, records.map(record => `${JSON.stringify(record)}\n`).join(''));
 }
