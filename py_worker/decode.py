@@ -89,14 +89,22 @@ def decode(model: Model, request: Request) -> list[Answer]:
 
 def _empty_rows(model: Model, request: Request) -> Rows:
     count = min(request.max_rows, len(request.prompts))
+    longest = max((len(prompt) for prompt in request.prompts), default=0) + request.max_new_tokens
     return Rows(
-        cache=RowCache(max(count, FEWEST_ROWS) if model.strict else count),
+        cache=RowCache(
+            max(count, FEWEST_ROWS) if model.strict else count, slots_of(longest), model.compute_dtype
+        ),
         prompts=np.zeros(count, np.int64),
         positions=np.zeros(count, np.int64),
         counts=np.zeros(count, np.int64),
         ids=np.zeros((count, request.max_new_tokens), np.int32),
         logprobs=np.zeros((count, request.max_new_tokens), np.float32),
     )
+
+
+def slots_of(tokens: int) -> int:
+    """Return the slots of a row that holds prompt and answer."""
+    return _round_up(tokens, SLOT_MULTIPLE)
 
 
 def _should_admit(rows: Rows, request: Request, waiting: int) -> bool:
@@ -159,7 +167,7 @@ def prompt_logits(
     # Padding stays within the positions that change nothing for others.
     last = min(limit or tokens for limit in (model.max_positions, independent_positions(model))) - 1
     positions_T = np.minimum(np.arange(tokens), last)
-    cache.start_prompts(first_row, tokens)
+    cache.start_prompts(first_row)
     ids = torch.from_numpy(ids_AT).to(model.device)
     positions = torch.from_numpy(positions_T).to(model.device).expand(count, tokens)
     features_ATD = features(model, ids, positions, None, cache)

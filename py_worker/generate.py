@@ -12,21 +12,14 @@ import numpy as np
 import torch
 
 from py_worker.attention_kind import independent_positions
-from py_worker.decode import STOP_TEXT, Answer, Progress, Request, decode
+from py_worker.decode import STOP_TEXT, Answer, Progress, Request, decode, slots_of
 from py_worker.decode_grouped import decode_grouped
 from py_worker.errors import WorkerError
 from py_worker.model import Check, Model
+from py_worker.row_budget import default_rows
 from py_worker.sampling import Sampling
 from py_worker.stop_texts import StopTexts
 from py_worker.strict import widened
-
-CPU_CACHE_BYTES = 2 << 30
-CUDA_CACHE_FRACTION = 0.5
-"""Of the memory that is free when sampling begins."""
-MOST_ROWS = {"cpu": 256, "cuda": 1024}
-"""More rows no longer make a step cheaper per row."""
-LOGIT_BYTES = 16
-"""Per row and vocabulary entry: logits, shifted logits and weights in float32, and one spare."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ def generate(
     is_stop_V = np.zeros(model.vocab_size, bool)
     is_stop_V[list(stop_ids)] = True
     longest = max((len(prompt) for prompt in prompts), default=1) + max_new_tokens
-    rows = max_rows or default_rows(model, longest)
+    rows = max_rows or default_rows(model, slots_of(longest))
     request = Request(
         prompts,
         seeds.astype(np.uint64),
@@ -96,21 +89,6 @@ def generate(
 
 def _fits_row_cache(model: Model, tokens: int) -> bool:
     return model.row_cache and tokens <= (independent_positions(model) or tokens)
-
-
-def default_rows(model: Model, tokens: int) -> int:
-    """Return how many rows of ``tokens`` tokens fit the memory set aside for keys, values and logits."""
-    config = model.causal_lm.config.get_text_config(decoder=True)
-    heads = config.num_attention_heads if hasattr(config, "num_attention_heads") else 1
-    kept_heads = config.num_key_value_heads if hasattr(config, "num_key_value_heads") else heads
-    # Without grouped heads or a head_dim of its own this is 2 × layers × hidden size.
-    width = config.head_dim if getattr(config, "head_dim", None) else config.hidden_size // heads
-    token_bytes = 2 * config.num_hidden_layers * (kept_heads or heads) * width * model.compute_dtype.itemsize
-    budget = CPU_CACHE_BYTES
-    if model.device.type == "cuda":
-        budget = int(torch.cuda.mem_get_info(model.device)[0] * CUDA_CACHE_FRACTION)
-    fitting = budget // (token_bytes * tokens + LOGIT_BYTES * model.vocab_size)
-    return max(1, min(fitting, MOST_ROWS.get(model.device.type, MOST_ROWS["cpu"])))
 
 
 def _require_sampling(

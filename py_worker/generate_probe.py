@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from py_worker.attention_kind import has_plain_layers, independent_positions, narrowed
-from py_worker.decode import prompt_logits, step_logits
+from py_worker.decode import SLOT_MULTIPLE, prompt_logits, step_logits
 from py_worker.generate import generate
 from py_worker.kv_cache import RowCache
 from py_worker.model import Model, features, logits
@@ -25,7 +25,7 @@ TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-3}
 def probe_row_cache(model: Model) -> bool:
     """Say whether right-padded rows of unlike length in a row cache give the log-probabilities of plain forward passes.
 
-    False for recurrent states. Windows are narrowed for it, so that some slots lie before them. Costs a few forward passes of
+    False for recurrent states; else the bytes of a slot are noted in the model. Windows are narrowed for it, so that some slots lie before them. Costs a few forward passes of
     ten ids.
     """
     if not has_plain_layers(model):
@@ -81,12 +81,13 @@ def probe_strict(model: Model) -> bool:
 
 def _cached_logprobs(model: Model, ids_2T: np.ndarray, lengths: np.ndarray) -> torch.Tensor:
     """Return [1 + steps, 2, V]: after the prompts, and after each further id."""
-    cache = RowCache(4)
+    cache = RowCache(4, SLOT_MULTIPLE, model.compute_dtype)
     prompts = np.where(np.arange(lengths.max()) < lengths[:, None], ids_2T[:, : lengths.max()], 0)
     steps = [prompt_logits(model, cache, 0, prompts, lengths)]
     for step in range(PROBE_STEPS):
         positions = lengths + step
         steps.append(step_logits(model, cache, ids_2T[np.arange(2), positions], positions))
+    model.slot_bytes = cache.slot_bytes
     return torch.stack([logits_AV[:2] for logits_AV in steps]).log_softmax(-1)
 
 

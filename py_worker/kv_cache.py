@@ -10,21 +10,17 @@ from typing import Any
 import torch
 from transformers import Cache
 
-SLOT_BLOCK = 64
-"""Slots are allocated in multiples of this, and at least doubled, so that growing costs one copy in all."""
-
 
 class RowCache(Cache):
     """A cache that attention layers fill in place: token j of a row lies in slot j, whatever its neighbours.
 
-    A forward pass is announced by ``start_prompts`` or ``start_step``. Memory is R × slots × bytes per token, where slots
-    grow in blocks up to the longest row.
+    A forward pass is announced by ``start_prompts`` or ``start_step``. Every layer has rows × slots of its keys and of its
+    values, in one dtype, from its first pass on: nothing grows, and nothing moves in memory.
     """
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, slots: int, dtype: torch.dtype) -> None:
         super().__init__(layers=[])
-        self.rows = rows
-        self.slots = 0
+        self.rows, self.slots, self.dtype = rows, slots, dtype
         self.keys: list[torch.Tensor] = []
         self.values: list[torch.Tensor] = []
         self._first_row = 0
@@ -33,9 +29,13 @@ class RowCache(Cache):
         self._shared_position: int | None = None
         self._seen_slots = 0
 
-    def start_prompts(self, first_row: int, tokens: int) -> None:
-        """Announce that rows from ``first_row`` on are filled with prompts of ``tokens`` padded tokens."""
-        self._reserve(tokens)
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of one slot of one row in all layers that were filled so far."""
+        return sum(stored.nbytes for stored in (*self.keys, *self.values)) // (self.rows * self.slots)
+
+    def start_prompts(self, first_row: int) -> None:
+        """Announce that rows from ``first_row`` on are filled with prompts; padding beyond the last slot is not kept."""
         self._first_row, self._positions_A, self._seen_slots = first_row, None, 0
 
     def start_step(self, positions_A: torch.Tensor, seen_slots: int, shared_position: int | None) -> None:
@@ -43,7 +43,6 @@ class RowCache(Cache):
 
         ``shared_position`` is the position if it is the same for all rows: writing is then a plain slice.
         """
-        self._reserve(seen_slots)
         self._positions_A, self._seen_slots, self._shared_position = positions_A, seen_slots, shared_position
         self._row_indices_A = torch.arange(len(positions_A), device=positions_A.device)
 
@@ -73,26 +72,18 @@ class RowCache(Cache):
 
     def _write(self, stored_RHSD: torch.Tensor, new_AHTD: torch.Tensor) -> torch.Tensor:
         if self._positions_A is None:
-            stored_RHSD[self._first_row : self._first_row + len(new_AHTD), :, : new_AHTD.shape[2]] = new_AHTD
+            kept_AHTD = new_AHTD[:, :, : self.slots]
+            rows = slice(self._first_row, self._first_row + len(new_AHTD))
+            stored_RHSD[rows, :, : kept_AHTD.shape[2]] = kept_AHTD
             return new_AHTD
         active = len(self._positions_A)
         if self._shared_position is not None:
             stored_RHSD[:active, :, self._shared_position] = new_AHTD[:, :, 0]
         else:
-            stored_RHSD[self._row_indices_A, :, self._positions_A] = new_AHTD[:, :, 0]
+            stored_RHSD[self._row_indices_A, :, self._positions_A] = new_AHTD[:, :, 0].to(self.dtype)
         return stored_RHSD[:active, :, : self._seen_slots]
 
     def _empty_like(self, states_AHTD: torch.Tensor) -> torch.Tensor:
         # Zeros, not garbage: masked slots have weight 0, and 0 × NaN would still be NaN.
         _, heads, _, features = states_AHTD.shape
-        return states_AHTD.new_zeros(self.rows, heads, self.slots, features)
-
-    def _reserve(self, slots: int) -> None:
-        if slots <= self.slots:
-            return
-        old_slots = self.slots
-        self.slots = -(-max(slots, 2 * old_slots) // SLOT_BLOCK) * SLOT_BLOCK
-        for stored in (self.keys, self.values):
-            for layer, old_RHSD in enumerate(stored):
-                stored[layer] = self._empty_like(old_RHSD)
-                stored[layer][:, :, :old_slots] = old_RHSD
+        return states_AHTD.new_zeros(self.rows, heads, self.slots, features, dtype=self.dtype)

@@ -25,19 +25,24 @@ SIZES: dict[str, Any] = {
 }
 
 
-def wrap(causal_lm: PreTrainedModel, strict: bool = False) -> Model:
+def wrap(causal_lm: PreTrainedModel, strict: bool = False, compute: torch.dtype = torch.float32) -> Model:
     causal_lm.eval()
     config: Any = causal_lm.config
     positions = getattr(config, "max_position_embeddings", None)
-    device, dtype = torch.device("cpu"), torch.float32
-    model = Model(causal_lm, causal_lm, None, device, dtype, config.vocab_size, positions, token_budget=512)
+    device = torch.device("cpu")
+    model = Model(causal_lm, causal_lm, None, device, compute, config.vocab_size, positions, token_budget=512)
     model.split_head = probe_split_head(model)
     model.row_cache = probe_row_cache(model)
     model.strict = strict
     return model
 
 
-def build(kind: type[PreTrainedModel], config: PretrainedConfig, strict: bool = False) -> Model:
+def build(
+    kind: type[PreTrainedModel],
+    config: PretrainedConfig,
+    strict: bool = False,
+    compute: torch.dtype = torch.float32,
+) -> Model:
     """Make a model with weights large enough that its distributions are far from flat."""
     torch.manual_seed(0)
     causal_lm = kind(config)
@@ -45,11 +50,11 @@ def build(kind: type[PreTrainedModel], config: PretrainedConfig, strict: bool = 
         for weight in causal_lm.parameters():
             if weight.ndim == 2:
                 weight.mul_(4)
-    return wrap(causal_lm, strict)
+    return wrap(causal_lm, strict, compute)
 
 
-def llama(strict: bool = False, **changes: Any) -> Model:
-    return build(LlamaForCausalLM, LlamaConfig(**(SIZES | changes)), strict)
+def llama(strict: bool = False, compute: torch.dtype = torch.float32, **changes: Any) -> Model:
+    return build(LlamaForCausalLM, LlamaConfig(**(SIZES | changes)), strict, compute)
 
 
 def some_prompts(count: int, longest: int, vocab_size: int = 23) -> list[np.ndarray]:

@@ -311,11 +311,13 @@ def test_strict_turns_deterministic_kernels_on_and_off_again(llama: Path) -> Non
 
 
 def test_strict_is_refused_where_it_does_not_hold_and_auto_says_so(tmp_path: Path) -> None:
-    write_model(tmp_path / "gemma", family="gemma2")  # sliding window: sampling has no cache by rows
-    error = refused(tmp_path / "gemma", determinism="strict")
+    factors = {"short_factor": [1.0] * 4, "long_factor": [8.0] * 4, "factor": 8.0}
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 16, **factors}
+    write_model(tmp_path / "scaled", rope_parameters=rope)  # a long row scales the angles of its neighbours
+    error = refused(tmp_path / "scaled", determinism="strict")
     assert error.code == "BAD_PARAMS"
     assert "use determinism seeded" in str(error)
-    model = load(tmp_path / "gemma", determinism="auto")
+    model = load(tmp_path / "scaled", determinism="auto")
     assert not model.strict
     assert any(note.startswith("Sampling is not strict") for note in model.notes)
 

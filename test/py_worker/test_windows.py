@@ -29,7 +29,12 @@ from py_worker.attention_kind import step_masks
 from py_worker.generate_probe import probe_strict
 
 KINDS = ["sliding_attention", "full_attention"]
-LONG: dict[str, Any] = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [8.0] * 4}
+LONG: dict[str, Any] = {
+    "rope_type": "longrope",
+    "rope_theta": 1e4,
+    "short_factor": [1.0] * 4,
+    "long_factor": [8.0] * 4,
+}
 LONG |= {"original_max_position_embeddings": 16, "factor": 4.0}
 WINDOWED: dict[str, Any] = {
     "gemma3": (
