@@ -17,7 +17,7 @@ import { checkLengths } from '../src/data/lengths.ts';
 import { TokenFile } from '../src/data/token-file.ts';
 import type { PlannedTraining } from '../src/plan/plan.ts';
 import { batches } from '../src/plan/training-plan.ts';
-import { makePlan } from '../src/runner/plan.ts';
+import { makePlan } from '../src/runner/make-plan.ts';
 
 type Figures = { resident: number; peak: number; held: number; seconds: number };
 

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import type { PythonFound } from '../src/python/find.ts';
-import { ensurePython } from '../src/python/setup.ts';
+import { ensurePython } from '../src/python/make-environment.ts';
 
 /** One program of a check; its output goes to the terminal. */
 export interface Step {

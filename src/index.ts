@@ -20,7 +20,7 @@ export { PlanError } from './plan/plan.ts';
 export type { SamplingPlan } from './plan/sampling-plan.ts';
 export type { Visit } from './plan/training-plan.ts';
 export { checkpointSteps } from './plan/training-plan.ts';
-export { ensurePython, type SetupOptions, type SetupResult, setUpPython } from './python/setup.ts';
+export { ensurePython, type SetupOptions, type SetupResult, setUpPython } from './python/make-environment.ts';
 export { type Results, readResults } from './report/results.ts';
 export type { Harvest } from './training/harvest.ts';
 export { clippedPolicyGradient, type Loss, meanOverTokens } from './training/loss.ts';

@@ -6,8 +6,8 @@ import type { Plan } from '../plan/plan.ts';
 import { packageVersion, tmsHome } from '../python/paths.ts';
 import { type Results, readResults } from '../report/results.ts';
 import { writeReport } from '../report/write-report.ts';
+import { executeRun } from '../runner/execute.ts';
 import { prepareMeasures, prepareRun, type Surroundings } from '../runner/prepare.ts';
-import { executeRun } from '../runner/run.ts';
 import { startWorker } from '../worker/start.ts';
 import type { Worker } from '../worker/worker.ts';
 

@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { TmsError } from '../errors.ts';
 import { type DeterminismVariable, determinismVariables } from '../python/determinism.ts';
 import { type PythonFound, searchPython } from '../python/find.ts';
+import { installInto } from '../python/make-environment.ts';
 import { ownEnvironment } from '../python/own-environment.ts';
-import { installInto } from '../python/setup.ts';
 import { openSide, type PythonEnvironment } from '../python/side.ts';
 import {
   type DiskFacts,

@@ -1,6 +1,6 @@
 import { relative } from 'node:path';
 import type { Command } from 'commander';
-import { setUpPython } from '../python/setup.ts';
+import { setUpPython } from '../python/make-environment.ts';
 import type { CliContext } from './terminal.ts';
 
 interface SetupFlags {

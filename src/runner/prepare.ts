@@ -6,8 +6,8 @@ import { leftOutNote, readDivergenceExamples } from '../evaluation/pld.ts';
 import { evaluationKey, examplesNeeded, prepareEvaluation } from '../evaluation/prepare-evaluation.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import { methodNamed } from '../methods/index.ts';
+import type { RunIdentity } from '../run/existing-run.ts';
 import { disturbance, type Numerics } from '../run/numerics.ts';
-import type { RunIdentity } from '../run/run-directory.ts';
 import { templateDateOf } from '../run/template-date.ts';
 import { finishedTraining, openStore } from '../store/store.ts';
 import { loadOptions, newAdapter } from '../training/load-options.ts';
@@ -19,7 +19,7 @@ import type { Worker } from '../worker/worker.ts';
 import { diskFacts } from './check-disk.ts';
 import { refuseWithoutEffect } from './data-form.ts';
 import { currentNumerics, readThroughput } from './environment.ts';
-import { makePlan } from './plan.ts';
+import { makePlan } from './make-plan.ts';
 import { type PreparedData, prepareData } from './prepare-data.ts';
 export type Surroundings = {
   readonly worker: Worker;

@@ -10,10 +10,11 @@ import { UsageError } from '../errors.ts';
 import { readRecord } from '../files/read-record.ts';
 import { readUserText } from '../files/user-file.ts';
 import { knownMethods } from '../methods/index.ts';
+import { inspectRun, readRunRecord } from '../run/existing-run.ts';
 import { isChangedFact, writeFact } from '../run/facts.ts';
 import { changedNumerics, type Numerics } from '../run/numerics.ts';
 import { environmentRecord } from '../run/records.ts';
-import { inspectRun, type RunDirectory, readRunRecord } from '../run/run-directory.ts';
+import type { RunDirectory } from '../run/run-directory.ts';
 import type { Progress } from '../training/run.ts';
 
 /** The configuration as it was resolved. */

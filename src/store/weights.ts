@@ -7,8 +7,12 @@ import { temporaryName } from '../files/temporary-name.ts';
 import type { Worker } from '../worker/worker.ts';
 import { WorkerError } from '../worker/worker-error.ts';
 
-/** A directory of weights; `files`: the digest of its files, null where it is not known. */
-type Saved = { readonly path: string; readonly files: string | null; readonly digest: string | null };
+/** A directory of weights: `files` is the digest of its files, null where it is not known; `digest` that of the tensors. */
+export type SavedWeights = {
+  readonly path: string;
+  readonly files: string | null;
+  readonly digest: string | null;
+};
 
 type SavedFile = { readonly name: string; readonly bytes: number; readonly sha256: string };
 
@@ -19,7 +23,7 @@ export function digestOfFiles(files: readonly SavedFile[]): string {
 }
 
 /** What is wrong with a directory of weights; null where it is as it was written, or where that is not known. */
-export function damageOf({ path, files }: Saved): string | null {
+export function damageOf({ path, files }: SavedWeights): string | null {
   if (files === null) return null;
   const found = readdirSync(path, { recursive: true, withFileTypes: true })
     .filter(entry => entry.isFile())
@@ -28,7 +32,7 @@ export function damageOf({ path, files }: Saved): string | null {
 }
 
 /** The same weights under another name, as hard links where one disk has both. False where they are damaged or not there. */
-export function linkWeights(from: string, to: Saved): boolean {
+export function linkWeights(from: string, to: SavedWeights): boolean {
   if (!existsSync(from) || damageOf({ ...to, path: from }) !== null) return false;
   if (existsSync(to.path)) {
     if (damageOf(to) === null) return true;
@@ -42,8 +46,8 @@ export function linkWeights(from: string, to: Saved): boolean {
 export async function saveUnlessThere(
   { worker, stopIds }: { readonly worker: Worker; readonly stopIds: readonly number[] },
   path: string,
-): Promise<Saved> {
-  const save = async (to: string): Promise<Saved> => {
+): Promise<SavedWeights> {
+  const save = async (to: string): Promise<SavedWeights> => {
     const { files, weightsDigest } = await worker.save(to, { stopIds });
     return { path, files: digestOfFiles(files), digest: weightsDigest };
   };

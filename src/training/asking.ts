@@ -4,8 +4,8 @@ import { redrawIndex, type SamplingPlan, samplingSeeds } from '../plan/sampling-
 import type { AnswerRecord } from '../run/records.ts';
 import { AnswerStore, answerKey, type StoredAnswer } from '../store/answer-store.ts';
 import { answersPath } from '../store/store.ts';
-import { faultOf } from './answers.ts';
 import { sampler } from './policy.ts';
+import { faultOf } from './read-answers.ts';
 import { type Run, timed } from './run.ts';
 import type { Trainer, Weights } from './trainer.ts';
 

@@ -7,6 +7,7 @@ import { TmsError } from '../errors.ts';
 import type { MixturePlan } from '../plan/draws.ts';
 import type { PlannedTraining } from '../plan/plan.ts';
 import type { SamplingPlan } from '../plan/sampling-plan.ts';
+import type { SavedWeights } from '../store/weights.ts';
 import { WorkerError } from '../worker/worker-error.ts';
 import { evaluateWeights } from './evaluations.ts';
 import { Harvest } from './harvest.ts';
@@ -14,18 +15,12 @@ import { loadOptions, newAdapter } from './load-options.ts';
 import { baseRecipe } from './recipe.ts';
 import { type Rewards, rewardsOf, type ScorerSettings } from './rewards.ts';
 import type { Run } from './run.ts';
+import { saveEnd, statesUpTo } from './saved.ts';
 import { goldTargets, type Targets } from './targets.ts';
 import { Training, type TrainingOptions } from './training.ts';
 
 /** Weights of a training after `step` optimiser updates; `base` at step 0 is the model that a run begins with. */
 export type Weights = { readonly training: string; readonly step: number };
-
-/** Weights on disk: `files` is the digest of their directory, null where it is not known; `digest` that of the tensors. */
-export type SavedWeights = {
-  readonly path: string;
-  readonly files: string | null;
-  readonly digest: string | null;
-};
 
 /** What a failed load leaves. */
 const nothing: Loaded = { weights: { training: '', step: 0 }, optimiser: '' };
@@ -97,7 +92,7 @@ export class Trainer {
     const { weights, optimiser } = this.#loaded;
     if (weights.training === training.name && optimiser === training.name && weights.step <= step)
       return weights.step;
-    for (const { at, ...saved } of training.statesUpTo(step)) {
+    for (const { at, ...saved } of statesUpTo(this.run.directory, training.name, step)) {
       const place = { training: training.name, step: at };
       if (await this.#loadSaved(place, saved, training.name)) return at;
     }
@@ -204,7 +199,7 @@ export class Trainer {
     await this.load(weights);
     if (this.#loaded.optimiser === 'fresh') return;
     // Trained again just now: saved, so that a fresh optimiser begins on them as it always does.
-    const saved = await this.#named(weights.training).saveEnd();
+    const saved = await saveEnd(this.run, weights.training);
     if (!(await this.#loadSaved(weights, saved)))
       throw new Error('weights that were saved just now are damaged');
   }

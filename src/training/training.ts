@@ -1,17 +1,18 @@
 /** One training of a run: taken to a step, measured and kept on the way where the plan says so. Everything is done once. */
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { sha256OfRecord } from '../files/digest.ts';
 import type { PlannedTraining } from '../plan/plan.ts';
-import { type MetricsLine, stepName } from '../run/records.ts';
+import type { MetricsLine } from '../run/records.ts';
 import { type FinishedTraining, finishedTraining, keepFinished, weightsPath } from '../store/store.ts';
-import { damageOf, digestOfFiles, linkWeights, saveUnlessThere } from '../store/weights.ts';
+import { damageOf, linkWeights, type SavedWeights, saveUnlessThere } from '../store/weights.ts';
 import { type Loss, meanOverTokens } from './loss.ts';
 import { type Policy, policyAt } from './policy.ts';
 import { recipeOf } from './recipe.ts';
 import { safePoint, timed } from './run.ts';
+import { removeOldStates, savedFacts, saveEnd, saveState } from './saved.ts';
 import { refuseUnmoved, takeSteps } from './steps.ts';
 import type { Targets } from './targets.ts';
-import type { SavedWeights, Trainer, Weights } from './trainer.ts';
+import type { Trainer, Weights } from './trainer.ts';
 /** `from`: the weights that it starts with, and a fresh optimiser. By default the loss is the mean over tokens. */
 export type TrainingOptions = { readonly from: Weights; readonly on: Targets; readonly loss?: Loss };
 
@@ -45,7 +46,7 @@ export class Training {
     this.key = sha256OfRecord(this.#recipe(trainer));
     this.#reached = directory.trainedTo(name);
     this.#stored = this.isShared ? finishedTraining(store, this.key, plan) : null;
-    if (this.#reached > 0) this.removeOldStates();
+    if (this.#reached > 0) removeOldStates(trainer.run, name);
     if (this.#stored !== null && this.#reached < plan.steps)
       progress.say(`the training ${name} is in the store: it is not trained again`);
   }
@@ -113,36 +114,12 @@ export class Training {
     ];
   }
 
-  /** States that training goes on from, the latest first. */
-  statesUpTo(step: number): (SavedWeights & { readonly at: number })[] {
-    const { directory } = this.#trainer.run;
-    return directory
-      .trainedEntries(this.name)
-      .flatMap(entry =>
-        entry.step <= step && entry.state !== null
-          ? [{ at: entry.step, path: directory.file(entry.state), ...savedFacts(entry) }]
-          : [],
-      )
-      .reverse();
-  }
-
   /** Digest of the tensors at a step, where it was noted. */
   digestAt(step: number): string | null {
     const { directory } = this.#trainer.run;
     const end = directory.trainedEntries(this.name).find(entry => entry.step === step);
     const noted = this.#keptAt(step)?.digest ?? end?.weightsDigest ?? this.#stored?.digests[step];
     return noted ?? directory.evaluatedDigest(this.name, step);
-  }
-
-  /** Write the last weights into the run directory. */
-  async saveEnd(): Promise<SavedWeights> {
-    const { run } = this.#trainer;
-    const path = run.directory.file('models', this.name);
-    rmSync(path, { recursive: true, force: true }); // a crash came between its rename and the ledger's line
-    return timed(run, { unit: `save models/${this.name}`, kind: 'save', training: this.name }, async () => {
-      const { weightsDigest, files } = await run.worker.save(path, { stopIds: run.stopIds });
-      return { value: { path, digest: weightsDigest, files: digestOfFiles(files) }, tokens: 0 };
-    });
   }
 
   #keptAt(step: number): { digest: string; files: string } | null {
@@ -195,18 +172,14 @@ export class Training {
     const isEnd = step === this.plan.steps;
     const isSave = config.save_steps > 0 && step % config.save_steps === 0 && this.#stored === null;
     if (!isEnd && !isSave) return;
-    const { files, digest } = isEnd ? await this.#endWeights() : await this.#saveState(step);
+    const saved = isEnd
+      ? { name: null, ...(await this.#endWeights()) }
+      : await saveState(run, this.name, step);
+    const { files, digest: weightsDigest } = noted(saved);
     if (isEnd)
-      refuseUnmoved(run, this, { before: await this.#trainer.digestOf(this.from), after: digest ?? '' });
-    const state = isEnd ? null : this.#stateName(step);
-    directory.recordTraining({
-      training: this.name,
-      step,
-      state,
-      files: files ?? '',
-      weightsDigest: digest ?? '',
-    });
-    this.removeOldStates();
+      refuseUnmoved(run, this, { before: await this.#trainer.digestOf(this.from), after: weightsDigest });
+    directory.recordTraining({ training: this.name, step, state: saved.name, files, weightsDigest });
+    removeOldStates(run, this.name);
   }
 
   /** Last weights that an earlier attempt wrote into the run directory, and that are no longer what they were, are made again. */
@@ -221,7 +194,7 @@ export class Training {
     rmSync(path, { recursive: true, force: true });
     if (linkWeights(weightsPath(run.store, this.key, end.step), saved)) return;
     await this.#trainer.load(this.end);
-    await this.saveEnd();
+    await saveEnd(run, this.name);
   }
 
   async #endWeights(): Promise<SavedWeights> {
@@ -235,36 +208,7 @@ export class Training {
       run.progress.say(`the weights of ${this.name} in the store are damaged: it is trained again`);
       await this.trainAgain(this.plan.steps);
     }
-    return this.saveEnd();
-  }
-
-  #stateName(step: number): string {
-    return `states/${this.name}-${stepName(step)}`;
-  }
-
-  async #saveState(step: number): Promise<SavedWeights> {
-    const { run } = this.#trainer;
-    const path = run.directory.file(this.#stateName(step));
-    rmSync(path, { recursive: true, force: true });
-    const unit = `save ${this.#stateName(step)}`;
-    return timed(run, { unit, kind: 'save', training: this.name }, async () => {
-      const { weightsDigest, files } = await run.worker.save(path, { kind: 'trainingState' });
-      return { value: { path, digest: weightsDigest, files: digestOfFiles(files) }, tokens: 0 };
-    });
-  }
-
-  /** Remove the training states that nothing will go on from: of a finished training, older than the last few, or left by a kill. */
-  removeOldStates(): void {
-    const { directory, config } = this.#trainer.run;
-    const entries = directory.trainedEntries(this.name);
-    const limit = config.save_total_limit;
-    const isFinished = limit !== null && entries.at(-1)?.state === null;
-    const states = entries.flatMap(({ state }) => (state === null ? [] : [state]));
-    const kept = new Set(isFinished ? [] : states.slice(limit === null ? 0 : -limit));
-    const folder = directory.file('states');
-    for (const name of existsSync(folder) ? readdirSync(folder) : [])
-      if (name.startsWith(`${this.name}-step-`) && !kept.has(`states/${name}`))
-        rmSync(directory.file('states', name), { recursive: true, force: true });
+    return saveEnd(run, this.name);
   }
 
   /** The weights of a checkpoint go into the store, unless they are there. */
@@ -340,8 +284,4 @@ export class Training {
 
 function noted({ files, digest }: SavedWeights): { digest: string; files: string } {
   return { digest: digest ?? '', files: files ?? '' };
-}
-
-function savedFacts({ files, weightsDigest }: { readonly files: string; readonly weightsDigest: string }) {
-  return { files, digest: weightsDigest };
 }

@@ -1,5 +1,5 @@
+import { ensurePython, type SetupOptions } from '../python/make-environment.ts';
 import { projectRoot } from '../python/paths.ts';
-import { ensurePython, type SetupOptions } from '../python/setup.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 import { Worker } from './worker.ts';
 

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { exitCodes } from '../../src/errors.ts';
 import { findPython, searchPython } from '../../src/python/find.ts';
+import { setUpPython } from '../../src/python/make-environment.ts';
 import { ownEnvironment } from '../../src/python/own-environment.ts';
 import { projectRoot } from '../../src/python/paths.ts';
 import { compareVersions, minimumVersions, unmetRequirements } from '../../src/python/requirements.ts';
-import { setUpPython } from '../../src/python/setup.ts';
 import {
   bareEnvironment,
   makeProject,

@@ -15,7 +15,7 @@ import { parseConfig } from '../../src/config/load.ts';
 import type { RunConfig } from '../../src/config/schema.ts';
 import type { Plan } from '../../src/plan/plan.ts';
 import { checkDisk } from '../../src/runner/check-disk.ts';
-import { executeRun } from '../../src/runner/run.ts';
+import { executeRun } from '../../src/runner/execute.ts';
 import { asCall, type Channel } from '../../src/worker/channel.ts';
 import type { VerbName } from '../../src/worker/protocol.ts';
 import { Worker } from '../../src/worker/worker.ts';

@@ -6,10 +6,10 @@ import { exitCodes } from '../../src/errors.ts';
 import { ownIdentity } from '../../src/files/process-identity.ts';
 import { isAlive } from '../../src/files/temporary-name.ts';
 import { installCommand } from '../../src/python/base-python.ts';
+import { ensurePython, setUpPython } from '../../src/python/make-environment.ts';
 import { environmentState, ownEnvironment, readStamp } from '../../src/python/own-environment.ts';
 import { projectRoot } from '../../src/python/paths.ts';
 import { minimumVersions } from '../../src/python/requirements.ts';
-import { ensurePython, setUpPython } from '../../src/python/setup.ts';
 import {
   bareEnvironment,
   makeProject,
@@ -98,7 +98,7 @@ describe('a setup that was cut off', () => {
       const script = `case "$1" in venv) exec ${uvPath()} "$@";; *) sleep 600 & echo $! > ${started}; wait;; esac`;
       writeProgram(join(folder, 'uv'), script);
       const options = JSON.stringify({ root, env: { ...env, PATH: `${folder}:${env.PATH}` } });
-      const module = JSON.stringify(join(projectRoot(), 'src/python/setup.ts'));
+      const module = JSON.stringify(join(projectRoot(), 'src/python/make-environment.ts'));
       const code = `const { setUpPython } = await import(${module});
         await setUpPython(${options}).catch(error => process.exit(error.exitCode));`;
       const args = ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', code];

@@ -26,7 +26,7 @@ for (const name of ['fsyncSync', 'renameSync'] as const) {
 syncBuiltinESMExports();
 
 const { loadConfig } = await import('../../src/config/load.ts');
-const { executeRun } = await import('../../src/runner/run.ts');
+const { executeRun } = await import('../../src/runner/execute.ts');
 const { projectRoot } = await import('../../src/python/paths.ts');
 const { Connection } = await import('../../src/worker/connection.ts');
 const { Worker } = await import('../../src/worker/worker.ts');

@@ -5,7 +5,7 @@ import type { MixturePlan } from '../../src/plan/draws.ts';
 import type { DataFacts, MachineFacts, PlannedTraining } from '../../src/plan/plan.ts';
 import type { SamplingPlan } from '../../src/plan/sampling-plan.ts';
 import { plannedTrainings } from '../../src/run/records.ts';
-import { makePlan } from '../../src/runner/plan.ts';
+import { makePlan } from '../../src/runner/make-plan.ts';
 
 const data: DataFacts = {
   trainExamples: 600,

@@ -12,9 +12,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { inspectRun } from '../../src/run/existing-run.ts';
 import { disturbance } from '../../src/run/numerics.ts';
 import { metricsLine, type TimingLine } from '../../src/run/records.ts';
-import { inspectRun, RunDirectory } from '../../src/run/run-directory.ts';
+import { RunDirectory } from '../../src/run/run-directory.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const identity = {

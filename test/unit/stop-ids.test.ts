@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { answerPrompts } from '../../src/cli/generate-answers.ts';
 import { parseConfig } from '../../src/config/load.ts';
-import { executeRun } from '../../src/runner/run.ts';
+import { executeRun } from '../../src/runner/execute.ts';
 import type { CallOptions, Channel } from '../../src/worker/channel.ts';
 import type { Params, VerbName } from '../../src/worker/protocol.ts';
 import type { Tensors } from '../../src/worker/tensors.ts';
