@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from py_worker.model import Model, features, logits
+from py_worker.model import Model
+from py_worker.network import Inputs
 
-FULL_LOGITS_TOKENS = 512
-"""Most padded tokens in a micro-batch of a model whose logits cannot be asked for in chunks; bounds its memory."""
 MICRO_BATCH_COST_TOKENS = 64
 """What one more micro-batch costs, in padded tokens. Ours: CPU throughput is flat from 16 to 128, at 0.9 M and 135 M."""
 
@@ -35,9 +34,8 @@ class MicroBatch:
 class Collated:
     """One micro-batch as the model's input, with the way from its slots to the ragged tokens and back."""
 
-    ids_BT: torch.Tensor
-    position_ids_BT: torch.Tensor | None
-    """Given where positions restart inside a row."""
+    inputs: Inputs
+    """Position ids are given where positions restart inside a row."""
     tokens_BT: np.ndarray
     """Ragged index of the token in a slot; -1 for padding."""
     tokens_R: np.ndarray
@@ -62,9 +60,8 @@ def micro_batches(lengths: Sequence[int] | np.ndarray, token_budget: int, layout
 
 
 def plan_micro_batches(model: Model, lengths: np.ndarray) -> list[MicroBatch]:
-    """Split sequences as ``model`` wants them: its layout and budget, small where full logits are unavoidable."""
-    budget = model.token_budget if model.split_head else min(model.token_budget, FULL_LOGITS_TOKENS)
-    return micro_batches(lengths, budget, model.layout)
+    """Split sequences as ``model`` wants them: its layout and budget."""
+    return micro_batches(lengths, model.token_budget, model.layout)
 
 
 def _bucket(longest_first: list[int], lengths: list[int], token_budget: int) -> list[MicroBatch]:
@@ -122,8 +119,10 @@ def collate(
     ids_BT = np.where(tokens_BT >= 0, np.asarray(ids)[tokens_BT], 0).astype(np.int64)
     restarts = micro_batch.rows == 1 and len(micro_batch.sequences) > 1
     return Collated(
-        ids_BT=torch.from_numpy(ids_BT).to(device),
-        position_ids_BT=torch.from_numpy(position_BT).to(device) if restarts else None,
+        inputs=Inputs(
+            torch.from_numpy(ids_BT).to(device),
+            torch.from_numpy(position_BT).to(device) if restarts else None,
+        ),
         tokens_BT=tokens_BT,
         tokens_R=tokens_R,
         slots_R=slots_R,
@@ -139,11 +138,11 @@ def probe_packing(model: Model) -> bool:
     generator = torch.Generator().manual_seed(0)
     first, second = torch.randint(model.vocab_size, (2, 1, length), generator=generator).to(model.device)
     position_ids_BT = torch.arange(length, device=model.device).repeat(2)[None]
-    alone = logits(model, features(model, second))
+    alone = model.network.next_logits(Inputs(second))
     packed = []
     for neighbour in (first, (first + 1) % model.vocab_size):
         row = torch.cat([neighbour, second], dim=1)
-        packed.append(logits(model, features(model, row, position_ids_BT))[:, length:])
+        packed.append(model.network.next_logits(Inputs(row, position_ids_BT))[length:])
     scale = float(alone.abs().max())
     tolerance = 1e-4 if model.compute_dtype == torch.float32 else 5e-2
     moved = float((packed[0] - packed[1]).abs().max()) > 1e-6 * scale

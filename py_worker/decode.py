@@ -15,7 +15,8 @@ import torch
 from py_worker.attention_kind import independent_positions, step_masks, window_of
 from py_worker.errors import WorkerError
 from py_worker.kv_cache import RowCache
-from py_worker.model import Check, Model, features, logits
+from py_worker.model import Check, Model
+from py_worker.network import Inputs
 from py_worker.sampling import Sampling, draw, uniforms
 from py_worker.stop_texts import StopTexts
 from py_worker.strict import FEWEST_ROWS
@@ -170,10 +171,9 @@ def prompt_logits(
     cache.start_prompts(first_row)
     ids = torch.from_numpy(ids_AT).to(model.device)
     positions = torch.from_numpy(positions_T).to(model.device).expand(count, tokens)
-    features_ATD = features(model, ids, positions, None, cache)
-    ends = np.stack([_pad_rows(model, np.arange(count)), _pad_rows(model, lengths - 1)])
-    rows, columns = torch.from_numpy(ends).to(model.device)
-    return logits(model, features_ATD[rows, columns])
+    ends = _pad_rows(model, np.arange(count)) * tokens + _pad_rows(model, lengths - 1)
+    last = torch.from_numpy(ends).to(model.device)
+    return model.network.next_logits(Inputs(ids, positions, cache=cache), last)
 
 
 def step_logits(model: Model, cache: RowCache, ids_A: np.ndarray, positions_A: np.ndarray) -> torch.Tensor:
@@ -187,7 +187,7 @@ def step_logits(model: Model, cache: RowCache, ids_A: np.ndarray, positions_A: n
     ids, positions = torch.from_numpy(np.stack([ids_A, positions_A])).to(model.device)
     cache.start_step(positions, seen, shared_position)
     masks = step_masks(model, positions, seen) if is_masked else None
-    return logits(model, features(model, ids[:, None], positions[:, None], masks, cache)[:, -1])
+    return model.network.next_logits(Inputs(ids[:, None], positions[:, None], masks, cache))
 
 
 def _sample(model: Model, request: Request, rows: Rows, which: slice, logits_AV: torch.Tensor) -> None:

@@ -59,8 +59,7 @@ def _decode_group(
 
 def _forward(model: Model, ids_AT: np.ndarray, cache: dict[str, Any]) -> tuple[torch.Tensor, dict[str, Any]]:
     """Return the logits after the last token and the cache under its own name; an empty one means: pass all ids again."""
-    autocast = model.compute_dtype != next(model.causal_lm.parameters()).dtype
-    with torch.autocast(model.device.type, dtype=model.compute_dtype, enabled=autocast):
+    with model.network.computing():
         output = model.causal_lm(torch.from_numpy(ids_AT).to(model.device), use_cache=True, **cache)
     kept = {name: output[name] for name in CACHE_NAMES if output.get(name) is not None}
     return output.logits[:, -1].float(), kept

@@ -9,7 +9,7 @@ from py_worker.model import Model
 
 def describe(model: Model) -> dict[str, Any]:
     """Return the facts that a client plans with; names as in the protocol's ModelInfo."""
-    parameters = list(model.network.parameters())
+    parameters = list(model.trained.parameters())
     tokenizer = model.tokenizer
     return {
         "architecture": type(model.causal_lm).__name__,
@@ -28,7 +28,6 @@ def describe(model: Model) -> dict[str, Any]:
         "device": str(model.device),
         "attention": model.causal_lm.config._attn_implementation,
         "layout": model.layout,
-        "split_head": model.split_head,
         "strict_sampling": model.strict,
         "files_digest": model.files_digest,
         "notes": list(model.notes),

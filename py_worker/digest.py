@@ -27,9 +27,9 @@ def weights_digest(model: Model) -> str:
 
 def saved_tensors(model: Model) -> dict[str, torch.Tensor]:
     """Return what a save holds, by name: the adapter's tensors, or all weights with tied ones once."""
-    if isinstance(model.network, PeftModel):
+    if isinstance(model.trained, PeftModel):
         # "auto" would ask the hub whether the vocabulary was resized; this worker never resizes it.
-        return get_peft_model_state_dict(model.network, save_embedding_layers=False)
+        return get_peft_model_state_dict(model.trained, save_embedding_layers=False)
     return unique_tensors(model.causal_lm.state_dict())
 
 

@@ -12,7 +12,8 @@ from py_worker.attention_kind import has_plain_layers, independent_positions, na
 from py_worker.decode import SLOT_MULTIPLE, prompt_logits, step_logits
 from py_worker.generate import generate
 from py_worker.kv_cache import RowCache
-from py_worker.model import Model, features, logits
+from py_worker.model import Model
+from py_worker.network import Inputs
 from py_worker.strict import probe_products
 
 PROBE_STEPS = 3
@@ -93,7 +94,7 @@ def _cached_logprobs(model: Model, ids_2T: np.ndarray, lengths: np.ndarray) -> t
 
 def _plain_logprobs(model: Model, ids_T: np.ndarray, length: int) -> torch.Tensor:
     ids_1T = torch.from_numpy(ids_T[None, : length + PROBE_STEPS]).to(model.device)
-    return logits(model, features(model, ids_1T)[0, length - 1 :]).log_softmax(-1)
+    return model.network.next_logits(Inputs(ids_1T))[length - 1 :].log_softmax(-1)
 
 
 def _answers(

@@ -17,7 +17,8 @@ from py_worker.describe import declared_eos, is_token_id
 from py_worker.digest import unique_tensors
 from py_worker.errors import WorkerError
 from py_worker.generate_probe import probe_row_cache, probe_strict
-from py_worker.model import Model, probe_split_head
+from py_worker.model import Model
+from py_worker.network import Network
 from py_worker.pretrained import Placement, load_causal_lm, load_config, load_tokenizer
 from py_worker.soundness import require_sound
 from py_worker.source import Source, base_of_adapter, files_digest, find_source
@@ -72,21 +73,19 @@ def load_model(options: LoadOptions) -> Model:
     causal_lm = load_causal_lm(base, config, placement, notes)
     plain_tensors = unique_tensors(causal_lm.state_dict(keep_vars=True))
     with warnings.catch_warnings(record=True) as caught:
-        network = _wrap_adapter(causal_lm, options, source, base)
+        trained = _wrap_adapter(causal_lm, options, source, base)
     notes += [str(warning.message) for warning in caught]
     if options.gradient_checkpointing:
         causal_lm.gradient_checkpointing_enable({"use_reentrant": False})
     text_config = causal_lm.config.get_text_config()
     model = Model(
-        network=network,
-        causal_lm=causal_lm,
+        network=Network(trained, causal_lm, compute_dtype),
         tokenizer=tokenizer,
         device=device,
-        compute_dtype=compute_dtype,
         vocab_size=text_config.vocab_size,
         max_positions=getattr(text_config, "max_position_embeddings", None),
         token_budget=options.token_budget,
-        base_tensors=None if network is causal_lm else plain_tensors,
+        base_tensors=None if trained is causal_lm else plain_tensors,
         files_digest=files_digest([base.directory, source.directory]),
         notes=notes,
     )
@@ -179,9 +178,9 @@ def _probe(model: Model, is_strict: bool, *, is_demanded: bool) -> None:
     ignored = [token for token in declared_eos(model) if not is_token_id(model, token)]
     if ignored:
         notes.append(f"eos_token_id: {ignored} are ignored, they are no ids of this model.")
-    model.split_head = probe_split_head(model)
-    if not model.split_head:
-        notes.append("The model does more than its head after the backbone: full logits are computed.")
+    model.network.find_head(model.vocab_size)
+    if model.network.head.whole is not None:
+        notes.append("The model does more than its head after the backbone: losses are computed more slowly.")
     model.row_cache = probe_row_cache(model)
     if not model.row_cache:
         notes.append("The model keeps more than keys and values: sampling groups prompts by length.")

@@ -103,12 +103,12 @@ def step(
 
 def trainable_parameters(model: Model) -> dict[str, nn.Parameter]:
     """Return the parameters that are trained, by name; tied ones once."""
-    return {name: p for name, p in model.network.named_parameters() if p.requires_grad}
+    return {name: p for name, p in model.trained.named_parameters() if p.requires_grad}
 
 
 def muon_parameters(model: Model) -> dict[str, nn.Parameter]:
     """Return the trained two-dimensional matrices that belong to no embedding and not to the head."""
-    outer = [m for m in model.network.modules() if isinstance(m, nn.Embedding)]
+    outer = [m for m in model.trained.modules() if isinstance(m, nn.Embedding)]
     outer += [
         m for m in (model.causal_lm.get_input_embeddings(), model.causal_lm.get_output_embeddings()) if m
     ]

@@ -87,7 +87,6 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     device: str
     attention: str
     layout: Literal["bucket", "pack"]
-    split_head: bool
     strict_sampling: bool
     optimizer_steps: Annotated[int, msgspec.Meta(ge=0)]
     weights_digest: str | None

@@ -104,8 +104,8 @@ def _save(
     bytes_needed = sum(tensor.numel() * tensor.element_size() for tensor in written)
     with atomic_directory(target, bytes_needed) as directory:
         digest = weights_digest(model)
-        if isinstance(model.network, PeftModel):
-            _write_adapter(model.network, weights, directory)
+        if isinstance(model.trained, PeftModel):
+            _write_adapter(model.trained, weights, directory)
         else:
             _write_causal_lm(model, directory, stop_ids)
         if model.tokenizer is not None:

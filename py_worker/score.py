@@ -1,4 +1,4 @@
-"""Log-probabilities and entropies of given sequences. N ragged tokens, P predicted tokens of a micro-batch, D features."""
+"""Log-probabilities and entropies of given sequences. N ragged tokens, P predicted tokens of a micro-batch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from py_worker.batch import collate, plan_micro_batches
-from py_worker.loss import score_head
-from py_worker.model import Check, Model, features, mode
+from py_worker.model import Check, Model, mode
+from py_worker.network import Tokens
 from py_worker.sequences import validate_sequences
 
 
@@ -28,11 +28,9 @@ def score(
             collated = collate(micro_batch, ids, offsets, model.device)
             if not len(collated.predicted_P):
                 continue
-            features_BTD = features(model, collated.ids_BT, collated.position_ids_BT)
             slots_P = torch.from_numpy(collated.predictor_slots_P).to(model.device)
-            features_PD = features_BTD.flatten(0, 1).index_select(0, slots_P)
             ids_P = torch.from_numpy(ids[collated.predicted_P].astype(np.int64)).to(model.device)
-            scores = score_head(model, features_PD, ids_P, entropy=entropy)
+            scores = model.network.token_logprobs(collated.inputs, Tokens(slots_P, ids_P), entropy=entropy)
             logprobs_N[collated.predicted_P] = scores.logprobs_P.cpu().numpy()
             if entropy_N is not None and scores.entropy_P is not None:
                 entropy_N[collated.predicted_P] = scores.entropy_P.cpu().numpy()

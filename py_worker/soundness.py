@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from py_worker.errors import WorkerError, from_library, one_line
-from py_worker.model import Model, autocast
+from py_worker.model import Model
 
 NAMED = 3
 """Tensors that a message names."""
@@ -15,9 +15,9 @@ NAMED = 3
 @torch.inference_mode()
 def require_sound(model: Model, where: str) -> None:
     """Raise BAD_MODEL where a weight is NaN or infinite, the network cannot run, or what it computes is NaN."""
-    broken = [name for name, weight in model.network.named_parameters() if not _is_finite(weight)]
+    broken = [name for name, weight in model.trained.named_parameters() if not _is_finite(weight)]
     # An attention kernel may turn NaN of the rotary frequencies into zeros; infinite buffers may be masks.
-    broken += [name for name, buffer in model.network.named_buffers() if buffer.isnan().any()]
+    broken += [name for name, buffer in model.trained.named_buffers() if buffer.isnan().any()]
     if broken:
         names = ", ".join(broken[:NAMED]) + (", …" if len(broken) > NAMED else "")
         raise WorkerError(
@@ -36,7 +36,7 @@ def require_sound(model: Model, where: str) -> None:
 
     with from_library(explain):
         ids_BT = torch.arange(min(4, model.max_positions or 4), device=model.device)[None] % model.vocab_size
-        with autocast(model):  # before anything is known of its parts
+        with model.network.computing():  # before anything is known of its parts
             computed = model.causal_lm(input_ids=ids_BT, use_cache=False).logits
     if computed.isnan().any():
         raise WorkerError(

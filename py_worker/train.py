@@ -14,8 +14,9 @@ import torch
 
 from py_worker.batch import Collated, MicroBatch, collate, plan_micro_batches
 from py_worker.errors import WorkerError
-from py_worker.loss import PolicyGradient, Targets, TokenScores, backward_head, score_head
-from py_worker.model import Check, Model, features, mode
+from py_worker.loss import Objective, PolicyGradient, Targets, TokenScores
+from py_worker.model import Check, Model, mode
+from py_worker.network import Tokens
 from py_worker.sequences import WeightedSequences, locate, validate_sequences, validate_weights
 
 
@@ -115,42 +116,34 @@ def _accumulate(
     report: GradientReport,
 ) -> None:
     collated = collate(micro_batch, batch.ids, batch.offsets, model.device)
-    features_SD = features(model, collated.ids_BT, collated.position_ids_BT).flatten(0, 1)
     weighted_P = _is_weighted(batch)[collated.predicted_P]
-    if weighted_P.any():
-        tokens = collated.predicted_P[weighted_P]
-        features_PD = features_SD.index_select(0, _index(model, collated.predictor_slots_P[weighted_P]))
-        scores, gradient_PD = backward_head(
-            model,
-            features_PD,
-            _targets(model, batch, tokens),
-            normalizers,
-            options.policy,
-            entropy=options.entropy,
+    rest_P = ~weighted_P if options.logprobs or options.entropy else np.zeros_like(weighted_P)
+    tokens, weighted = _tokens(model, batch, collated, weighted_P)
+    rest_tokens, rest = _tokens(model, batch, collated, rest_P)
+    if len(tokens):
+        objective = Objective(normalizers, options.policy, options.entropy)
+        loss, scores, rest_scores = model.network.token_losses(
+            collated.inputs, weighted, _targets(model, batch, tokens), objective, rest
         )
-        if features_PD.requires_grad:
-            features_PD.backward(gradient_PD)
+        loss.backward()
         _record_losses(batch, tokens, scores, report)
         _record_tokens(tokens, scores, report)
-    if (options.logprobs or options.entropy) and not weighted_P.all():
-        _score_rest(model, batch, collated, features_SD, ~weighted_P, report)
+    else:
+        rest_scores = model.network.token_logprobs(collated.inputs, rest, entropy=options.entropy)
+    _record_tokens(rest_tokens, rest_scores, report)
     report.useful_tokens += len(collated.tokens_R)
-    report.padded_tokens += collated.ids_BT.numel()
+    report.padded_tokens += collated.inputs.ids_BT.numel()
     report.micro_batches += 1
 
 
-def _score_rest(
-    model: Model,
-    batch: WeightedSequences,
-    collated: Collated,
-    features_SD: torch.Tensor,
-    rest_P: np.ndarray,
-    report: GradientReport,
-) -> None:
-    tokens = collated.predicted_P[rest_P]
-    features_PD = features_SD.detach().index_select(0, _index(model, collated.predictor_slots_P[rest_P]))
-    ids_P = _index(model, batch.ids[tokens])
-    _record_tokens(tokens, score_head(model, features_PD, ids_P, entropy=report.entropy is not None), report)
+def _tokens(
+    model: Model, batch: WeightedSequences, collated: Collated, which_P: np.ndarray
+) -> tuple[np.ndarray, Tokens]:
+    """Return some of the predicted tokens by their ragged index, and as the network wants them."""
+    tokens = collated.predicted_P[which_P]
+    return tokens, Tokens(
+        _index(model, collated.predictor_slots_P[which_P]), _index(model, batch.ids[tokens])
+    )
 
 
 def _targets(model: Model, batch: WeightedSequences, tokens: np.ndarray) -> Targets:

@@ -16,7 +16,6 @@ const modelInfo = {
   device: 'cpu',
   attention: 'sdpa',
   layout: 'bucket',
-  splitHead: true,
   strictSampling: true,
   optimizerSteps: 0,
   weightsDigest: null,

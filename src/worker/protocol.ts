@@ -113,7 +113,6 @@ const modelInfo = z
     device: z.string(),
     attention: z.string(),
     layout: z.enum(['bucket', 'pack']),
-    splitHead: z.boolean(),
     strictSampling: z.boolean(),
     optimizerSteps: count,
     weightsDigest: z.string().nullable(),

@@ -12,7 +12,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig
 
 from py_worker.mkl import set_branch
-from py_worker.model import Model, probe_split_head
+from py_worker.model import Model
+from py_worker.network import Network
 
 set_branch()  # as in the worker
 
@@ -50,7 +51,7 @@ def make_tiny_model(
     config: dict[str, Any] | None = None,
     **overrides: Any,
 ) -> Model:
-    """Return a random Llama (or Gemma 2, whose soft caps defeat a split head) of hidden size 32 with 2 layers.
+    """Return a random Llama (or Gemma 2, which bends its logits) of hidden size 32 with 2 layers.
 
     ``lora`` holds settings of a LoraConfig, ``config`` of the model's; ``overrides`` are fields of ``Model``.
     """
@@ -58,20 +59,17 @@ def make_tiny_model(
     settings = SHAPE | {"initializer_range": 0.2, "tie_word_embeddings": True} | (config or {})
     network_config = Gemma2Config(head_dim=8, **settings) if gemma else LlamaConfig(**settings)
     causal_lm = AutoModelForCausalLM.from_config(network_config).eval()
-    network = get_peft_model(causal_lm, LoraConfig(**lora)) if lora is not None else causal_lm
+    trained = get_peft_model(causal_lm, LoraConfig(**lora)) if lora is not None else causal_lm
     fields: dict[str, Any] = {
-        "network": network,
-        "causal_lm": causal_lm,
+        "network": Network(trained, causal_lm, torch.float32),
         "tokenizer": None,
         "device": torch.device("cpu"),
-        "compute_dtype": torch.float32,
         "vocab_size": VOCAB_SIZE,
         "max_positions": 128,
         "token_budget": 64,
     }
     model = Model(**(fields | overrides))
-    if "split_head" not in overrides:
-        model.split_head = probe_split_head(model)
+    model.network.find_head(VOCAB_SIZE)
     return model
 
 

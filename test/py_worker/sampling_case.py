@@ -11,7 +11,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTra
 
 from py_worker.generate import Answers, generate
 from py_worker.generate_probe import probe_row_cache, probe_strict
-from py_worker.model import Model, probe_split_head
+from py_worker.model import Model
+from py_worker.network import Network
 
 SIZES: dict[str, Any] = {
     "hidden_size": 32,
@@ -29,9 +30,9 @@ def wrap(causal_lm: PreTrainedModel, strict: bool = False, compute: torch.dtype 
     causal_lm.eval()
     config: Any = causal_lm.config
     positions = getattr(config, "max_position_embeddings", None)
-    device = torch.device("cpu")
-    model = Model(causal_lm, causal_lm, None, device, compute, config.vocab_size, positions, token_budget=512)
-    model.split_head = probe_split_head(model)
+    network = Network(causal_lm, causal_lm, compute)
+    network.find_head(config.vocab_size)
+    model = Model(network, None, torch.device("cpu"), config.vocab_size, positions, token_budget=512)
     model.row_cache = probe_row_cache(model)
     model.strict = strict
     return model

@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import Factory
 
-from py_worker.batch import MicroBatch, collate, micro_batches, plan_micro_batches, probe_packing
+from py_worker.batch import MicroBatch, collate, micro_batches, probe_packing
 
 LENGTHS = [5, 12, 33, 1, 12, 20, 7]
 
@@ -40,8 +40,8 @@ def test_equal_lengths_keep_the_order_they_came_in():
 def test_bucket_collation_pads_right_and_maps_slots_to_tokens():
     ids, offsets = np.array([7, 8, 9, 5, 6], dtype=np.int32), np.array([0, 3, 5])
     collated = collate(MicroBatch((0, 1), rows=2, width=3), ids, offsets)
-    assert collated.ids_BT.tolist() == [[7, 8, 9], [5, 6, 0]]
-    assert collated.position_ids_BT is None
+    assert collated.inputs.ids_BT.tolist() == [[7, 8, 9], [5, 6, 0]]
+    assert collated.inputs.position_ids_BT is None
     assert collated.tokens_BT.tolist() == [[0, 1, 2], [3, 4, -1]]
     assert collated.tokens_R.tolist() == [0, 1, 2, 3, 4]
     assert collated.slots_R.tolist() == [0, 1, 2, 3, 4]
@@ -52,20 +52,12 @@ def test_bucket_collation_pads_right_and_maps_slots_to_tokens():
 def test_pack_collation_restarts_positions():
     ids, offsets = np.array([7, 8, 9, 5, 6], dtype=np.int32), np.array([0, 3, 5])
     collated = collate(MicroBatch((1, 0), rows=1, width=5), ids, offsets)
-    assert collated.ids_BT.tolist() == [[5, 6, 7, 8, 9]]
-    assert collated.position_ids_BT is not None
-    assert collated.position_ids_BT.tolist() == [[0, 1, 0, 1, 2]]
+    assert collated.inputs.ids_BT.tolist() == [[5, 6, 7, 8, 9]]
+    assert collated.inputs.position_ids_BT is not None
+    assert collated.inputs.position_ids_BT.tolist() == [[0, 1, 0, 1, 2]]
     assert collated.tokens_R.tolist() == [3, 4, 0, 1, 2]
     assert collated.predicted_P.tolist() == [4, 1, 2]
     assert collated.predictor_slots_P.tolist() == [0, 2, 3]
-
-
-def test_a_model_with_unavoidable_full_logits_gets_small_micro_batches(tiny_model: Factory):
-    lengths = np.full(20, 100)
-    model = tiny_model(token_budget=10_000)
-    assert [part.rows for part in plan_micro_batches(model, lengths)] == [20]
-    model.split_head = False
-    assert [part.rows for part in plan_micro_batches(model, lengths)] == [5, 5, 5, 5]
 
 
 def test_packed_neighbours_do_not_leak_in_a_llama(tiny_model: Factory):
@@ -81,4 +73,4 @@ def test_the_packing_probe_sees_a_leak(tiny_model: Factory):
 
 def test_input_goes_to_the_asked_device():
     collated = collate(MicroBatch((0,), 1, 2), np.array([1, 2]), np.array([0, 2]), torch.device("meta"))
-    assert collated.ids_BT.device.type == "meta"
+    assert collated.inputs.ids_BT.device.type == "meta"

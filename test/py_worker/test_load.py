@@ -43,7 +43,7 @@ def refused(model: Path | str, **options: Any) -> WorkerError:
 
 
 def adapter_tensors(model: Model) -> dict[str, torch.Tensor]:
-    return {name: p.detach().clone() for name, p in model.network.named_parameters() if p.requires_grad}
+    return {name: p.detach().clone() for name, p in model.trained.named_parameters() if p.requires_grad}
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
@@ -53,15 +53,15 @@ def test_a_loaded_model_has_the_logits_of_plain_transformers(family: str, tmp_pa
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / family, dtype=torch.float32)
     assert torch.equal(model.causal_lm(IDS).logits, plain(IDS).logits)
     assert model.notes == []
-    assert (model.max_positions, model.vocab_size, model.layout, model.split_head) == (
+    assert (model.max_positions, model.vocab_size, model.layout, model.network.head.whole) == (
         128,
         101,
         "bucket",
-        True,
+        None,
     )
 
 
-def test_gemma2_falls_back_to_eager_attention_and_full_logits_and_says_so(tmp_path: Path) -> None:
+def test_gemma2_falls_back_to_eager_attention_and_says_so(tmp_path: Path) -> None:
     # a soft cap this small moves the logits of a random model visibly
     write_model(tmp_path / "gemma", family="gemma2", attn_logit_softcapping=0.05, final_logit_softcapping=2.0)
     model = load(tmp_path / "gemma")
@@ -70,9 +70,9 @@ def test_gemma2_falls_back_to_eager_attention_and_full_logits_and_says_so(tmp_pa
     assert torch.equal(model.causal_lm(IDS).logits, eager(IDS).logits)
     assert (eager(IDS).logits - sdpa(IDS).logits).abs().max() > 1e-3
     assert describe(model)["attention"] == "eager"
-    assert not model.split_head
+    assert model.network.head.finish.cap == 2
     assert any("soft cap" in note for note in model.notes)
-    assert any("full logits" in note for note in model.notes)
+    assert not any("slowly" in note for note in model.notes)
 
 
 def test_describe_counts_parameters_and_joins_every_eos(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_saved_adapter_is_loaded_on_its_base_and_trained_on(llama: Path, tmp_p
     perturb(model)
     save_weights(model, tmp_path / "adapter")
     again = load(tmp_path / "adapter")
-    assert torch.equal(again.network(IDS).logits, model.network(IDS).logits)
+    assert torch.equal(again.trained(IDS).logits, model.trained(IDS).logits)
     assert adapter_tensors(again).keys() == adapter_tensors(model).keys()
     assert refused(tmp_path / "adapter", adapter=AdapterOptions()).code == "BAD_PARAMS"
 
@@ -391,7 +391,7 @@ def encode_params(*prompts: str) -> dict[str, Any]:
 def perturb(model: Model) -> None:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for parameter in model.network.parameters():
+        for parameter in model.trained.parameters():
             if parameter.requires_grad:
                 parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Any
 
 import pytest
 import torch
-from conftest import Factory
+from conftest import SHAPE
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from py_worker import loss
-from py_worker.loss import PolicyGradient, Targets, backward_head, component_loss, score_head
+from py_worker import head
+from py_worker.head import Finish, Head
+from py_worker.loss import Objective, PolicyGradient, Targets, component_loss
+from py_worker.network import Inputs, Network, Tokens
 
 HALF, TENTH = math.log(0.5), math.log(0.1)
 
@@ -85,45 +88,92 @@ def test_kl_is_the_k3_estimate():
     assert slope("policy_gradient", targets, policy, [HALF]) == pytest.approx([0.1 * (1 - 0.5)])
 
 
-def test_scores_and_gradients_of_a_hand_made_head(tiny_model: Factory, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(loss, "CHUNK_BYTES", {"cpu": 1})  # one row per chunk
-    model = tiny_model(split_head=False)  # features are logits
+def test_scores_and_gradients_of_a_hand_made_head(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(head, "CHUNK_BYTES", {"cpu": 1})  # one row per chunk
+    layer = torch.nn.Linear(97, 97, bias=False)
+    layer.weight.data = torch.eye(97)  # features are logits
     logits_PV = torch.full((2, 97), -1e30)
     logits_PV[0, :2] = torch.tensor([0.0, math.log(3.0)])  # probabilities 1/4, 3/4
     logits_PV[1, 5:9] = 1.0  # four times 1/4
+    logits_PV.requires_grad_()
     targets = Targets(torch.tensor([1, 5]), {"ce": torch.tensor([1.0, 2.0]), "dft": torch.tensor([0.0, 1.0])})
-    normalizers = {"ce": 4.0, "dft": 0.5}
-    scores, gradient = backward_head(model, logits_PV, targets, normalizers, PolicyGradient(), entropy=True)
+    objective = Objective({"ce": 4.0, "dft": 0.5}, entropy=True)
+    loss, scores = Head(layer).losses(logits_PV, targets, objective)
+    loss.backward()
     assert scores.logprobs_P.tolist() == pytest.approx([math.log(0.75), math.log(0.25)])
     assert scores.entropy_P is not None
     assert scores.entropy_P.tolist() == pytest.approx([0.5623351, math.log(4)])
     assert scores.losses_KP is not None
     assert scores.losses_KP.flatten().tolist() == pytest.approx([0.2876821, 2.7725887, 0.0, 0.3465736])
+    assert loss.item() == pytest.approx((0.2876821 + 2.7725887) / 4 + 0.3465736 / 0.5)
+    gradient = logits_PV.grad
+    assert gradient is not None
     # slopes: -1/4 and -2/4 - 0.25/0.5 = -1; times (onehot - softmax)
     assert gradient[0, :3].tolist() == pytest.approx([0.25 * 0.25, -0.25 * 0.25, 0.0])
     assert gradient[1, 4:10].tolist() == pytest.approx([0.0, -0.75, 0.25, 0.25, 0.25, 0.0])
 
 
 @pytest.mark.parametrize("rows", [1, 3, 10, 50])
-def test_the_size_of_a_chunk_changes_nothing_but_rounding(
-    tiny_model: Factory, monkeypatch: pytest.MonkeyPatch, rows: int
-):
-    model = tiny_model()
-    monkeypatch.setattr(loss, "CHUNK_BYTES", {"cpu": rows * 4 * 97})
-    features_PD = torch.randn(10, 32, generator=torch.Generator().manual_seed(1))
-    ids_P = torch.arange(10)
-    weight = cast(torch.nn.Linear, model.causal_lm.get_output_embeddings()).weight
-    expected = torch.log_softmax(features_PD @ weight.detach().T, -1)
-    scores = score_head(model, features_PD, ids_P, entropy=True)
+def test_the_size_of_a_chunk_changes_nothing_but_rounding(monkeypatch: pytest.MonkeyPatch, rows: int):
+    monkeypatch.setattr(head, "CHUNK_BYTES", {"cpu": rows * 4 * 97})
+    torch.manual_seed(1)
+    layer, features_PD, ids_P = torch.nn.Linear(32, 97, bias=False), torch.randn(10, 32), torch.arange(10)
+    expected = torch.log_softmax(features_PD @ layer.weight.detach().T, -1)
+    scores = Head(layer).score(features_PD, ids_P, entropy=True)
     torch.testing.assert_close(scores.logprobs_P, expected[ids_P, ids_P])
     torch.testing.assert_close(scores.entropy_P, -(expected.exp() * expected).sum(-1))
-    backward_head(
-        model,
-        features_PD,
-        Targets(ids_P, {"ce": torch.ones(10)}),
-        {"ce": 1.0},
-        PolicyGradient(),
-        entropy=False,
-    )
+    Head(layer).losses(features_PD, Targets(ids_P, {"ce": torch.ones(10)}), Objective({"ce": 1.0}))[
+        0
+    ].backward()
     slope_PV = expected.exp() - torch.eye(97)[:10]
-    torch.testing.assert_close(weight.grad, slope_PV.T @ features_PD, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(layer.weight.grad, slope_PV.T @ features_PD, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("finish", [Finish(0.25), Finish(cap=3.0), Finish(2.0, 3.0)])
+@pytest.mark.parametrize("is_traced", [False, True])
+def test_gradients_through_what_a_model_does_to_its_logits(finish: Finish, is_traced: bool):
+    torch.manual_seed(1)
+    layer, features_PD, ids_P = (
+        torch.nn.Linear(16, 23),
+        torch.randn(9, 16, requires_grad=True),
+        torch.arange(9),
+    )
+    wanted = [features_PD, layer.weight, layer.bias]
+    logits_PV = layer(features_PD) * finish.scale
+    if finish.cap is not None:
+        logits_PV = finish.cap * torch.tanh(logits_PV / finish.cap)
+    expected = torch.autograd.grad(torch.nn.functional.cross_entropy(logits_PV, ids_P), wanted)
+    whole = (lambda features_CD: finish(layer(features_CD))) if is_traced else None
+    tried = Head(layer, finish, whole)
+    loss, _ = tried.losses(features_PD, Targets(ids_P, {"ce": torch.ones(9)}), Objective({"ce": 9.0}))
+    for found, gradient in zip(torch.autograd.grad(2 * loss, wanted), expected, strict=True):
+        torch.testing.assert_close(found, 2 * gradient)
+
+
+class Rooted(LlamaForCausalLM):
+    """Does to its logits what nobody foresaw."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        output: Any = super().forward(*args, **kwargs)
+        output.logits = output.logits.sign() * output.logits.abs().sqrt() + self.lm_head.weight[:, 0]
+        return output
+
+
+def test_an_unknown_function_behind_the_head_is_run_as_the_model_has_it():
+    torch.manual_seed(0)
+    causal_lm = Rooted(LlamaConfig(**SHAPE, initializer_range=0.2)).eval()
+    network = Network(causal_lm, causal_lm, torch.float32)
+    network.find_head(97)
+    ids_BT, weights = torch.arange(12).reshape(2, 6), {"ce": torch.ones(10)}
+    slots_P = torch.tensor([0, 1, 2, 3, 4, 6, 7, 8, 9, 10])
+    plain = causal_lm(input_ids=ids_BT).logits
+    assert torch.equal(network.next_logits(Inputs(ids_BT)), plain.flatten(0, 1))
+    torch.nn.functional.cross_entropy(plain.flatten(0, 1)[slots_P], slots_P + 1).backward()
+    expected = {name: parameter.grad for name, parameter in causal_lm.named_parameters()}
+    causal_lm.zero_grad()
+    tokens, none = Tokens(slots_P, slots_P + 1), Tokens(slots_P[:0], slots_P[:0])
+    targets, objective = Targets(slots_P + 1, weights), Objective({"ce": 10})
+    loss, *_ = network.token_losses(Inputs(ids_BT), tokens, targets, objective, none)
+    loss.backward()
+    for name, parameter in causal_lm.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-4, atol=1e-6)

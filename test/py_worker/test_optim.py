@@ -32,7 +32,7 @@ MUON = Muon(2e-2, weight_decay=0.1)
 
 
 def weight_bytes(model: Model) -> bytes:
-    return b"".join(p.detach().numpy().tobytes() for p in model.network.state_dict().values())
+    return b"".join(p.detach().numpy().tobytes() for p in model.trained.state_dict().values())
 
 
 def accumulate(model: Model, seed: int) -> float:
@@ -261,7 +261,7 @@ def test_a_state_before_the_first_step_is_restored_empty(tiny_model: Factory):
 
 def test_updates_that_bfloat16_rounds_away_are_counted(tiny_model: Factory):
     model, state = tiny_model(), OptimizerState()
-    model.network.to(torch.bfloat16)
+    model.trained.to(torch.bfloat16)
     parameters = list(trainable_parameters(model).values())
     for index, parameter in enumerate(parameters):
         parameter.data.fill_(1.0 if index % 2 else 0.01)

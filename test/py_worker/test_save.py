@@ -107,7 +107,7 @@ def test_a_saved_adapter_loads_in_plain_peft_with_equal_logits(llama: Path, tmp_
     saved = save_weights(model, tmp_path / "adapter")
     base = AutoModelForCausalLM.from_pretrained(llama)
     plain = PeftModel.from_pretrained(base, str(tmp_path / "adapter"))
-    assert torch.equal(plain(IDS).logits, model.network(IDS).logits)
+    assert torch.equal(plain(IDS).logits, model.trained(IDS).logits)
     names = {file["name"] for file in saved["files"]}
     assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json"} <= names
     assert not names & {"README.md", "config.json", "model.safetensors"}
@@ -475,7 +475,7 @@ def test_a_kill_at_any_moment_leaves_all_or_nothing(llama: Path, tmp_path: Path)
 
 def trained(model: Model) -> dict[str, torch.nn.Parameter]:
     return {
-        name: parameter for name, parameter in model.network.named_parameters() if parameter.requires_grad
+        name: parameter for name, parameter in model.trained.named_parameters() if parameter.requires_grad
     }
 
 
@@ -483,7 +483,7 @@ def train(model: Model, optimizer: torch.optim.Optimizer, steps: int) -> None:
     model.network.train()
     for _ in range(steps):
         optimizer.zero_grad()
-        logits = model.network(IDS).logits
+        logits = model.trained(IDS).logits
         torch.nn.functional.cross_entropy(logits[0, :-1], IDS[0, 1:]).backward()
         optimizer.step()
     model.network.eval()

@@ -41,7 +41,7 @@ def test_scores_equal_one_sequence_at_a_time(
 
 def test_a_flat_model_scores_the_logarithm_of_its_vocabulary(tiny_model: Factory):
     model = tiny_model()
-    for parameter in model.network.parameters():
+    for parameter in model.trained.parameters():
         parameter.data.zero_()
     logprobs, entropy = score(model, *random_sequences([3, 2]), True, no_check)
     flat = math.log(97)

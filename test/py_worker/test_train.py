@@ -41,7 +41,7 @@ def test_gradients_of_tied_untied_and_soft_capped_heads(
     tiny_model: Factory, sequences: Sequences, tied: bool, gemma: bool
 ):
     model = tiny_model(gemma=gemma, config={"tie_word_embeddings": tied, "initializer_range": 0.5})
-    assert model.split_head is not gemma
+    assert model.network.head.finish.cap == (30.0 if gemma else None)
     assert_like_reference(model, weighted(sequences, ("ce", "dft")), GradientOptions())
 
 
@@ -55,7 +55,7 @@ def test_gradients_of_lora(tiny_model: Factory, sequences: Sequences, targets: l
 
 def test_gradients_of_a_head_over_a_frozen_backbone(tiny_model: Factory, sequences: Sequences):
     model = tiny_model(config={"tie_word_embeddings": False})
-    model.network.requires_grad_(False)
+    model.trained.requires_grad_(False)
     cast(torch.nn.Module, model.causal_lm.get_output_embeddings()).requires_grad_(True)
     assert_like_reference(model, weighted(sequences), GradientOptions())
 
@@ -79,7 +79,7 @@ def test_bfloat16_autocast_stays_near_float32(tiny_model: Factory, sequences: Se
     accumulate_gradients(model, weighted(sequences), NORMALIZERS, GradientOptions(), no_check)
     exact = gradients(model)
     clear_gradients(model)
-    model.compute_dtype = torch.bfloat16
+    model.network.compute_dtype = torch.bfloat16
     accumulate_gradients(model, weighted(sequences), NORMALIZERS, GradientOptions(), no_check)
     for name, gradient in gradients(model).items():
         assert gradient.dtype == torch.float32

@@ -35,7 +35,7 @@ def gradients_of(
     """Return the gradient of the weighted cross-entropy over ``normalizer``, by parameter, and leave none behind."""
     batch = WeightedSequences(*ragged(sequences), {"ce": np.concatenate(weights)})
     accumulate_gradients(model, batch, {"ce": normalizer}, GradientOptions(), no_check)
-    found = {name: p.grad.clone() for name, p in model.network.named_parameters() if p.grad is not None}
+    found = {name: p.grad.clone() for name, p in model.trained.named_parameters() if p.grad is not None}
     clear_gradients(model)
     return found
 

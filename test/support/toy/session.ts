@@ -241,7 +241,6 @@ export class Session {
       device: 'cpu',
       attention: 'none',
       layout: params.layout === 'pack' ? 'pack' : 'bucket',
-      splitHead: true,
       strictSampling: true,
       optimizerSteps: steps,
       weightsDigest: this.#digest,

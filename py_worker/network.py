@@ -1,0 +1,191 @@
+"""The one door into a model's weights: losses of tokens, log-probabilities of tokens, logits of the next token.
+
+Everything that computes with the weights enters here, so what must happen around a forward pass happens in one place.
+Shapes: B rows, T tokens in a row, A slots (row * T + column) that are asked for, P predicted tokens, D features, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import MoeModelOutputWithPast
+
+from py_worker.errors import WorkerError
+from py_worker.head import Finish, Head
+from py_worker.loss import Objective, Targets, TokenScores
+
+PROBED_LOGIT = 50.0
+"""Size of the largest logit when the head is tried: a soft cap hardly bends the small ones of an untrained model."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One forward pass. Without a mask attention is causal, so right padding needs none."""
+
+    ids_BT: torch.Tensor
+    position_ids_BT: torch.Tensor | None = None
+    mask: torch.Tensor | dict[str, torch.Tensor] | None = None
+    cache: Any = None
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens whose probabilities are asked for."""
+
+    slots_P: torch.Tensor
+    """Slot from whose features each is predicted."""
+    ids_P: torch.Tensor
+
+
+class Network(nn.Module):
+    """A causal language model that computes in ``compute_dtype``; ``find_head`` must run before anything else is asked."""
+
+    def __init__(self, trained: nn.Module, causal_lm: PreTrainedModel, compute_dtype: torch.dtype) -> None:
+        super().__init__()
+        self.trained = trained
+        """What is trained and saved: ``causal_lm`` itself, or the PEFT model around it."""
+        self.compute_dtype = compute_dtype
+        self.head: Head
+        self._parts: tuple[PreTrainedModel, nn.Module] = (causal_lm, causal_lm.base_model)
+        """The model and its backbone, in a tuple: registered, their parameters would have several names."""
+
+    @property
+    def causal_lm(self) -> PreTrainedModel:
+        """The model of transformers, with or without an adapter in it."""
+        return self._parts[0]
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The part whose features the head turns into logits."""
+        return self._parts[1]
+
+    def token_losses(
+        self,
+        inputs: Inputs,
+        tokens: Tokens,
+        targets: Targets,
+        objective: Objective,
+        rest: Tokens,
+    ) -> tuple[torch.Tensor, TokenScores, TokenScores]:
+        """Return a loss to call ``backward`` on, the values behind it, and those of the ``rest`` of tokens, which have no weight."""
+        with self.computing():
+            features_SD = self._features(inputs)
+            loss, scores = self.head.losses(features_SD.index_select(0, tokens.slots_P), targets, objective)
+            features_PD = features_SD.detach().index_select(0, rest.slots_P)
+            return loss, scores, self.head.score(features_PD, rest.ids_P, entropy=objective.entropy)
+
+    @torch.no_grad()
+    def token_logprobs(self, inputs: Inputs, tokens: Tokens, *, entropy: bool) -> TokenScores:
+        """Return log-probabilities, and entropies (nats) if asked for."""
+        with self.computing():
+            features_PD = self._features(inputs).index_select(0, tokens.slots_P)
+            return self.head.score(features_PD, tokens.ids_P, entropy=entropy)
+
+    @torch.no_grad()
+    def next_logits(self, inputs: Inputs, slots_A: torch.Tensor | None = None) -> torch.Tensor:
+        """Return float32 logits [A, V] of what follows the token in each slot; in every slot [B * T, V] if none is named."""
+        with self.computing():
+            features_SD = self._features(inputs)
+            return self.head.logits(features_SD if slots_A is None else features_SD.index_select(0, slots_A))
+
+    def computing(self) -> torch.autocast:
+        """Return the context in which the model computes in its dtype; without effect where parameters have it."""
+        parameter = next(self.causal_lm.parameters())
+        differs = self.compute_dtype != parameter.dtype
+        return torch.autocast(parameter.device.type, dtype=self.compute_dtype, enabled=differs)
+
+    @torch.no_grad()
+    def find_head(self, vocab_size: int) -> None:
+        """Find out, by trying, what the model does to its features; raise BAD_MODEL where they alone do not decide its logits."""
+        self.eval()
+        generator = torch.Generator().manual_seed(0)
+        device = next(self.causal_lm.parameters()).device
+        positions = getattr(self.causal_lm.config.get_text_config(), "max_position_embeddings", None) or 8
+        ids_BT = torch.randint(vocab_size, (1, min(8, positions)), generator=generator).to(device)
+        with self.computing():
+            layer = self.causal_lm.get_output_embeddings()
+            features_TD = self._find_backbone(ids_BT) if layer is not None else None
+            if layer is None or features_TD is None:
+                raise WorkerError(
+                    "BAD_MODEL",
+                    f"{type(self.causal_lm).__name__} computes its logits from more than the features of each token, which "
+                    "losses need. Only causal language models with one output layer can be used.",
+                )
+            features_TD = features_TD * (PROBED_LOGIT / float(layer(features_TD).abs().max()))
+            own_TV = self._behind_backbone(features_TD).float()
+            for finish in _known_finishes(self.causal_lm.config.get_text_config()):
+                self.head = Head(layer, finish)
+                if self._is_close(self.head.logits(features_TD), own_TV):
+                    return
+            self.head = Head(layer, whole=self._behind_backbone)
+
+    def _find_backbone(self, ids_BT: torch.Tensor) -> torch.Tensor | None:
+        """Take the first part of the model whose features give its logits again, and return those; None where there is none."""
+        causal_lm = self.causal_lm
+        own_TV = causal_lm(input_ids=ids_BT, use_cache=False).logits[0].float()
+        for part in (causal_lm.base_model, causal_lm.get_decoder(), getattr(causal_lm, "model", causal_lm)):
+            if part is causal_lm:
+                continue
+            self._parts = (causal_lm, part)
+            try:
+                features_TD = self._features(Inputs(ids_BT))
+                if self._is_close(self._behind_backbone(features_TD).float(), own_TV):
+                    return features_TD
+            except (AttributeError, TypeError, RuntimeError):  # this part cannot be called alone
+                continue
+        return None
+
+    def _features(self, inputs: Inputs) -> torch.Tensor:
+        """Return what the backbone makes of its input, flattened [B * T, D]."""
+        return self.backbone(
+            input_ids=inputs.ids_BT,
+            position_ids=inputs.position_ids_BT,
+            attention_mask=inputs.mask,
+            past_key_values=inputs.cache,
+            use_cache=inputs.cache is not None,
+        ).last_hidden_state.flatten(0, 1)
+
+    def _behind_backbone(self, features_CD: torch.Tensor) -> torch.Tensor:
+        """Return the model's own logits for the features of single tokens."""
+        ids_BT = torch.zeros((1, len(features_CD)), dtype=torch.int64, device=features_CD.device)
+        with _answering(self.backbone, features_CD[None]):
+            return self.causal_lm(input_ids=ids_BT, use_cache=False).logits[0]
+
+    def _is_close(self, found: torch.Tensor, expected: torch.Tensor) -> bool:
+        tolerance = 1e-6 if self.compute_dtype == torch.float32 else 2e-2
+        return found.shape == expected.shape and float((found - expected).abs().max()) <= tolerance * float(
+            expected.abs().max()
+        )
+
+
+class _Output(MoeModelOutputWithPast):
+    """What a backbone returns, whatever else its model asks of it: nothing."""
+
+    def __getattr__(self, name: str) -> None:
+        """Say that there is none."""
+
+
+@contextmanager
+def _answering(backbone: nn.Module, features_BTD: torch.Tensor) -> Iterator[None]:
+    """Make a backbone return these features."""
+    backbone.forward = lambda *_, **__: _Output(last_hidden_state=features_BTD)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        del backbone.forward
+
+
+def _known_finishes(config: Any) -> list[Finish]:
+    """Return what the fields of a configuration may mean, likeliest first; a trial decides."""
+    cap = getattr(config, "final_logit_softcapping", None) or getattr(config, "logits_soft_cap", None)
+    scales = [1.0]
+    for name in ("logit_scale", "logits_scaling", "lm_head_multiplier"):
+        value = getattr(config, name, None)
+        scales += [value, 1.0 / value] if isinstance(value, (int, float)) and value else []
+    return [Finish(float(scale), cap) for scale in scales] + [Finish(float(scale)) for scale in scales]
