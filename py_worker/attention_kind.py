@@ -21,9 +21,10 @@ SLIDING = "sliding_attention"
 
 
 def has_plain_layers(model: Model) -> bool:
-    """Say whether every layer keeps nothing but keys and values, of all tokens or of a window."""
+    """Say whether every layer keeps nothing but keys and values, of all tokens or of a sliding window (Llama 4 has chunks)."""
     layers = DynamicCache(config=model.causal_lm.config).layers
-    return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+    plain = [DynamicLayer] + ([DynamicSlidingWindowLayer] if hasattr(_config(model), "sliding_window") else [])
+    return all(type(layer) in plain for layer in layers)
 
 
 def window_of(model: Model) -> int | None:
