@@ -99,7 +99,7 @@ function damagesOf(
 }
 
 /** How long things took is no result, and nothing tells one time from another. */
-const isTime = (name: string) => /^(timing\.jsonl|throughput\.json)$/.test(name);
+const isTime = (name: string) => /(timing\.jsonl|throughput\.json)$/.test(name);
 
 /** Damage a file where it lies: hard links see it too. False where it has no such place. */
 function damage(file: string, [, change]: Damage): boolean {
