@@ -4,9 +4,10 @@ import { z } from 'zod';
 import { appendDurably } from '../files/atomic.ts';
 import { sha256OfText } from '../files/digest.ts';
 import type { AnswerRecord } from '../run/records.ts';
+import { AnswerIndex } from './answer-index.ts';
 import { touch } from './in-use.ts';
 
-const line = z.tuple([z.string(), z.array(z.int()), z.enum(['stop', 'stop_text', 'length'])]);
+const line = z.tuple([z.hex().length(32), z.array(z.int()), z.enum(['stop', 'stop_text', 'length'])]);
 
 /** `ids` with the stop id that ended them; of an answer that a stop text ended, those before it. */
 export type StoredAnswer = {
@@ -22,12 +23,10 @@ export function answerKey(promptIds: ArrayLike<number>, seed: number): string {
 const newline = 0x0a;
 const bytesAtOnce = 1 << 20;
 
-/** Answers by key; they stay on disk, about 120 bytes of memory hold the place of each. Lines that do not match their checksum count as absent. */
+/** Answers by key; they stay on disk, at most 75 bytes of memory hold the place of each. Lines that do not match their checksum count as absent. */
 export class AnswerStore {
   readonly #path: string;
-  readonly #placeOf = new Map<string, number>();
-  readonly #starts: number[] = [];
-  readonly #lengths: number[] = [];
+  readonly #places = new AnswerIndex();
   #indexed = 0;
 
   constructor(path: string) {
@@ -37,14 +36,13 @@ export class AnswerStore {
   }
 
   has(key: string): boolean {
-    return this.#placeOf.has(inMemory(key));
+    return this.#places.get(key) !== undefined;
   }
 
   get(key: string): StoredAnswer | undefined {
-    const place = this.#placeOf.get(inMemory(key));
+    const place = this.#places.get(key);
     if (place === undefined) return undefined;
-    const [start, length] = [this.#starts[place] as number, this.#lengths[place] as number];
-    const parsed = this.#reading(handle => parseRow(readAt(handle, start, length).toString()));
+    const parsed = this.#reading(handle => parseRow(readAt(handle, place.start, place.length).toString()));
     return parsed ? { ids: parsed[1], finishReason: parsed[2] } : undefined;
   }
 
@@ -79,11 +77,7 @@ export class AnswerStore {
     let start = 0;
     for (let end = bytes.indexOf(newline); end >= 0; end = bytes.indexOf(newline, start)) {
       const parsed = parseRow(bytes.subarray(start, end).toString());
-      if (parsed) {
-        this.#placeOf.set(inMemory(parsed[0]), this.#starts.length);
-        this.#starts.push(this.#indexed);
-        this.#lengths.push(end - start);
-      }
+      if (parsed) this.#places.set(parsed[0], { start: this.#indexed, length: end - start });
       this.#indexed += end - start + 1;
       start = end + 1;
     }
@@ -99,11 +93,6 @@ export class AnswerStore {
       closeSync(handle);
     }
   }
-}
-
-/** 16 characters of a byte each in place of 32 digits. */
-function inMemory(key: string): string {
-  return Buffer.from(key, 'hex').toString('latin1');
 }
 
 function readAt(handle: number, start: number, length: number): Buffer {
