@@ -5,9 +5,10 @@ Shape suffixes: A rows, S slots.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import DynamicCache
@@ -20,6 +21,28 @@ SLIDING = "sliding_attention"
 """How transformers names layers that see a window."""
 
 
+class AttentionKind(NamedTuple):
+    """What a step must know of the layers; made once for many steps."""
+
+    window: int | None
+    """Tokens that windowed layers see, the query's own included; None where all layers see everything."""
+    layer_types: tuple[str, ...] | None
+    """Kinds of layers, where the model takes a mask for each."""
+    last_position: int
+    """Of tokens that change no other row's angles, and that the model has."""
+
+
+def attention_kind(model: Model) -> AttentionKind:
+    """Read it from the configuration."""
+    types = getattr(_config(model), "layer_types", None)
+    limits = [limit for limit in (model.max_positions, independent_positions(model)) if limit is not None]
+    return AttentionKind(
+        window=_window_of(model),
+        layer_types=None if types is None else tuple(sorted(set(types))),
+        last_position=min(limits, default=sys.maxsize) - 1,
+    )
+
+
 def has_plain_layers(model: Model) -> bool:
     """Say whether every layer keeps nothing but keys and values, of all tokens or of a sliding window (Llama 4 has chunks)."""
     layers = DynamicCache(config=model.causal_lm.config).layers
@@ -27,30 +50,20 @@ def has_plain_layers(model: Model) -> bool:
     return all(type(layer) in plain for layer in layers)
 
 
-def window_of(model: Model) -> int | None:
-    """Return how many tokens the windowed layers see, the query's own included; None where all layers see everything."""
-    layers = DynamicCache(config=model.causal_lm.config).layers
-    is_windowed = any(type(layer) is DynamicSlidingWindowLayer for layer in layers)
-    return _config(model).sliding_window if is_windowed else None
-
-
-def step_masks(model: Model, positions_A: torch.Tensor, seen: int) -> Masks:
+def step_masks(model: Model, kind: AttentionKind, positions_A: torch.Tensor, seen: int) -> Masks:
     """Return additive masks [A, 1, 1, S] that hide the slots after each row's position, and before its window.
 
     One for each kind of layer where the model tells kinds apart; else one for all layers.
     """
     slots_S = torch.arange(seen, device=model.device)
     is_later_AS = slots_S > positions_A[:, None]
-    window, kinds = window_of(model), getattr(_config(model), "layer_types", None)
-    if window is None:
+    if kind.window is None:
         return _additive(model, is_later_AS)
-    is_outside_AS = is_later_AS | (slots_S <= positions_A[:, None] - window)
-    if kinds is None:
-        return _additive(model, is_outside_AS)
-    return {
-        kind: _additive(model, is_outside_AS if kind == SLIDING else is_later_AS)
-        for kind in sorted(set(kinds))
-    }
+    outside = _additive(model, is_later_AS | (slots_S <= positions_A[:, None] - kind.window))
+    if kind.layer_types is None:
+        return outside
+    later = _additive(model, is_later_AS)
+    return {name: outside if name == SLIDING else later for name in kind.layer_types}
 
 
 def independent_positions(model: Model) -> int | None:
@@ -71,7 +84,7 @@ def independent_positions(model: Model) -> int | None:
 def narrowed(model: Model, window: int) -> Iterator[None]:
     """Let windowed layers see ``window`` tokens for a while, so that a probe of few tokens meets the end of a window."""
     config = _config(model)
-    before = window_of(model)
+    before = _window_of(model)
     if before is not None:
         config.sliding_window = min(window, before)
     try:
@@ -79,6 +92,12 @@ def narrowed(model: Model, window: int) -> Iterator[None]:
     finally:
         if before is not None:
             config.sliding_window = before
+
+
+def _window_of(model: Model) -> int | None:
+    layers = DynamicCache(config=model.causal_lm.config).layers
+    is_windowed = any(type(layer) is DynamicSlidingWindowLayer for layer in layers)
+    return _config(model).sliding_window if is_windowed else None
 
 
 def _additive(model: Model, is_hidden_AS: torch.Tensor) -> torch.Tensor:

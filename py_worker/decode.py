@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from py_worker.attention_kind import independent_positions, step_masks, window_of
+from py_worker.attention_kind import step_masks
 from py_worker.errors import WorkerError
 from py_worker.kv_cache import RowCache
 from py_worker.model import Check, Model
@@ -92,9 +92,7 @@ def _empty_rows(model: Model, request: Request) -> Rows:
     count = min(request.max_rows, len(request.prompts))
     longest = max((len(prompt) for prompt in request.prompts), default=0) + request.max_new_tokens
     return Rows(
-        cache=RowCache(
-            max(count, FEWEST_ROWS) if model.strict else count, slots_of(longest), model.compute_dtype
-        ),
+        cache=RowCache(model, max(count, FEWEST_ROWS) if model.strict else count, slots_of(longest)),
         prompts=np.zeros(count, np.int64),
         positions=np.zeros(count, np.int64),
         counts=np.zeros(count, np.int64),
@@ -165,9 +163,7 @@ def prompt_logits(
 ) -> torch.Tensor:
     """Fill cache rows from ``first_row`` on with right-padded prompts; return logits after each prompt's last token."""
     count, tokens = ids_AT.shape
-    # Padding stays within the positions that change nothing for others.
-    last = min(limit or tokens for limit in (model.max_positions, independent_positions(model))) - 1
-    positions_T = np.minimum(np.arange(tokens), last)
+    positions_T = np.minimum(np.arange(tokens), cache.kind.last_position)  # padding may reach further
     cache.start_prompts(first_row)
     ids = torch.from_numpy(ids_AT).to(model.device)
     positions = torch.from_numpy(positions_T).to(model.device).expand(count, tokens)
@@ -182,11 +178,11 @@ def step_logits(model: Model, cache: RowCache, ids_A: np.ndarray, positions_A: n
     longest = int(positions_A.max())
     shared_position = longest if (positions_A == longest).all() else None
     # Rows of one length see no foreign slot, so they need no mask; strict keeps it, and with it one order of summing.
-    is_masked = model.strict or shared_position is None or longest >= (window_of(model) or np.inf)
+    is_masked = model.strict or shared_position is None or longest >= (cache.kind.window or np.inf)
     seen = _round_up(longest + 1, SLOT_MULTIPLE) if is_masked else longest + 1
     ids, positions = torch.from_numpy(np.stack([ids_A, positions_A])).to(model.device)
     cache.start_step(positions, seen, shared_position)
-    masks = step_masks(model, positions, seen) if is_masked else None
+    masks = step_masks(model, cache.kind, positions, seen) if is_masked else None
     return model.network.next_logits(Inputs(ids[:, None], positions[:, None], masks, cache))
 
 

@@ -82,7 +82,7 @@ def probe_strict(model: Model) -> bool:
 
 def _cached_logprobs(model: Model, ids_2T: np.ndarray, lengths: np.ndarray) -> torch.Tensor:
     """Return [1 + steps, 2, V]: after the prompts, and after each further id."""
-    cache = RowCache(4, SLOT_MULTIPLE, model.compute_dtype)
+    cache = RowCache(model, 4, SLOT_MULTIPLE)
     prompts = np.where(np.arange(lengths.max()) < lengths[:, None], ids_2T[:, : lengths.max()], 0)
     steps = [prompt_logits(model, cache, 0, prompts, lengths)]
     for step in range(PROBE_STEPS):

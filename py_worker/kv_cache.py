@@ -10,17 +10,22 @@ from typing import Any
 import torch
 from transformers import Cache
 
+from py_worker.attention_kind import attention_kind
+from py_worker.model import Model
+
 
 class RowCache(Cache):
     """A cache that attention layers fill in place: token j of a row lies in slot j, whatever its neighbours.
 
     A forward pass is announced by ``start_prompts`` or ``start_step``. Every layer has rows × slots of its keys and of its
-    values, in one dtype, from its first pass on: nothing grows, and nothing moves in memory.
+    values, in the compute dtype, from its first pass on: nothing grows, and nothing moves in memory.
     """
 
-    def __init__(self, rows: int, slots: int, dtype: torch.dtype) -> None:
+    def __init__(self, model: Model, rows: int, slots: int) -> None:
         super().__init__(layers=[])
-        self.rows, self.slots, self.dtype = rows, slots, dtype
+        self.rows, self.slots, self.dtype = rows, slots, model.compute_dtype
+        self.kind = attention_kind(model)
+        """Of the layers that fill it."""
         self.keys: list[torch.Tensor] = []
         self.values: list[torch.Tensor] = []
         self._first_row = 0

@@ -56,9 +56,10 @@ def cache_after(monkeypatch: pytest.MonkeyPatch, model: Any, longest: int, new: 
 def test_as_many_bytes_are_allocated_as_were_planned(
     monkeypatch: pytest.MonkeyPatch, kind: str, token_bytes: int, compute: torch.dtype
 ) -> None:
+    latent: dict[str, Any] = SIZES | LATENT | {"num_key_value_heads": 4}
     kinds: dict[str, Any] = {
         "gemma2": (Gemma2ForCausalLM, Gemma2Config(**SIZES, head_dim=8)),
-        "latent": (DeepseekV3ForCausalLM, DeepseekV3Config(**SIZES | LATENT | {"num_key_value_heads": 4})),
+        "latent": (DeepseekV3ForCausalLM, DeepseekV3Config(**latent)),
     }
     model = build(*kinds[kind], compute=compute) if kind in kinds else llama(compute=compute)
     token_bytes = token_bytes * compute.itemsize // 4

@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from py_worker import decode, decode_grouped
-from py_worker.attention_kind import step_masks
+from py_worker.attention_kind import attention_kind, step_masks
 from py_worker.generate_probe import probe_strict
 
 KINDS = ["sliding_attention", "full_attention"]
@@ -60,7 +60,7 @@ def test_windows_and_scaled_angles_are_sampled_in_the_row_cache(kind: str) -> No
 
 def test_the_mask_of_a_step_hides_what_lies_before_the_window() -> None:
     model = build(*WINDOWED["gemma3"])
-    masks = step_masks(model, torch.tensor([2, 8]), 10)
+    masks = step_masks(model, attention_kind(model), torch.tensor([2, 8]), 10)
     assert isinstance(masks, dict)
     seen = {
         kind: [torch.nonzero(row == 0)[:, 0].tolist() for row in mask[:, 0, 0]]
