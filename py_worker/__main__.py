@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import MutableMapping
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
@@ -34,13 +35,21 @@ def main() -> None:
     # Ctrl-C reaches the whole group; the client decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_branch()
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    set_defaults(os.environ)
 
     from py_worker.server import Server
 
     Server(endpoint, token).serve(import_verbs)
+
+
+def set_defaults(environment: MutableMapping[str, str]) -> None:
+    """Settle what torch and others read when they are imported; what the user has set stays."""
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    environment.setdefault("TOKENIZERS_PARALLELISM", "false")
+    environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if "PYTORCH_CUDA_ALLOC_CONF" not in environment:  # its older name
+        # Micro-batches differ in shape: blocks of one would lie free and be of no use to the next.
+        environment.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
 
 
 def import_verbs() -> Run:

@@ -46,7 +46,9 @@ def attention_kind(model: Model) -> AttentionKind:
 def has_plain_layers(model: Model) -> bool:
     """Say whether every layer keeps nothing but keys and values, of all tokens or of a sliding window (Llama 4 has chunks)."""
     layers = DynamicCache(config=model.causal_lm.config).layers
-    plain = [DynamicLayer] + ([DynamicSlidingWindowLayer] if hasattr(_config(model), "sliding_window") else [])
+    plain = [DynamicLayer] + (
+        [DynamicSlidingWindowLayer] if hasattr(_config(model), "sliding_window") else []
+    )
     return all(type(layer) in plain for layer in layers)
 
 

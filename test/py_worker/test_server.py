@@ -13,6 +13,8 @@ import msgspec
 import pytest
 import zmq
 
+from py_worker.__main__ import set_defaults
+
 ROOT = Path(__file__).parents[2]
 TOKEN = "secret"
 
@@ -302,3 +304,16 @@ def test_without_a_pipe_as_stdin_it_says_what_a_wrapper_must_do(tmp_path):
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "pass stdin on" in said
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({}, {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}),
+        ({"PYTORCH_ALLOC_CONF": "backend:native"}, {"PYTORCH_ALLOC_CONF": "backend:native"}),
+        ({"PYTORCH_CUDA_ALLOC_CONF": "backend:native"}, {"PYTORCH_CUDA_ALLOC_CONF": "backend:native"}),
+    ],
+)
+def test_memory_grows_in_segments_unless_the_user_said_otherwise(found, expected):
+    set_defaults(found)
+    assert {name: value for name, value in found.items() if "ALLOC" in name} == expected
