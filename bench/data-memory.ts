@@ -82,7 +82,7 @@ async function measure(examples: number): Promise<Figures> {
         longestPrompt: { tokens: 1, place: 'the bench' },
         completionLengths: [],
       },
-      idOf,
+      { promptIdOf: idOf },
       { disk: null, throughput: null },
     );
     const batchOf = batches((planned.trainings.sft as PlannedTraining).order);

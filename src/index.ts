@@ -2,6 +2,7 @@
 export { z } from 'zod';
 export { loadConfig, plan, type RunSettings, run } from './api/runs.ts';
 export { answerSettings, scorerSettings, unusableSettings } from './config/answer-settings.ts';
+export { datasetSettings } from './config/data-settings.ts';
 export type { RunConfig } from './config/schema.ts';
 export { ours } from './config/setting.ts';
 export { EnvironmentError, exitCodes, InterruptedError, TmsError, UsageError } from './errors.ts';
@@ -15,6 +16,7 @@ export {
 } from './methods/method.ts';
 export { mixtureLines } from './plan/describe.ts';
 export type { MixturePlan, MixtureSettings } from './plan/draws.ts';
+export { drawExample } from './plan/draws.ts';
 export type { MethodPlan, Plan, PlannedTraining } from './plan/plan.ts';
 export { PlanError } from './plan/plan.ts';
 export type { SamplingPlan } from './plan/sampling-plan.ts';

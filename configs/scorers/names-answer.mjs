@@ -1,14 +1,14 @@
 /**
- * A scorer of one's own, as a module: right when the answer names the reference or one of its aliases (TriviaQA's `aliases`).
- * `tms` calls it with the question (`prompt`, `reference`, `record`), the answer's text and whether the answer ended by itself.
+ * A scorer of one's own, as a module: right when the answer names the gold answer or one of its aliases (TriviaQA's `aliases`).
+ * `tms` calls it with the question (`prompt`, `gold`, `record`), the answer's text and whether the answer ended by itself.
  */
 
 /** Raise it when any answer could be scored differently. */
 export const version = 1;
 
-export function score({ reference, record }, answer) {
+export function score({ gold, record }, answer) {
   const said = plain(answer);
-  return [reference, ...(record.aliases ?? [])].some(name => plain(name) !== '' && said.includes(plain(name)));
+  return [gold, ...(record.aliases ?? [])].some(name => plain(name) !== '' && said.includes(plain(name)));
 }
 
 /** Small letters and digits, words parted by one space and surrounded by spaces: whole words are compared. */

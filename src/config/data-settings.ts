@@ -3,7 +3,7 @@ import { above, includes, is, isGiven, isNotGiven, isTrue, readWhen } from './co
 import { affects, fraction, guessed, ours, positive, seed, text, trl } from './setting.ts';
 
 const column = text.nullable().default(null);
-const withoutMessages = { 'columns.messages': isNotGiven };
+const withoutMessages = { '.messages': isNotGiven };
 const someChat = {
   'facts.isChat': isTrue(
     'data in chat form',
@@ -52,6 +52,16 @@ const columnSettings = z
     ),
   })
   .prefault({});
+
+/** A further file of examples, in the block of a method; in all else it is read as the training file is. */
+export const datasetSettings = {
+  dataset_name: ours(
+    text.nullable().default(null),
+    'File of examples: .jsonl, .jsonl.gz, .jsonl.zst or .parquet.',
+  ),
+  columns: ours(columnSettings, 'Which columns of the file are the prompt and the completion.'),
+  max_samples: ours(positive.nullable().default(null), 'Use only the first so many examples; null: all.'),
+};
 
 /** Where examples come from, how they become prompts and completions, and which are held out. */
 export const dataSettings = {

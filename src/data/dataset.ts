@@ -36,9 +36,24 @@ export async function openDataset(options: DatasetOptions, cacheDirectory: strin
 export function describeDataset({ train, test }: Dataset): string[] {
   const indexes = train.index === test.index ? [train.index] : [train.index, test.index];
   return [
-    ...indexes.flatMap(index => [describeIndex(index), ...describeAnswers(index)]),
+    ...indexes.flatMap(describeIndexed),
     `${train.rows.length} training examples, ${test.rows.length} held out`,
   ];
+}
+
+/** A file of which all examples are trained on, or the first `most`. Throws `DataError`. */
+export async function openExamples(
+  path: string,
+  { most, ...options }: IndexOptions & { readonly most: number | null },
+  cacheDirectory: string,
+): Promise<Selection> {
+  const index = await indexTraining(path, options, cacheDirectory);
+  return { index, rows: allRows(index).subarray(0, most ?? undefined) };
+}
+
+/** Lines for a person: what was recognised. */
+export function describeIndexed(index: ExampleIndex): string[] {
+  return [describeIndex(index), ...describeAnswers(index)];
 }
 
 async function indexTraining(

@@ -27,7 +27,7 @@ const settings = z
 
 export const grpo = defineMethod({
   name: 'grpo',
-  title: 'reinforcement learning with group advantages: reward in place of references.',
+  title: 'reinforcement learning with group advantages: reward in place of gold answers.',
   settings,
 
   plan({ settings, training, sampling }) {

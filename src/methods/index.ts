@@ -3,6 +3,7 @@ import { baseAnswers } from './base-answers.ts';
 import { grpo } from './grpo.ts';
 import { iterative } from './iterative.ts';
 import type { Method } from './method.ts';
+import { replay } from './replay.ts';
 import { sft } from './sft.ts';
 import { tms } from './tms.ts';
 
@@ -14,7 +15,7 @@ export type KnownMethod = {
   readonly code: string | null;
 };
 
-const builtIn = [sft, tms, baseAnswers, iterative, grpo] as unknown as readonly Method[];
+const builtIn = [sft, tms, baseAnswers, iterative, grpo, replay] as unknown as readonly Method[];
 let known: readonly KnownMethod[] = builtIn.map(method => ({ key: method.name, method, code: null }));
 
 /** All of them. The list is another one whenever a method was added. */

@@ -20,6 +20,8 @@ export interface Method<Settings = unknown, Plan extends MethodPlan = MethodPlan
   readonly settings?: z.ZodType<Settings>;
   /** The key of `controls` that runs it beside another method; without it there is none. */
   readonly control?: 'base_samples';
+  /** Further files of examples that its trainings learn from, by a name for `trainer.chosen`. */
+  datasets?(settings: Settings): Readonly<Record<string, DatasetSettings>>;
   /** What does not fit together in the configuration; `path` begins in the method's block. */
   check?(settings: Settings, config: RunConfig): Finding[];
   /** Pure. Throws `PlanError` where settings and data do not fit. */
@@ -27,6 +29,13 @@ export interface Method<Settings = unknown, Plan extends MethodPlan = MethodPlan
   /** Everything that it does, in order. Run again after an interruption, it finds what was done. */
   run(context: MethodRun<Settings, Plan>): Promise<void>;
 }
+
+/** Keys of `datasetSettings`. */
+export type DatasetSettings = {
+  readonly dataset_name: string;
+  readonly columns: RunConfig['columns'];
+  readonly max_samples: number | null;
+};
 
 /** A value that cannot stand, and what would. */
 export type Finding = {
@@ -41,6 +50,8 @@ export type PlanContext<Settings> = {
   readonly settings: Settings;
   readonly config: RunConfig;
   readonly data: DataFacts;
+  /** Of `datasets`: how many examples each has. */
+  readonly datasets: Readonly<Record<string, number>>;
   /** Steps, order and schedule of a training on every example; `own` replaces keys of the configuration. */
   readonly training: (facts: TrainingFacts, own?: OwnLength) => PlannedTraining;
   /** Throws `PlanError` where an answer of the length asked for does not fit behind the longest prompt. */

@@ -22,7 +22,7 @@ export type DrawOptions = {
   readonly visits: number;
 };
 
-/** `checkpoint` (an index from 0, ascending in steps) and `sample` are drawn for every visit; `isReference` visits do not use them. */
+/** `checkpoint` (an index from 0, ascending in steps) and `sample` are drawn for every visit; `isGold` visits do not use them. */
 export type Draw = { readonly isGold: boolean; readonly checkpoint: number; readonly sample: number };
 
 /** The draw of any visit of any prompt. */
@@ -37,6 +37,24 @@ export function drawer(options: DrawOptions): (visit: Visit, prompt: IdWords) =>
       order === 'random' ? below(checkpoints, numberOf(2)) : Math.floor((visit * checkpoints) / visits);
     const sample = below(samplesPerPrompt, numberOf(3));
     return { isGold: unitOf(first) < alpha, checkpoint, sample };
+  };
+}
+
+/** With probability `share` an example, from 0, of another data set; else null: the visit learns its own. */
+export function drawExample({
+  seed,
+  share,
+  examples,
+}: {
+  readonly seed: number;
+  readonly share: number;
+  readonly examples: number;
+}): (visit: Visit, prompt: IdWords) => number | null {
+  const numbers = keyedNumbers(seed, 'example of another data set');
+  return ({ epoch }, prompt) => {
+    const first = numbers(prompt, epoch, 0);
+    const numberOf = (attempt: number) => (attempt === 0 ? first : numbers(prompt, epoch, attempt))[2];
+    return unitOf(first) < share ? below(examples, numberOf) : null;
   };
 }
 

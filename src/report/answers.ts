@@ -142,7 +142,7 @@ async function countVisits(
     count.sources[visit.source] += 1;
     if (isAnswer(visit.source)) noteSteps(count, visit);
     const example = kept.get(visit.example);
-    if (example !== undefined) noteUse(example, visit);
+    if (example !== undefined && visit.source !== 'replay') noteUse(example, visit);
   }
   return [...counts].map(([training, { sources, perCheckpoint }]) => ({
     training,

@@ -156,6 +156,7 @@ export const visitSources = [
   'gold-for-empty',
   'gold-for-too-long',
   'gold-for-rejected',
+  'replay',
 ] as const;
 
 export type VisitSource = (typeof visitSources)[number];
@@ -164,7 +165,7 @@ export const visitRecord = z.strictObject({
   training: trainingName,
   epoch: count,
   example: count,
-  /** Why: the coin said gold; an answer was drawn (learned though unusable, as asked); gold took the place of an unusable one. */
+  /** Why: the coin said gold; an answer was drawn (learned though unusable, as asked); gold took the place of an unusable one; `replay`: `example` is of another data set. */
   source: z.enum(visitSources),
   /** Whose checkpoint answered, and at which step; null where no answer was drawn. */
   answers: trainingName.nullable(),

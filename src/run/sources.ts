@@ -27,10 +27,10 @@ export function mixtureOf(sources: SourceCounts): Mixture {
   const sum = (isCounted: (source: VisitSource) => boolean) =>
     visitSources.filter(isCounted).reduce((total, source) => total + sources[source], 0);
   const visits = sum(() => true);
-  const onGold = sum(source => !isAnswer(source));
+  const onGold = sum(source => !isAnswer(source) && source !== 'replay');
   return {
     visits,
-    drawn: visits - sources.gold,
+    drawn: visits - sources.gold - sources.replay,
     replaced: onGold - sources.gold,
     alpha: visits === 0 ? 0 : onGold / visits,
   };

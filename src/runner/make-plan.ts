@@ -30,11 +30,17 @@ export function methodsOf({ method, controls }: RunConfig): Method[] {
   return [main, ...beside];
 }
 
+/** `promptIdOf`: of a training example; `datasets`: examples of further data sets, by name. */
+type ExampleFacts = {
+  readonly promptIdOf: (example: number) => IdWords;
+  readonly datasets?: Readonly<Record<string, number>>;
+};
+
 /** Throws `PlanError` when configuration and data do not fit. */
 export function makePlan(
   config: RunConfig,
   data: DataFacts,
-  promptIdOf: (example: number) => IdWords,
+  { promptIdOf, datasets = {} }: ExampleFacts,
   machine: MachineFacts,
 ): Plan {
   if (data.trainExamples === 0) {
@@ -43,7 +49,10 @@ export function makePlan(
     });
   }
   const methods = Object.fromEntries(
-    methodsOf(config).map(method => [method.name, planMethod(config, method, { data, promptIdOf })]),
+    methodsOf(config).map(method => [
+      method.name,
+      planMethod(config, method, { data, promptIdOf, datasets }),
+    ]),
   );
   const trainings = trainingsOf(methods);
   const named = Object.entries(trainings).map(([name, plan]) => ({ name, plan }));
@@ -81,13 +90,14 @@ function trainingsOf(methods: Readonly<Record<string, MethodPlan>>): Record<stri
 function planMethod(
   config: RunConfig,
   method: Method,
-  { data, promptIdOf }: { readonly data: DataFacts; readonly promptIdOf: (example: number) => IdWords },
+  { data, promptIdOf, datasets = {} }: ExampleFacts & { readonly data: DataFacts },
 ): MethodPlan {
   const facts = { ...data, block: blockOf(method), maxLength: config.max_length };
   return method.plan({
     settings: settingsOf(config, method),
     config,
     data,
+    datasets,
     training: (
       {
         label,

@@ -2,9 +2,16 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import type { DataForm } from '../config/effects.ts';
-import type { RunConfig } from '../config/schema.ts';
+import { type RunConfig, settingsOf } from '../config/schema.ts';
 import type { DataError } from '../data/data-error.ts';
-import { type Dataset, describeDataset, openDataset, type Selection } from '../data/dataset.ts';
+import {
+  type Dataset,
+  describeDataset,
+  describeIndexed,
+  openDataset,
+  openExamples,
+  type Selection,
+} from '../data/dataset.ts';
 import type { Example } from '../data/example.ts';
 import { idText, idWords, lineOfRow } from '../data/example-index.ts';
 import { ExampleReader } from '../data/example-reader.ts';
@@ -12,16 +19,19 @@ import { checkLengths, checkPositions, describeDrops, type LengthReport } from '
 import type { TokenFile } from '../data/token-file.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import { readUserText } from '../files/user-file.ts';
+import type { DatasetSettings } from '../methods/method.ts';
 import type { DataFacts } from '../plan/plan.ts';
-import type { Progress, TrainingData } from '../training/run.ts';
+import type { Progress, Sequences, TrainingData } from '../training/run.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
 import { readDataForm, refuseWithoutEffect } from './data-form.ts';
 import { encodeData } from './encode-data.ts';
+import { methodsOf } from './make-plan.ts';
 
 export type PreparedData = {
   readonly dataset: Dataset;
   readonly train: TrainingData;
+  readonly datasets: Readonly<Record<string, Sequences>>;
   readonly testTokens: TokenFile;
   readonly facts: DataFacts;
   /** What decides over keys that only some data give an effect. */
@@ -64,8 +74,16 @@ export async function prepareData(
   for (const line of describeDataset(dataset)) progress.say(line);
   const template =
     config.chat_template_path === null ? null : readUserText(config.chat_template_path, 'chat_template_path');
-  const encode = ({ index }: Selection) =>
-    encodeData(config, worker, index, { cache, progress, date, signal, template, model, refuse });
+  const encode = ({ index }: Selection, columns = config.columns) =>
+    encodeData({ ...config, columns }, worker, index, {
+      cache,
+      progress,
+      date,
+      signal,
+      template,
+      model,
+      refuse,
+    });
   const train = await encode(dataset.train);
   const files = [train.tokens];
   const close = async () => void (await Promise.all(files.map(file => file.close())));
@@ -73,14 +91,32 @@ export async function prepareData(
     const test = isSameFile(dataset) ? train : await encode(dataset.test);
     if (test !== train) files.push(test.tokens);
     const data = { dataset, form, train, test, template, progress, refuse };
-    return {
-      ...(await checkData(config, worker, model, data)),
-      close,
-    };
+    const checked = await checkData(config, worker, model, data);
+    const datasets: Record<string, Sequences> = {};
+    for (const [name, settings] of furtherDatasets(config)) {
+      const options = { ...config, columns: settings.columns, most: settings.max_samples };
+      const selection = await openExamples(settings.dataset_name, options, cache);
+      for (const line of describeIndexed(selection.index)) progress.say(line);
+      const encoded = await encode(selection, settings.columns);
+      files.push(encoded.tokens);
+      const lengths = usableOf(config, selection, encoded, { progress, refuse });
+      datasets[name] = sequencesOf(config, encoded, lengths);
+    }
+    const digests = Object.values(datasets).map(({ digest }) => digest);
+    const dataDigest =
+      digests.length === 0 ? checked.dataDigest : sha256OfRecord([checked.dataDigest, ...digests]);
+    return { ...checked, datasets, dataDigest, close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+/** Those of all methods of the run. */
+function furtherDatasets(config: RunConfig): (readonly [string, DatasetSettings])[] {
+  return methodsOf(config).flatMap(method =>
+    Object.entries(method.datasets?.(settingsOf(config, method)) ?? {}),
+  );
 }
 
 function fail(error: DataError): never {
@@ -107,24 +143,13 @@ async function checkData(
   worker: Worker,
   model: ModelInfo,
   { dataset, form, train, test, template, progress, refuse }: EncodedData,
-): Promise<Omit<PreparedData, 'close'>> {
+): Promise<Omit<PreparedData, 'close' | 'datasets'>> {
   const stopIds = stopIdsOf(model, [train.tokens, test.tokens]);
   await sayStops(worker, model, stopIds, progress);
-  const lengths = checkLengths(dataset.train.index.source, dataset.train.rows, train.tokens, config);
-  if (lengths.tooMany !== null) refuse(lengths.tooMany);
-  if (lengths.usable.length < dataset.train.rows.length || lengths.tooLong > 0)
-    progress.say(`training examples: ${describeDrops(lengths)}`);
+  const lengths = usableOf(config, dataset.train, train, { progress, refuse });
   return {
     dataset,
-    train: trainingData(dataset.train, config, {
-      tokens: train.tokens,
-      rows: lengths.usable,
-      digest: sha256OfRecord([
-        train.key,
-        createHash('sha256').update(lengths.usable).digest('hex'),
-        config.max_length,
-      ]),
-    }),
+    train: trainingData(dataset.train, config, sequencesOf(config, train, lengths)),
     testTokens: test.tokens,
     facts: await factsOf(lengths, dataset, train.tokens),
     form,
@@ -150,7 +175,28 @@ async function learnedIn(tokens: TokenFile, rows: Uint32Array, maxLength: number
   return learned;
 }
 
-type Sequences = Pick<TrainingData, 'tokens' | 'rows' | 'digest'>;
+/** Says what is left out. */
+function usableOf(
+  config: RunConfig,
+  { index, rows }: Selection,
+  { tokens }: Encoded,
+  { progress, refuse }: Required<Pick<DataSurroundings, 'progress' | 'refuse'>>,
+): LengthReport {
+  const lengths = checkLengths(index.source, rows, tokens, config);
+  if (lengths.tooMany !== null) refuse(lengths.tooMany);
+  if (lengths.usable.length < rows.length || lengths.tooLong > 0)
+    progress.say(`training examples: ${describeDrops(lengths)}`);
+  return lengths;
+}
+
+function sequencesOf(
+  { max_length }: RunConfig,
+  { key, tokens }: Encoded,
+  { usable }: LengthReport,
+): Sequences {
+  const rows = createHash('sha256').update(usable).digest('hex');
+  return { tokens, rows: usable, digest: sha256OfRecord([key, rows, max_length]) };
+}
 
 function trainingData({ index }: Selection, config: RunConfig, sequences: Sequences): TrainingData {
   const rowOf = (example: number) => sequences.rows[example] as number;

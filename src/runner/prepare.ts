@@ -68,16 +68,25 @@ async function planRun(
   const status = await worker.status({ signal });
   const conditions = currentNumerics(config, model, status);
   const numerics = { ...numericsOf(config, model, status), ...disturbance(config.output_dir, conditions) };
-  const plan = makePlan(config, prepared.facts, prepared.train.idOf, {
-    disk: await diskFacts(config, model, join(home, 'cache')),
-    throughput: readThroughput(home, numerics),
-  });
+  const sizes = Object.fromEntries(
+    Object.entries(prepared.datasets).map(([name, { rows }]) => [name, rows.length]),
+  );
+  const plan = makePlan(
+    config,
+    prepared.facts,
+    { promptIdOf: prepared.train.idOf, datasets: sizes },
+    {
+      disk: await diskFacts(config, model, join(home, 'cache')),
+      throughput: readThroughput(home, numerics),
+    },
+  );
   const { method, code } = methodNamed(config.method);
   const made = code === null ? [] : Object.keys(plan.methods[method.name]?.trainings ?? {});
   const ofTrainings = Object.fromEntries(made.map(name => [name, code as string]));
   const run = { config, plan, code: ofTrainings, store, worker, model, numerics, data: prepared.train };
   return {
     ...run,
+    datasets: prepared.datasets,
     stored: storedTrainings(run),
     stopIds: prepared.stopIds,
     progress,

@@ -15,13 +15,16 @@ import type { Worker } from '../worker/worker.ts';
 /** The question of a training example; where it stands in the file is known to its id. */
 export type TrainingQuestion = Omit<Question, 'line'>;
 
-/** The training examples: row i of the plan is example i. */
-export type TrainingData = {
+/** Encoded examples: example i is row `rows[i]` of the token file. */
+export type Sequences = {
   /** Names exactly these sequences, as long as they are learned. */
   readonly digest: string;
   readonly tokens: TokenFile;
-  /** Row of the token file of each example. */
   readonly rows: Uint32Array;
+};
+
+/** The training examples: row i of the plan is example i. */
+export type TrainingData = Sequences & {
   readonly idOf: (example: number) => IdWords;
   readonly idTextOf: (example: number) => string;
   /** What is asked and its gold answer, for scorers. */
@@ -49,6 +52,8 @@ export type Run = {
   /** Versions and settings that the last bits of results depend on. */
   readonly numerics: Readonly<Record<string, string | number>>;
   readonly data: TrainingData;
+  /** Further examples that trainings learn from, by the name that their method gave them. */
+  readonly datasets: Readonly<Record<string, Sequences>>;
   /** Ids at which every sampling stops, ascending. */
   readonly stopIds: readonly number[];
   readonly evaluation: EvaluationContext;

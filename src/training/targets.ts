@@ -11,7 +11,7 @@ import type { Visit } from '../plan/training-plan.ts';
 import { type VisitRecord, visitRecord } from '../run/records.ts';
 import { completionOnly, type TrainingSequence } from '../worker/worker.ts';
 import type { Policy } from './policy.ts';
-import type { Run } from './run.ts';
+import type { Run, Sequences } from './run.ts';
 /** Sequences of one optimiser step. `metrics`: numbers for the step's line in metrics.jsonl. None: nothing is learned in it. */
 export type StepTargets = {
   readonly sequences: readonly TrainingSequence[];
@@ -46,8 +46,17 @@ export function goldTargets({ data, config }: Pick<Run, 'data' | 'config'>): Tar
 }
 
 /** Prompt and gold answer of an example, as they are learned. */
-export function goldRow({ data, config }: Pick<Run, 'data' | 'config'>, example: number): Promise<TokenRow> {
-  return data.tokens.read(data.rows[example] as number, config.max_length);
+export function goldRow(run: Pick<Run, 'data' | 'config'>, example: number): Promise<TokenRow> {
+  return rowOf(run.data, run.config, example);
+}
+
+/** The same of an example of any data set. */
+export function rowOf(
+  { tokens, rows }: Sequences,
+  { max_length }: Pick<Run['config'], 'max_length'>,
+  example: number,
+): Promise<TokenRow> {
+  return tokens.read(rows[example] as number, max_length);
 }
 
 // Targets as files: `curriculum.jsonl` says of each visit what it learns and why, with the row of

@@ -9,6 +9,7 @@ import type { PlannedTraining } from '../plan/plan.ts';
 import type { SamplingPlan } from '../plan/sampling-plan.ts';
 import type { SavedWeights } from '../store/weights.ts';
 import { WorkerError } from '../worker/worker-error.ts';
+import { type Choose, chosenTargets } from './chosen-targets.ts';
 import { evaluateWeights } from './evaluations.ts';
 import { Harvest } from './harvest.ts';
 import { loadOptions, newAdapter } from './load-options.ts';
@@ -70,6 +71,11 @@ export class Trainer {
   /** What other weights answer to the prompts of a training, as its mixture draws them. */
   harvest(name: string, mixture: MixturePlan, sampling: SamplingPlan): Harvest {
     return new Harvest(this, { name, training: this.#planned(name), mixture, sampling });
+  }
+
+  /** Targets of a training that are chosen visit by visit. Writes curriculum.jsonl and targets/<training>.bin, and reads them from there. */
+  chosen(name: string, choose: Choose): Promise<Targets> {
+    return chosenTargets(this.run, { name, plan: this.#planned(name), choose });
   }
 
   /** Measure weights as the configuration says, unless they were. */

@@ -56,7 +56,7 @@ function targetsOf(
 }
 
 describe('a run of method iterative', () => {
-  it('fine-tunes, then trains fresh models on the answers of the round before, mixed with references', async () => {
+  it('fine-tunes, then trains fresh models on the answers of the round before, mixed with gold', async () => {
     const run = await rounds({ rounds: 3 });
     const steps = stepsOf(run.calls);
     const [first, second, third] = [0, 9, 18].map(start => steps.slice(start, start + 9));
@@ -100,7 +100,7 @@ describe('a run of method iterative', () => {
     expect(steps[9]?.after).not.toBe(steps[8]?.after);
   });
 
-  it('keeps only answers that a scorer accepts: others are references', async () => {
+  it('keeps only answers that a scorer accepts: others are gold', async () => {
     const run = await rounds({ accept: { scorer: 'exact_match' }, max_fallback_fraction: 0.7 }); // of faults alone
     const steps = stepsOf(run.calls).slice(9);
     const accepted = (example: Example, answer: string) => answer.trim() === example.completion;

@@ -27,7 +27,7 @@ function planOf(sets: string[], machine = unknown, facts = data) {
     'learning_rate=1e-4',
   ];
   const config = parseConfig(required, 'run.yaml', [...lab, 'max_length=64', ...sets]);
-  const plan = makePlan(config, facts, promptIdOf, machine);
+  const plan = makePlan(config, facts, { promptIdOf }, machine);
   const { sft, student } = plan.trainings as Record<string, PlannedTraining>;
   const { checkpointSteps, mixture, sampling } = (plan.methods.tms ?? {}) as unknown as Tms;
   return { plan, sft, student, checkpointSteps, mixture, sampling };
