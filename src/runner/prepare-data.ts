@@ -195,7 +195,9 @@ function sequencesOf(
   { usable }: LengthReport,
 ): Sequences {
   const rows = createHash('sha256').update(usable).digest('hex');
-  return { tokens, rows: usable, digest: sha256OfRecord([key, rows, max_length]) };
+  // A limit that cuts nothing makes no other data.
+  const longest = usable.reduce((most, row) => Math.max(most, tokens.lengths[row] as number), 0);
+  return { tokens, rows: usable, digest: sha256OfRecord([key, rows, Math.min(longest, max_length)]) };
 }
 
 function trainingData({ index }: Selection, config: RunConfig, sequences: Sequences): TrainingData {

@@ -4,7 +4,7 @@
  * one that begins to pass tells its author to take the mark off.
  */
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -102,43 +102,6 @@ describe('a resume', () => {
     const accuracyOf = (name: string) =>
       readRecord(run.output, 'evaluation', `${name}.json`).sets[0].accuracy;
     expect([accuracyOf('base-step-000000'), accuracyOf('student-step-000009')]).toEqual([1, 1]);
-  });
-});
-
-describe('a scorer', () => {
-  // Case 27.
-  it('of which a helper was edited measures again', async () => {
-    const path = writeRows(folder, 'helped.jsonl', examples.slice(0, 4));
-    const scored = (name: string) => {
-      const sets = [
-        {
-          name: 'say',
-          path,
-          columns: { answer: 'completion' },
-          max_new_tokens: 5,
-          scorer: 'module',
-          module: name,
-        },
-      ];
-      return smallRun(folder, { method: 'sft', eval: { sets } });
-    };
-    // A module is read once by a process: the second run has its own copy of the scorer under the same bytes.
-    const place = (name: string, rule: string) => {
-      mkdirSync(join(folder, name));
-      writeFileSync(join(folder, name, 'rules.mjs'), `export const right = () => ${rule};`);
-      writeFileSync(
-        join(folder, name, 'score.mjs'),
-        "import { right } from './rules.mjs';\nexport const score = () => right();\n",
-      );
-      return join(folder, name, 'score.mjs');
-    };
-    const home = join(folder, 'home-helped');
-    const accuracyOf = async (module: string) => {
-      const { output } = await recordRun(folder, scored(module), { home });
-      return readRecord(output, 'evaluation/base-step-000000.json').sets[0].accuracy;
-    };
-    expect(await accuracyOf(place('old', 'false'))).toBe(0);
-    expect(await accuracyOf(place('new', 'true'))).toBe(1);
   });
 });
 

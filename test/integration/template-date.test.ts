@@ -1,5 +1,3 @@
-/** Case 06: a chat template may write the date. A run has one day, whenever it goes on; a day is part of what prompts depend on only where it is read. */
-import { join } from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
 import { callsOf } from '../support/recorded-calls.ts';
 import {
@@ -26,14 +24,6 @@ afterEach(() => void vi.useRealTimers());
 const datesOf = (run: RecordedRun) => [
   ...new Set(callsOf(run.calls, 'encode').map(({ params }) => params.date)),
 ];
-/** Requests that the store or the cache would have spared: training examples encoded, steps taken, questions asked. */
-const workOf = ({ calls }: RecordedRun) => [
-  callsOf(calls, 'encode').filter(({ params }) => params.examples[0]?.completion !== null).length,
-  callsOf(calls, 'optimStep').length,
-  callsOf(calls, 'generate').length,
-];
-const nothing = [0, 0, 0];
-
 it('a run that goes on on another day has the day on which it began, and the same results', async () => {
   itIs('2026-11-26');
   const whole = await recordRun(folder, smallRun(folder, dated));
@@ -45,30 +35,6 @@ it('a run that goes on on another day has the day on which it began, and the sam
   for (const name of ['models/sft/toy-model.json', 'evaluation/sft-step-000009.json'])
     expect(readRecord(run.output, name), name).toEqual(readRecord(whole.output, name));
   expect(whole.said).toContainEqual(expect.stringMatching(/note: .*writes the date.*2026-11-26/));
-});
-
-it('a new run on another day shares nothing that has the day in it, unless it is given that day', async () => {
-  const home = join(folder, 'home-dated');
-  const run = (settings: Settings = {}) =>
-    recordRun(folder, smallRun(folder, { ...dated, ...settings }), { home });
-  itIs('2026-11-26');
-  const first = workOf(await run());
-  expect(first.every(count => count > 0)).toBe(true);
-  expect(workOf(await run())[1]).toBe(0);
-  itIs('2026-11-27');
-  expect(workOf(await run())).toEqual(first);
-  expect(workOf(await run({ chat_template_date: '2026-11-26' })).slice(0, 2)).toEqual([0, 0]);
-});
-
-it('a template that does not read the date shares across days', async () => {
-  const home = join(folder, 'home-undated');
-  itIs('2026-11-26');
-  const first = await recordRun(folder, smallRun(folder, chat), { home });
-  expect(workOf(first)).not.toEqual(nothing);
-  itIs('2026-11-27');
-  const second = await recordRun(folder, smallRun(folder, chat), { home });
-  expect(workOf(second)).toEqual(nothing);
-  expect(second.said.join('\n')).not.toMatch(/date/);
 });
 
 it('a day for a template that does not read it is refused, with what it would take', async () => {
