@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,6 +28,23 @@ Progress = Callable[[int, int, int], None]
 """Told (finished answers, answers in all, tokens sampled so far) after every step."""
 
 
+LENGTH, STOP_ID, STOP_TEXT = 0, 1, 2
+"""What ended an answer: nothing but its length, a stop id, a stop text."""
+
+
+@dataclass
+class Answer:
+    """What was sampled for one prompt."""
+
+    ids: np.ndarray
+    logprobs: np.ndarray
+    ended_by: int
+
+
+Deliver = Callable[[dict[int, Answer]], None]
+"""Takes finished answers out, by prompt, or leaves them for later."""
+
+
 @dataclass(frozen=True)
 class Request:
     """Checked input of one call."""
@@ -41,19 +58,7 @@ class Request:
     max_rows: int
     on_progress: Progress
     check: Check
-
-
-@dataclass
-class Answer:
-    """What was sampled for one prompt."""
-
-    ids: np.ndarray
-    logprobs: np.ndarray
-    ended_by: int
-
-
-LENGTH, STOP_ID, STOP_TEXT = 0, 1, 2
-"""What ended an answer: nothing but its length, a stop id, a stop text."""
+    deliver: Deliver = lambda answers: None
 
 
 @dataclass
@@ -68,12 +73,12 @@ class Rows:
     ids: np.ndarray
     logprobs: np.ndarray
     active: int = 0
-    answers: dict[int, Answer] = field(default_factory=dict)
+    finished: int = 0
     sampled: int = 0
 
 
-def decode(model: Model, request: Request) -> list[Answer]:
-    """Sample an answer to every prompt, at most ``request.max_rows`` at a time, longest prompts first."""
+def decode(model: Model, request: Request, answers: dict[int, Answer]) -> None:
+    """Sample an answer to every prompt into ``answers``, at most ``request.max_rows`` at a time, longest prompts first."""
     rows = _empty_rows(model, request)
     order = sorted(range(len(request.prompts)), key=lambda index: -len(request.prompts[index]))
     waiting = deque(order)
@@ -83,9 +88,9 @@ def decode(model: Model, request: Request) -> list[Answer]:
             _admit(model, request, rows, _next_group(model, request, rows, waiting))
         else:
             _step(model, request, rows)
-        _retire(request, rows)
-        request.on_progress(len(rows.answers), len(request.prompts), rows.sampled)
-    return [rows.answers[index] for index in range(len(request.prompts))]
+        _retire(request, rows, answers)
+        request.deliver(answers)
+        request.on_progress(rows.finished, len(request.prompts), rows.sampled)
 
 
 def _empty_rows(model: Model, request: Request) -> Rows:
@@ -219,7 +224,7 @@ def _require_finite(logprobs_A: np.ndarray, prompt_A: np.ndarray, count_A: np.nd
         raise WorkerError("NON_FINITE", message, {"row": prompt, "token": token})
 
 
-def _retire(request: Request, rows: Rows) -> None:
+def _retire(request: Request, rows: Rows, answers: dict[int, Answer]) -> None:
     """Take finished rows out and close the gaps with the last rows."""
     count_A = rows.counts[: rows.active]
     last_A = rows.ids[np.arange(rows.active), count_A - 1]
@@ -230,7 +235,8 @@ def _retire(request: Request, rows: Rows) -> None:
     for row in np.flatnonzero(is_done_A):
         kept = slice(0, count_A[row])
         answer = Answer(rows.ids[row, kept].copy(), rows.logprobs[row, kept].copy(), int(ended_by_A[row]))
-        rows.answers[int(rows.prompts[row])] = answer
+        answers[int(rows.prompts[row])] = answer
+    rows.finished += int(is_done_A.sum())
     remaining = rows.active - int(is_done_A.sum())
     gaps = np.flatnonzero(is_done_A[:remaining])
     last = remaining + np.flatnonzero(~is_done_A[remaining:])

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import torch
 
+from py_worker.answers import Answers, Parts
 from py_worker.attention_kind import independent_positions
-from py_worker.decode import STOP_TEXT, Answer, Progress, Request, decode, slots_of
+from py_worker.decode import Answer, Progress, Request, decode, slots_of
 from py_worker.decode_grouped import decode_grouped
 from py_worker.errors import WorkerError
 from py_worker.model import Check, Model
@@ -20,24 +20,6 @@ from py_worker.row_budget import default_rows
 from py_worker.sampling import Sampling
 from py_worker.stop_texts import StopTexts
 from py_worker.strict import widened
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Ragged answers: answer i is ``ids[offsets[i]:offsets[i + 1]]``, in the order of the prompts."""
-
-    ids: np.ndarray
-    """int32, the stop token included where one was sampled."""
-    offsets: np.ndarray
-    """int64 [n + 1]."""
-    logprobs: np.ndarray
-    """float32, of the model's own distribution at temperature 1, whatever filters chose the token."""
-    finished: np.ndarray
-    """uint8 [n]: 2 a stop text is in the answer, 1 a stop token was sampled, 0 the length limit was reached."""
-    text_ids: np.ndarray | None = None
-    """int32: of each answer what stands before its stop text, else all of it; None where there are no stop texts."""
-    text_offsets: np.ndarray | None = None
-    """int64 [n + 1]."""
 
 
 def generate(
@@ -54,13 +36,15 @@ def generate(
     stop_texts: StopTexts | None = None,
     max_rows: int | None = None,
     on_progress: Progress = lambda done, total, tokens: None,
+    on_part: Callable[[Answers], None] | None = None,
     check: Check = lambda: None,
 ) -> Answers:
     """Sample one answer per prompt; prompt i is ``ids[offsets[i]:offsets[i + 1]]`` and draws from ``seeds[i]`` alone.
 
     Token t of an answer is drawn with a number that depends on (seed, t) only. With ``model.strict`` logits too are
     independent of the other rows, hence ids and log-probabilities bit-equal in any batch; otherwise neighbours may
-    change the last bits of logits, and thereby, rarely, a token. Raise BAD_PARAMS before any work, NON_FINITE on the way.
+    change the last bits of logits, and thereby, rarely, a token. With ``on_part`` answers leave through it as they finish, also
+    when an error ends the rest, and the last of them are returned. Raise BAD_PARAMS before any work, NON_FINITE on the way.
     """
     sampling = Sampling(temperature, top_p, top_k)
     _require_sampling(model, sampling, max_new_tokens, stop_ids, max_rows)
@@ -70,6 +54,7 @@ def generate(
     is_stop_V[list(stop_ids)] = True
     longest = max((len(prompt) for prompt in prompts), default=1) + max_new_tokens
     rows = max_rows or default_rows(model, slots_of(longest))
+    parts = Parts(on_part, stop_texts)
     request = Request(
         prompts,
         seeds.astype(np.uint64),
@@ -80,11 +65,18 @@ def generate(
         rows,
         on_progress,
         check,
+        parts.deliver,
     )
+    answers: dict[int, Answer] = {}
+    sample = decode if _fits_row_cache(model, longest) else decode_grouped
     exactly = widened(model.causal_lm) if model.strict else nullcontext()
     with torch.inference_mode(), _evaluating(model), exactly:
-        answers = (decode if _fits_row_cache(model, longest) else decode_grouped)(model, request)
-    return _pack(answers, stop_texts)
+        try:
+            sample(model, request, answers)
+        except BaseException:
+            parts.flush(answers)
+            raise
+    return parts.pack(answers)
 
 
 def _fits_row_cache(model: Model, tokens: int) -> bool:
@@ -152,25 +144,3 @@ def _evaluating(model: Model) -> Iterator[None]:
         yield
     finally:
         model.network.train(was_training)
-
-
-def _pack(answers: list[Answer], stop_texts: StopTexts | None) -> Answers:
-    ids, offsets = _ragged([answer.ids for answer in answers])
-    packed = Answers(
-        ids=ids,
-        offsets=offsets,
-        logprobs=np.concatenate([np.zeros(0), *(answer.logprobs for answer in answers)]).astype(np.float32),
-        finished=np.array([answer.ended_by for answer in answers], np.uint8),
-    )
-    if stop_texts is None:
-        return packed
-    before = [
-        stop_texts.before(answer.ids) if answer.ended_by == STOP_TEXT else answer.ids for answer in answers
-    ]
-    text_ids, text_offsets = _ragged(before)
-    return replace(packed, text_ids=text_ids, text_offsets=text_offsets)
-
-
-def _ragged(rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    offsets = np.cumsum([0, *(len(row) for row in rows)]).astype(np.int64)
-    return np.concatenate([np.zeros(0, np.int32), *rows]).astype(np.int32), offsets

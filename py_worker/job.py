@@ -78,6 +78,10 @@ class Job:
         event = {"k": "progress", "q": self._events, "d": {"done": done, "total": total, "tokens": tokens}}
         self.reply("evt", event)
 
+    def part(self, tensors: Tensors) -> None:
+        """Send a part of the result that is ready before the rest."""
+        self.reply("part", {}, tensors)
+
     def reply(self, kind: wire.ReplyKind, fields: dict[str, Any], tensors: Tensors | None = None) -> None:
         """Send one message about this request."""
         self.send([self.client, *wire.encode_message(kind, self.id, fields, tensors)])

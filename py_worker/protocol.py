@@ -348,7 +348,7 @@ VERBS: dict[str, Verb] = {
     "forward": Verb(ForwardParams, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True)}, ForwardResult, {"logprobs": Tensor("f32", 1, True), "entropy": Tensor("f32", 1, False)}),
     "forwardBackward": Verb(ForwardBackwardParams, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True), "ceWeights": Tensor("f32", 1, False), "dftWeights": Tensor("f32", 1, False), "policyGradientWeights": Tensor("f32", 1, False), "advantages": Tensor("f32", 1, False), "oldLogprobs": Tensor("f32", 1, False), "referenceLogprobs": Tensor("f32", 1, False)}, ForwardBackwardResult, {"logprobs": Tensor("f32", 1, False), "entropy": Tensor("f32", 1, False)}),
     "optimStep": Verb(OptimStepParams, {}, OptimStepResult, {}),
-    "generate": Verb(GenerateParams, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True), "seeds": Tensor("u32", 1, True)}, GenerateResult, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True), "logprobs": Tensor("f32", 1, True), "finished": Tensor("u8", 1, True), "textIds": Tensor("i32", 1, False), "textOffsets": Tensor("i32", 1, False)}),
+    "generate": Verb(GenerateParams, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True), "seeds": Tensor("u32", 1, True)}, GenerateResult, {"rows": Tensor("i32", 1, True), "ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True), "logprobs": Tensor("f32", 1, True), "finished": Tensor("u8", 1, True), "textIds": Tensor("i32", 1, False), "textOffsets": Tensor("i32", 1, False)}),
     "save": Verb(SaveParams, {}, SaveResult, {}),
     "status": Verb(StatusParams, {}, StatusResult, {}),
 }

@@ -45,7 +45,8 @@ class Server:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._live: dict[tuple[bytes, int], Job] = {}
         """Requests without a reply, or whose reply still waits for its client to read."""
-        self._owed: deque[tuple[bytes, int, list[Any]]] = deque()
+        self._owed: deque[tuple[bytes, int | None, list[Any]]] = deque()
+        """Client, the request that ends with it (none: a part) and frames."""
         self._running: Job | None = None
         self._clients: set[bytes] = set()
         self._context = zmq.Context()
@@ -122,21 +123,24 @@ class Server:
         if not frames:
             return False
         header = msgspec.msgpack.decode(frames[0].buffer, type=dict[str, Any])
-        if header["t"] in ("res", "err"):
-            self._owed.append((client.bytes, header["id"], frames))
+        if header["t"] in ("res", "part", "err"):
+            ended = None if header["t"] == "part" else header["id"]
+            self._owed.append((client.bytes, ended, frames))
             self._pay()
         else:
             self._send(client.bytes, frames)
         return True
 
     def _pay(self) -> None:
-        """Send the replies that are owed, as far as their clients read."""
+        """Send the replies that are owed and their parts, in order, as far as their clients read."""
+        slow: set[bytes] = set()
         for _ in range(len(self._owed)):
-            client, request_id, frames = self._owed.popleft()
-            if self._send(client, frames):
-                self._live.pop((client, request_id), None)
-            else:
-                self._owed.append((client, request_id, frames))
+            client, ended, frames = self._owed.popleft()
+            if client in slow or not self._send(client, frames):
+                slow.add(client)
+                self._owed.append((client, ended, frames))
+            elif ended is not None:
+                self._live.pop((client, ended), None)
 
     def _receive(self) -> None:
         client, *frames = self._router.recv_multipart(copy=False)

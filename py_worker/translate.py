@@ -11,6 +11,7 @@ import numpy as np
 
 from py_worker import optim, protocol
 from py_worker.adapter import AdapterOptions
+from py_worker.answers import Answers
 from py_worker.errors import WorkerError
 from py_worker.load import LoadOptions
 from py_worker.loss import PolicyGradient
@@ -132,6 +133,13 @@ def _parsed(text: str, kind: type) -> Any:
     if not isinstance(value, kind):
         raise WorkerError("BAD_PARAMS", f"fields are a JSON object and tools a list, found {text!r:.80}")
     return value
+
+
+def answer_tensors(answers: Answers) -> Tensors:
+    """Translate to the wire."""
+    ragged = {"textIds": answers.text_ids, "textOffsets": answers.text_offsets}
+    whole = {"rows": answers.rows, "ids": answers.ids, "offsets": answers.offsets}
+    return as_int32(whole | present(ragged)) | {"logprobs": answers.logprobs, "finished": answers.finished}
 
 
 def as_int32(arrays: Tensors) -> Tensors:

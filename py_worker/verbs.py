@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 
 from py_worker import optim, protocol
+from py_worker.answers import Answers
 from py_worker.describe import describe, eos_token_ids
 from py_worker.digest import weights_digest
 from py_worker.encode import decode, encode
@@ -36,6 +36,7 @@ from py_worker.stop_texts import stop_texts
 from py_worker.train import accumulate_gradients, clear_gradients
 from py_worker.translate import (
     COMPONENTS,
+    answer_tensors,
     as_int32,
     gradient_options,
     gradient_result,
@@ -197,7 +198,14 @@ class Session:
         return protocol.OptimStepResult(grad_norm=report.grad_norm, step=self._steps, updates=updates), {}
 
     def generate(self, params: protocol.GenerateParams, tensors: Tensors, job: Job) -> Reply:
-        """Sample an answer to each prompt."""
+        """Sample an answer to each prompt; those that finish early leave in parts."""
+        sampled = 0
+
+        def send_part(part: Answers) -> None:
+            nonlocal sampled
+            sampled += len(part.ids)
+            job.part(answer_tensors(part))
+
         answers = generate(
             self.model,
             tensors["ids"],
@@ -211,12 +219,11 @@ class Session:
             stop_texts=stop_texts(self._tokenizer(), params.stop_texts) if params.stop_texts else None,
             max_rows=params.max_rows,
             on_progress=job.progress,
+            on_part=send_part,
             check=job.check,
         )
-        arrays = {"ids": answers.ids, "offsets": answers.offsets.astype(np.int32)}
-        arrays |= {"logprobs": answers.logprobs, "finished": answers.finished}
-        texts = present({"textIds": answers.text_ids, "textOffsets": answers.text_offsets})
-        return protocol.GenerateResult(new_tokens=len(answers.ids)), arrays | as_int32(texts)
+        result = protocol.GenerateResult(new_tokens=sampled + len(answers.ids))
+        return result, answer_tensors(answers)
 
     def save(self, params: protocol.SaveParams, _: Tensors, job: Job) -> Reply:
         """Write weights, or all that training continues from."""

@@ -66,7 +66,7 @@ class Bye(msgspec.Struct, tag_field="t", tag="bye"):
 Header = Hello | Request | Cancel | Ping | Bye
 _decoder = msgspec.msgpack.Decoder(Header)
 _encoder = msgspec.msgpack.Encoder()
-ReplyKind = Literal["welcome", "res", "err", "evt", "pong"]
+ReplyKind = Literal["welcome", "res", "part", "err", "evt", "pong"]
 
 
 def encode_message(
@@ -75,7 +75,7 @@ def encode_message(
     """Return the frames of one message to the client."""
     arrays = {name: np.ascontiguousarray(array) for name, array in (tensors or {}).items()}
     header: dict[str, Any] = {"v": PROTOCOL_VERSION, "t": kind, "id": request_id, **fields}
-    if kind == "res":
+    if kind in ("res", "part"):
         header["tz"] = [(name, DTYPE_NAMES[array.dtype], list(array.shape)) for name, array in arrays.items()]
     return [
         _encoder.encode(header),

@@ -1,11 +1,7 @@
 /** Sampled answers, each a function of its prompt, its seed and the weights. */
 import { fnv1a, type IdWords, keyedNumbers } from '../data/random.ts';
 import type { Answer, Worker } from '../worker/worker.ts';
-import { chunksOf } from './chunks.ts';
 import type { Tally } from './tally.ts';
-
-/** Prompts of one call: a batch is well filled, and an interrupt loses little. */
-const promptsAtOnce = 256;
 
 /** Temperatures differ in the seed when they differ by this much. */
 const temperatureStep = 1e-3;
@@ -47,24 +43,22 @@ export async function answerAll(
   const limitsOf = ({ maxNewTokens, stopTexts }: Asked) => JSON.stringify({ maxNewTokens, stopTexts });
   for (const limits of new Set(asked.map(limitsOf))) {
     const places = [...asked.keys()].filter(place => limitsOf(asked[place] as Asked) === limits);
-    for (const part of chunksOf(places, promptsAtOnce)) {
-      const questions = part.map(place => asked[place] as Asked);
-      const found = await worker.generate(
-        questions.map(({ prompt }) => prompt),
-        {
-          ...tally.next(),
-          ...(maxRows !== null && { maxRows }),
-          seeds: questions.map(({ seed }) => seed),
-          ...(JSON.parse(limits) as Pick<Asked, 'maxNewTokens' | 'stopTexts'>),
-          temperature,
-          stopIds,
-        },
-      );
-      found.forEach((answer, i) => {
-        answers[part[i] as number] = answer;
-      });
-      tally.add(part.length, { generated: found.reduce((sum, { ids }) => sum + ids.length, 0) });
-    }
+    const questions = places.map(place => asked[place] as Asked);
+    const found = await worker.generate(
+      questions.map(({ prompt }) => prompt),
+      {
+        ...tally.next(),
+        ...(maxRows !== null && { maxRows }),
+        seeds: questions.map(({ seed }) => seed),
+        ...(JSON.parse(limits) as Pick<Asked, 'maxNewTokens' | 'stopTexts'>),
+        temperature,
+        stopIds,
+      },
+    );
+    found.forEach((answer, i) => {
+      answers[places[i] as number] = answer;
+    });
+    tally.add(places.length, { generated: found.reduce((sum, { ids }) => sum + ids.length, 0) });
   }
   return answers;
 }

@@ -4,7 +4,7 @@ import { redrawIndex, type SamplingPlan, samplingSeeds } from '../plan/sampling-
 import type { AnswerRecord } from '../run/records.ts';
 import { AnswerStore, answerKey, type StoredAnswer } from '../store/answer-store.ts';
 import { answersPath } from '../store/store.ts';
-import { sampler } from './policy.ts';
+import { samplerOptions } from './policy.ts';
 import { faultOf } from './read-answers.ts';
 import { type Run, timed } from './run.ts';
 import type { Trainer, Weights } from './trainer.ts';
@@ -19,8 +19,10 @@ export type AskingOptions = {
   readonly sampling: SamplingPlan;
 };
 
-/** Prompts of one `generate`: what a crash or Ctrl-C can cost. */
-const promptsAtOnce = 256;
+/** Answers of one `decode`. */
+const answersAtOnce = 256;
+/** Prompts of one `generate`, which are held in memory; answers are stored as they come, whatever becomes of the rest. */
+const promptsAtOnce = 8192;
 
 /** One answer that is wanted, with the seed that makes it. */
 type Wanted = { readonly seed: number; readonly prompt: Int32Array; readonly key: string };
@@ -61,7 +63,7 @@ export class Asking {
       if (attempt === this.#options.sampling.redraws) break;
       open = await this.#unusable(open, want);
     }
-    for (const indices of chunks(all)) {
+    for (const indices of chunks(all, answersAtOnce)) {
       const wanted = await Promise.all(indices.map(want));
       const found = wanted.map(({ key }) => this.#stored(key));
       const texts = await run.worker.decode(found.map(saidIn));
@@ -129,7 +131,7 @@ export class Asking {
     const line = { unit: `answers of ${place}`, kind: 'answer', training: this.#options.for } as const;
     await timed(run, line, async () => {
       let [done, tokens] = [0, 0];
-      for (const indices of chunks(Uint32Array.from(missing))) {
+      for (const indices of chunks(Uint32Array.from(missing), promptsAtOnce)) {
         run.signal.throwIfAborted();
         const report = (more: number, count: number) =>
           run.progress.update(`answers of ${place}`, done + more, missing.length, count);
@@ -143,10 +145,11 @@ export class Asking {
   async #sample(wanted: readonly Wanted[], report: (done: number, tokens: number) => void): Promise<number> {
     const { run } = this.#trainer;
     const { maxNewTokens, temperature, topP, stop } = this.#options.sampling;
-    let seen = 0;
-    const answers = await sampler(run)(
+    let [seen, sampled] = [0, 0];
+    await run.worker.generateParts(
       wanted.map(({ prompt }) => prompt),
       {
+        ...samplerOptions(run),
         seeds: wanted.map(({ seed }) => seed),
         maxNewTokens,
         temperature,
@@ -157,13 +160,16 @@ export class Asking {
           seen = tokens;
         },
       },
+      part => {
+        const entries = part.map(([place, { ids, said, finishReason }]) => {
+          sampled += ids.length;
+          const kept = finishReason === 'stop_text' ? said : ids;
+          return [(wanted[place] as Wanted).key, { ids: [...kept], finishReason }] as const;
+        });
+        this.#store.add(new Map(entries));
+      },
     );
-    const entries = answers.map(({ ids, said, finishReason }, i) => {
-      const kept = finishReason === 'stop_text' ? said : ids;
-      return [(wanted[i] as Wanted).key, { ids: [...kept], finishReason }] as const;
-    });
-    this.#store.add(new Map(entries));
-    return answers.reduce((sum, { ids }) => sum + ids.length, 0);
+    return sampled;
   }
 }
 
@@ -200,9 +206,7 @@ async function endOf(run: Run, example: number): Promise<number[]> {
   return run.stopIds.includes(ids.at(-1) ?? -1) ? [...ids.slice(-1)] : [];
 }
 
-function chunks(indices: Uint32Array): number[][] {
-  const count = Math.ceil(indices.length / promptsAtOnce);
-  return Array.from({ length: count }, (_, i) => [
-    ...indices.subarray(i * promptsAtOnce, (i + 1) * promptsAtOnce),
-  ]);
+function chunks(indices: Uint32Array, size: number): number[][] {
+  const count = Math.ceil(indices.length / size);
+  return Array.from({ length: count }, (_, i) => [...indices.subarray(i * size, (i + 1) * size)]);
 }

@@ -25,10 +25,13 @@ export type Policy = {
 };
 
 /** Stops where every sampling of a run does. */
-export function sampler({ worker, stopIds, config, signal }: Run) {
+export function samplerOptions({
+  stopIds,
+  config,
+  signal,
+}: Run): Pick<GenerateOptions, 'stopIds' | 'maxRows' | 'signal'> {
   const { max_rows: maxRows } = config.sampler;
-  return (prompts: readonly Int32Array[], options: GenerateOptions): Promise<Answer[]> =>
-    worker.generate(prompts, { stopIds, ...(maxRows !== null && { maxRows }), signal, ...options });
+  return { stopIds, ...(maxRows !== null && { maxRows }), signal };
 }
 
 /** The answers of a step depend on step, example and number, so that a resume has the same. */
@@ -48,7 +51,8 @@ export function policyAt(run: Run, step: number, baseLogprobs: Policy['baseLogpr
         }),
       );
       const seeds = asked.map(({ example, sample }) => seedOf(step, data.idOf(example), sample));
-      const answers = await sampler(run)(prompts, {
+      const answers = await worker.generate(prompts, {
+        ...samplerOptions(run),
         seeds,
         temperature,
         topP,

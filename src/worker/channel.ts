@@ -9,6 +9,8 @@ export type CallOptions = {
   readonly timeoutSeconds?: number;
   /** Best effort: events may be lost, results never depend on them. */
   readonly onProgress?: (progress: Progress) => void;
+  /** Gets what comes before the reply (`part` messages). What it throws ends the request. */
+  readonly onPart?: (tensors: Tensors) => void;
 };
 
 export type Reply<V extends VerbName> = { readonly result: Result<V>; readonly tensors: Tensors };

@@ -11,7 +11,7 @@ import {
   type WorkerHeader,
 } from './protocol.ts';
 import type { Tensors } from './tensors.ts';
-import { checkParams, checkReply, decodeMessage, encodeMessage, tensorTable } from './wire.ts';
+import { checkParams, checkPart, checkReply, decodeMessage, encodeMessage, tensorTable } from './wire.ts';
 import { WorkerError } from './worker-error.ts';
 
 export type ConnectionOptions = ProcessOptions & {
@@ -32,6 +32,7 @@ type Pending = {
   readonly resolve: (reply: Reply<VerbName>) => void;
   readonly reject: (error: Error) => void;
   readonly onProgress: CallOptions['onProgress'];
+  readonly onPart: CallOptions['onPart'];
 };
 
 const defaults = { startTimeoutSeconds: 60, pingIntervalSeconds: 5, pingMisses: 6, idleSeconds: 300 };
@@ -112,7 +113,8 @@ export class Connection implements Channel {
       checkParams(verb, params, tensors);
       const header: ClientHeader = { v: 1, t: 'req', id, op: verb, p: params, tz: tensorTable(tensors) };
       const frames = encodeMessage(header, tensors);
-      this.#pending.set(id, { verb, resolve, reject, onProgress: options.onProgress });
+      const { onProgress, onPart } = options;
+      this.#pending.set(id, { verb, resolve, reject, onProgress, onPart });
       this.#waiting.push({ id, frames });
       this.#sendWaiting();
     });
@@ -211,7 +213,9 @@ export class Connection implements Channel {
       this.#welcomed.resolve();
     }
     if (header.t === 'pong') this.#requireWork(header);
-    if (header.t === 'evt') this.#report(header);
+    if (header.t === 'evt') this.#report(header.id, ({ onProgress }) => onProgress?.(header.d));
+    if (header.t === 'part')
+      this.#report(header.id, ({ verb, onPart }) => onPart?.(checkPart(verb, tensors)));
     if (header.t === 'err') this.#refused(header);
     if (header.t === 'res') this.#answered(header, tensors);
   }
@@ -227,9 +231,10 @@ export class Connection implements Channel {
   }
 
   /** A callback that throws fails its own request, not the session. */
-  #report({ id, d }: WorkerHeader & { t: 'evt' }): void {
+  #report(id: number, tell: (pending: Pending) => void): void {
+    const pending = this.#pending.get(id);
     try {
-      this.#pending.get(id)?.onProgress?.(d);
+      if (pending) tell(pending);
     } catch (error) {
       this.#withdraw(id);
       this.#settle(id)?.reject(error as Error);

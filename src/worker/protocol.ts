@@ -334,7 +334,10 @@ export const verbs = {
     resultTensors: {},
   },
   generate: {
-    doc: 'Sample an answer to each prompt. It ends with a stop id, or once its text (never the prompt’s) holds a stop text. One seed an answer; under strict sampling an answer never depends on its batch.',
+    doc:
+      'Sample an answer to each prompt. It ends with a stop id, or once its text (never the prompt’s) holds a stop text. One seed an ' +
+      'answer; under strict sampling an answer never depends on its batch. Answers leave in `part` messages as they finish, in any ' +
+      'order, whatever becomes of the rest; the reply has those that are left.',
     deadlineSeconds: 6 * 3600,
     params: z.strictObject({
       maxNewTokens: z.int().min(1),
@@ -348,6 +351,7 @@ export const verbs = {
     tensors: { ...sequences, seeds: tensor('u32', 'one seed an answer [n]') },
     result: z.strictObject({ newTokens: count }),
     resultTensors: {
+      rows: tensor('i32', 'the prompt that each answer is to, rising [n]'),
       ids: tensor('i32', 'sampled ids of all answers, end to end, the stop id included [M]'),
       offsets: tensor('i32', 'where each answer starts, and M [n + 1]'),
       logprobs: tensor('f32', 'log-probability of each sampled id at temperature 1 without filters [M]'),
@@ -404,7 +408,7 @@ export type VerbName = keyof Verbs;
 export type Params<V extends VerbName> = z.infer<Verbs[V]['params']>;
 export type Result<V extends VerbName> = z.infer<Verbs[V]['result']>;
 
-// Headers. Client → worker: hello, req, cancel, ping, bye. Worker → client: welcome, res, err, evt, pong.
+// Headers. Client → worker: hello, req, cancel, ping, bye. Worker → client: welcome, res, part, err, evt, pong.
 
 const tensorTable = z.array(z.tuple([z.string(), z.string(), z.array(count)]));
 const v = z.literal(protocolVersion);
@@ -431,6 +435,7 @@ export const workerHeader = z.discriminatedUnion('t', [
     verbs: z.array(z.string()),
   }),
   z.object({ v, t: z.literal('res'), id: uint32, r: z.unknown(), tz: tensorTable }),
+  z.object({ v, t: z.literal('part'), id: uint32, tz: tensorTable }),
   z.object({ v, t: z.literal('err'), id: uint32, e: errorEnvelope }),
   z.object({ v, t: z.literal('evt'), id: uint32, k: z.literal('progress'), q: uint32, d: progress }),
   z.object({

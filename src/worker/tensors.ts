@@ -204,18 +204,19 @@ export function gradients(
   return { loss, components: sums, tokens, paddedTokens, microBatches, logprobs, entropy };
 }
 
-/** `said` is what the worker wrote before a stop text, else the ids without their stop id. */
-export function answersOf(tensors: Tensors): Answer[] {
+/** Answers with the row of their prompt. `said` is what the worker wrote before a stop text, else the ids without their stop id. */
+export function answersOf(tensors: Tensors): [row: number, answer: Answer][] {
   const reasons = ['length', 'stop', 'stop_text'] as const;
   const finished = required(tensors, 'finished').data;
   const logprobs = rows(tensors, 'logprobs');
   const texts = tensors.textIds && unpackRows(tensors.textIds.data, required(tensors, 'textOffsets').data);
+  const places = required(tensors, 'rows').data;
   return rows(tensors, 'ids').map((row, i) => {
     const finishReason = reasons[finished[i] ?? 0] ?? 'length';
     const ids = row as Int32Array;
     const before = finishReason === 'stop' ? ids.subarray(0, -1) : ids;
     const said = finishReason === 'stop_text' && texts ? (texts[i] as Int32Array) : before;
-    return { ids, logprobs: logprobs[i] as Float32Array, finishReason, said };
+    return [places[i] as number, { ids, logprobs: logprobs[i] as Float32Array, finishReason, said }];
   });
 }
 

@@ -58,7 +58,7 @@ export function decodeMessage(frames: readonly Buffer[]): { header: WorkerHeader
     throw bad(`header at ${issue?.path.join('.') || 'top'}: ${issue?.message ?? 'invalid'}`);
   }
   const header = parsed.data;
-  return { header, tensors: readTensors(header.t === 'res' ? header.tz : [], rest) };
+  return { header, tensors: readTensors('tz' in header ? header.tz : [], rest) };
 }
 
 function unpack(head: Buffer | undefined): unknown {
@@ -110,6 +110,13 @@ export function checkReply<V extends VerbName>(verb: V, result: unknown, tensors
   if (problem !== undefined)
     throw new WorkerError('UNSERIALIZABLE', `the worker's result: ${problem}`, { verb });
   return { result: parsed.data as Reply<V>['result'], tensors };
+}
+
+/** Throws UNSERIALIZABLE when a part of the worker's answer is not what the protocol promises. */
+export function checkPart(verb: VerbName, tensors: Tensors): Tensors {
+  const problem = tensorProblem(tensors, verbs[verb].resultTensors);
+  if (problem === undefined) return tensors;
+  throw new WorkerError('UNSERIALIZABLE', `a part of the worker's result: ${problem}`, { verb });
 }
 
 /** Half a character has no bytes in UTF-8: the other side could not read the message. */

@@ -20,6 +20,7 @@ import {
   packWeights,
   perToken,
   type Row,
+  type Tensors,
   tensorOf,
   wireExample,
 } from './tensors.ts';
@@ -181,6 +182,22 @@ export class Worker {
 
   /** One answer to each prompt, in order. */
   async generate(prompts: readonly Row[], options: GenerateOptions): Promise<Answer[]> {
+    const answers: Answer[] = [];
+    await this.generateParts(prompts, options, part => {
+      for (const [place, answer] of part) answers[place] = answer;
+    });
+    return answers;
+  }
+
+  /**
+   * One answer to each prompt: `take` gets them, with the places of their prompts, in parts as they finish, in no order; what is finished
+   * when an error or the signal ends the rest, too. Nothing is kept here.
+   */
+  async generateParts(
+    prompts: readonly Row[],
+    options: GenerateOptions,
+    take: (part: readonly [place: number, answer: Answer][]) => void,
+  ): Promise<void> {
     const seeds = options.seeds ?? prompts.map((_, i) => i);
     const params = {
       maxNewTokens: options.maxNewTokens,
@@ -191,7 +208,6 @@ export class Worker {
       stopTexts: [...(options.stopTexts ?? [])],
       maxRows: options.maxRows ?? null,
     };
-    const answers: Answer[] = [];
     let tokens = 0;
     for (const { start, end } of promptParts(prompts, options.maxNewTokens, this.#most)) {
       const own = seeds.slice(start, end === prompts.length ? undefined : end); // a seed too many is refused
@@ -203,13 +219,15 @@ export class Worker {
           total: prompts.length,
           tokens: before + part.tokens,
         });
-      const { tensors } = await this.#channel.call('generate', params, packed, { ...options, onProgress });
-      for (const answer of answersOf(tensors)) {
-        answers.push(answer);
-        tokens += answer.ids.length;
-      }
+      const onPart = (part: Tensors) => {
+        const found = answersOf(part);
+        if (found.length > 0) take(found.map(([row, answer]) => [start + row, answer]));
+      };
+      const call = { ...options, onProgress, onPart };
+      const { result, tensors } = await this.#channel.call('generate', params, packed, call);
+      onPart(tensors);
+      tokens += result.newTokens;
     }
-    return answers;
   }
 
   /** Write a directory that did not exist; atomic. Errors: BAD_PARAMS (it exists), SAVE_FAILED. */

@@ -9,6 +9,8 @@ export type Recorded<V extends VerbName = VerbName> = {
   readonly verb: V;
   readonly params: Params<V>;
   readonly tensors: Tensors;
+  /** Tensors that came before the reply. */
+  readonly parts: readonly Tensors[];
   readonly reply: Reply<V> | null;
   readonly weights: string;
 };
@@ -96,16 +98,22 @@ export type Asked = {
 
 /** Every prompt that was answered, in order. */
 export function askedIn(calls: readonly Recorded[]): Asked[] {
-  return callsOf(calls, 'generate').flatMap(({ params, tensors, reply, weights }) => {
-    const answers = rowsOf(reply?.tensors ?? {}, 'ids');
+  return callsOf(calls, 'generate').flatMap(({ params, tensors, parts, reply, weights }) => {
+    const found = [...parts, reply?.tensors ?? {}].flatMap(part => {
+      const ids = rowsOf(part, 'ids');
+      return [...(part.rows?.data ?? [])].map(
+        (row, i) => [row, { ids: ids[i], finished: part.finished?.data[i] }] as const,
+      );
+    });
+    const answers = new Map(found);
     return rowsOf(tensors, 'ids').map((prompt, i) => ({
       weights,
       prompt,
       seed: tensors.seeds?.data[i] ?? Number.NaN,
       params,
-      answer: answers[i] ?? [],
-      isFinished: reply?.tensors.finished?.data[i] !== 0,
-      isStopped: reply?.tensors.finished?.data[i] === 2,
+      answer: answers.get(i)?.ids ?? [],
+      isFinished: answers.get(i)?.finished !== 0,
+      isStopped: answers.get(i)?.finished === 2,
     }));
   });
 }

@@ -40,12 +40,17 @@ export class Recorder implements Channel {
   ): Call<Reply<V>> {
     this.#onCall(verb);
     const copy = structuredClone({ params, tensors });
-    const call = this.#inner.call(verb, withoutWhatTheToyLacks(params), tensors, options);
+    const parts: Tensors[] = [];
+    const onPart = (part: Tensors) => {
+      parts.push(part);
+      options?.onPart?.(part);
+    };
+    const call = this.#inner.call(verb, withoutWhatTheToyLacks(params), tensors, { ...options, onPart });
     if (verb === 'load' || verb === 'optimStep') this.#weights = this.#digest();
     const weights = this.#weights;
     const noted = async () => {
       const reply = await call.catch(() => null);
-      return { id: call.id, verb, ...copy, reply, weights: await weights } as unknown as Recorded;
+      return { id: call.id, verb, ...copy, parts, reply, weights: await weights } as unknown as Recorded;
     };
     this.#calls.push(noted());
     return call;

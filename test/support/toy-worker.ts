@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { asCall, type Call, type CallOptions, type Channel, type Reply } from '../../src/worker/channel.ts';
 import type { Params, VerbName } from '../../src/worker/protocol.ts';
 import type { Tensors } from '../../src/worker/tensors.ts';
-import { checkParams, checkReply } from '../../src/worker/wire.ts';
+import { checkParams, checkPart, checkReply } from '../../src/worker/wire.ts';
 import { WorkerError } from '../../src/worker/worker-error.ts';
 import { Session } from './toy/session.ts';
 
@@ -64,7 +64,7 @@ export class ToyChannel implements Channel {
     id: number,
     { verb, params, tensors }: { verb: V; params: Params<V>; tensors: Tensors },
     pending: Pending,
-    { signal, onProgress }: CallOptions,
+    { signal, onProgress, onPart }: CallOptions,
   ): Promise<Reply<V>> {
     const check = () => {
       if (pending.isCancelled || signal?.aborted)
@@ -77,9 +77,10 @@ export class ToyChannel implements Channel {
     const progress = (done: number, total: number, tokens: number) => {
       if (!pending.isCancelled) onProgress?.({ done, total, tokens });
     };
+    const part = (tensors: Tensors) => onPart?.(checkPart(verb, tensors));
     await setImmediate(); // no request is done before its caller goes on
     try {
-      const outcome = await this.#session.run(verb, params, tensors, { id, check, pause, progress });
+      const outcome = await this.#session.run(verb, params, tensors, { id, check, pause, progress, part });
       return checkReply(verb, outcome.result, outcome.tensors ?? {});
     } catch (error) {
       throw inVerb(verb, error);

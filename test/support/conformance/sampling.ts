@@ -177,6 +177,45 @@ export function sampling(subject: Subject): void {
       }
     });
 
+    it('hands answers out in parts, each once, and the same as in one reply', async () => {
+      const many = Array.from({ length: 600 }, (_, i) => [7 + (i % 3), 20]);
+      const parts: (readonly [number, Answer])[][] = [];
+      const options = { maxNewTokens: 2, stopIds: [], maxRows: 50 };
+      await subject.worker.generateParts(many, options, part => void parts.push([...part]));
+      expect(parts.length).toBeGreaterThan(1);
+      const places = parts.flat().map(([place]) => place);
+      expect(places.toSorted((a, b) => a - b)).toEqual([...many.keys()]);
+      const whole = await generate(many, options);
+      for (const [place, answer] of parts.flat()) expect(answer).toEqual(whole[place]);
+    });
+
+    it('hands out what is finished when it is cancelled on the way', async () => {
+      const controller = new AbortController();
+      const many = Array.from({ length: 2000 }, () => [7, 20]);
+      const found = new Map<number, Answer>();
+      const options = { maxNewTokens: 20, stopIds: [], maxRows: 20, signal: controller.signal };
+      const onProgress = ({ done }: Progress) => {
+        if (done >= 40) controller.abort();
+      };
+      const asked = subject.worker.generateParts(many, { ...options, onProgress }, part => {
+        for (const [place, answer] of part) found.set(place, answer);
+      });
+      await expectRefusal(asked, 'CANCELLED');
+      expect(found.size).toBeGreaterThanOrEqual(40);
+      expect(found.size).toBeLessThan(many.length);
+      const [place, answer] = [...found].at(-1) ?? [0, undefined];
+      const [again] = await generate([[7, 20]], { seeds: [place], maxNewTokens: 20 });
+      expect(answer).toEqual(again);
+    });
+
+    it('ends with what its taker of parts throws', async () => {
+      const full = new Error('no room');
+      const asked = subject.worker.generateParts([[7]], { maxNewTokens: 1 }, () => {
+        throw full;
+      });
+      await expect(asked).rejects.toBe(full);
+    });
+
     it('has nothing to do for no prompts', async () => {
       expect(await generate([])).toEqual([]);
     });

@@ -110,8 +110,14 @@ function draw(reached: Float64Array, u: number): number {
   return low;
 }
 
-/** The tensors of a reply. */
-export function packAnswers(answers: readonly ToyAnswer[], { stopTexts }: Params<'generate'>): Tensors {
+/** The tensors of a reply or of a part of it, from answers by prompt. */
+export function packAnswers(
+  answersOf: ReadonlyMap<number, ToyAnswer>,
+  { stopTexts }: Params<'generate'>,
+): Tensors {
+  const places = [...answersOf.keys()].sort((a, b) => a - b);
+  const rows = tensorOf('i32', places);
+  const answers = places.map(place => answersOf.get(place) as ToyAnswer);
   const { values: ids, offsets } = packRows(
     'i32',
     answers.map(answer => answer.ids),
@@ -124,10 +130,10 @@ export function packAnswers(answers: readonly ToyAnswer[], { stopTexts }: Params
     'u8',
     answers.map(answer => answer.finished),
   );
-  if (stopTexts.length === 0) return { ids, offsets, logprobs, finished };
+  if (stopTexts.length === 0) return { rows, ids, offsets, logprobs, finished };
   const texts = packRows(
     'i32',
     answers.map(({ textIds }) => textIds),
   );
-  return { ids, offsets, logprobs, finished, textIds: texts.values, textOffsets: texts.offsets };
+  return { rows, ids, offsets, logprobs, finished, textIds: texts.values, textOffsets: texts.offsets };
 }

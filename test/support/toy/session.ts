@@ -36,6 +36,8 @@ export type Job = {
   /** Let the client in, then `check`. */
   pause(): Promise<void>;
   progress(done: number, total: number, tokens: number): void;
+  /** Send a part of the result. */
+  part(tensors: Tensors): void;
 };
 
 export type Outcome<V extends VerbName> = { readonly result: Result<V>; readonly tensors?: Tensors };
@@ -49,6 +51,8 @@ type Loaded = { readonly model: Bigram; adamw: AdamwState; steps: number; readon
 
 /** Tokens sampled between two looks at whether the request is cancelled. */
 const pauseTokens = 256;
+/** Answers of a part. */
+const partAnswers = 64;
 
 export class Session {
   #loaded: Loaded | null = null;
@@ -186,15 +190,24 @@ export class Session {
     const prompts = readPrompts(params, tensors);
     const seeds = data(tensors, 'seeds');
     const sample = sampler(model, params);
-    const answers: ToyAnswer[] = [];
+    const answers = new Map<number, ToyAnswer>();
+    const send = () => {
+      if (answers.size > 0) job.part(packAnswers(answers, params));
+      answers.clear();
+    };
     let [tokens, pausedAt] = [0, 0];
-    for (const [i, prompt] of prompts.entries()) {
-      const answer = sample(prompt, seeds[i] ?? 0);
-      answers.push(answer);
+    // Last prompts first: nobody may take the order of answers for that of prompts.
+    for (const i of [...prompts.keys()].reverse()) {
+      const answer = sample(prompts[i] as Int32Array, seeds[i] ?? 0);
+      answers.set(i, answer);
       tokens += answer.ids.length;
-      job.progress(answers.length, prompts.length, tokens);
+      job.progress(prompts.length - i, prompts.length, tokens);
+      if (answers.size === partAnswers) send();
       if (tokens - pausedAt < pauseTokens) continue;
-      await job.pause();
+      await job.pause().catch(error => {
+        send();
+        throw error;
+      });
       pausedAt = tokens;
     }
     return { result: { newTokens: tokens }, tensors: packAnswers(answers, params) };
