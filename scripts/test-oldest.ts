@@ -1,13 +1,13 @@
 // npm run test:oldest [-- pytest's arguments]: the worker's tests on the oldest torch and transformers that it runs on.
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { findExecutable } from '../src/python/paths.ts';
+import { installedUv } from '../src/python/install.ts';
 import { developmentPython, runSteps } from './steps.ts';
 
 const folder = '.venv-oldest';
 const python = join(folder, 'bin/python');
 const base = (await developmentPython()).path;
-const uv = findExecutable('uv', process.env) ?? join(dirname(base), 'uv'); // where the set-up puts one
+const uv = installedUv(process.env) ?? join(dirname(base), 'uv'); // where earlier set-ups put one
 
 const isReady =
   (existsSync(python) ||

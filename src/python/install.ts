@@ -1,14 +1,15 @@
-import { existsSync, mkdirSync } from 'node:fs';
+/** What uv does for us: find or fetch a Python, make an environment of it, install into it. A machine without uv gets one of ours. */
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { EnvironmentError } from '../errors.ts';
-import { type BasePythonSearch, findBasePython, isVersion, noBasePython } from './base-python.ts';
+import { EnvironmentError, UsageError } from '../errors.ts';
 import { type CommandResult, lastLines, runCommand } from './command.ts';
 import type { OwnEnvironment } from './own-environment.ts';
-import { findExecutable } from './paths.ts';
-import { supportedPythons } from './requirements.ts';
+import { findExecutable, tmsHome } from './paths.ts';
+import { probeInterpreter } from './probe.ts';
+import { isSupported, pythonRange, supportedPythons } from './requirements.ts';
 
 /** Fetched with pip where the machine has no uv. */
-const bootstrapUv = 'uv==0.13.9';
+const fetchedUv = 'uv==0.13.9';
 
 /** What the steps of an installation share. */
 export interface InstallContext {
@@ -19,62 +20,47 @@ export interface InstallContext {
   readonly showProgress: boolean;
 }
 
-/** How an environment will be made. */
-export interface EnvironmentPlan {
-  /** Null where the machine has no uv: then Python's own venv makes it. */
-  readonly uv: string | null;
-  /** Path of the interpreter to build upon; where none was found, a version for uv to find or fetch. */
-  readonly base: string;
-  readonly search: BasePythonSearch;
+/** The uv of this machine, or the one that was fetched; null: neither. */
+export function installedUv(env: NodeJS.ProcessEnv): string | null {
+  return findExecutable('uv', env) ?? findExecutable(join(tmsHome(env), 'uv', 'bin', 'uv'), env);
 }
 
-/** Decide how to make the environment; changes nothing, and throws where it cannot be made. */
-export async function planEnvironment(
-  { own, env }: InstallContext,
-  asked: string | undefined,
-): Promise<EnvironmentPlan> {
-  const uv = findExecutable('uv', env);
-  const search = await findBasePython({
-    asked,
-    env,
-    mustMakeEnvironments: uv === null,
-    replaced: own.folder,
-  });
-  const path = search.interpreter?.executable;
-  if (uv === null && path === undefined) throw noBasePython(search);
-  return { uv, search, base: path ?? uvRequest(search, asked) };
+/** Whether `--python` names a version, which uv looks for and fetches by itself. */
+export function isVersion(asked: string): boolean {
+  return /^\d+\.\d+(\.\d+)?$/.test(asked);
 }
 
-/** What uv is asked to find or fetch where no Python was found. */
-function uvRequest(search: BasePythonSearch, asked: string | undefined): string {
+/** What uv is asked for: the Python that was asked for, or any that the requirements have pins for. Throws `UsageError`. */
+export async function pythonRequest(asked: string | undefined, env: NodeJS.ProcessEnv): Promise<string> {
   if (asked === undefined) return `>=${supportedPythons.at(-1)},<3.14`;
-  if (isVersion(asked) && supportedPythons.some(version => `${asked}.`.startsWith(`${version}.`)))
-    return asked;
-  throw noBasePython(search);
+  const fix = `give --python the path of a Python ${pythonRange}, or a version such as 3.12`;
+  if (isVersion(asked)) {
+    if (supportedPythons.some(version => `${asked}.`.startsWith(`${version}.`))) return asked;
+    throw new UsageError(`--python is ${asked}; ${pythonRange} is needed`, { fix });
+  }
+  const path = findExecutable(asked, env);
+  if (path === null) throw new UsageError(`--python is "${asked}": no such program`, { fix });
+  const probe = await probeInterpreter(path, env);
+  if (!probe.ok) throw new UsageError(`--python is "${asked}": it ${probe.reason}`, { fix });
+  const { version, executable } = probe.interpreter;
+  if (isSupported(version)) return executable;
+  throw new UsageError(`--python is "${asked}": it is Python ${version}; ${pythonRange} is needed`, { fix });
 }
 
 /** Make an empty environment, over a folder that holds the building mark only. */
-export async function makeEnvironment(context: InstallContext, plan: EnvironmentPlan): Promise<void> {
+export async function makeEnvironment(context: InstallContext, request: string): Promise<void> {
   const { own, report } = context;
-  const how = plan.uv === null ? ' (uv is not installed: fetching it)' : '';
-  report(`making a Python environment in ${own.folder} with ${plan.base}${how}`);
-  if (plan.uv === null) return makeWithVenv(context, plan.base);
-  const args = ['venv', '--no-project', '--allow-existing', '--python', plan.base, own.folder];
-  const result = await run(context, plan.uv, args);
-  if (result.code !== 0 && plan.search.interpreter === null) throw noBasePython(plan.search);
-  refuseFailure(result, 'uv could not make the environment', 'npx tms setup --force');
-}
-
-async function makeWithVenv(context: InstallContext, base: string): Promise<void> {
-  const made = await run(context, base, ['-m', 'venv', context.own.folder]);
-  refuseFailure(made, `"${base} -m venv" failed`, 'npx tms setup --force');
-  await addUv(context);
+  const uv = await findUv(context);
+  report(`making a Python environment in ${own.folder} with Python ${request}`);
+  const args = ['venv', '--no-project', '--allow-existing', '--python', request, own.folder];
+  const advice = `install a Python ${pythonRange}, or let uv fetch one: check the network and repeat`;
+  refuseFailure(await run(context, uv, args), 'uv could not make the environment', advice);
 }
 
 /** Install the pinned requirements into the environment; `torch` chooses a build (`cpu`, `cu130`, `auto`, …). */
 export async function installRequirements(context: InstallContext, torch: string | null): Promise<void> {
   const { own } = context;
-  const uv = findExecutable('uv', context.env) ?? (await addUv(context));
+  const uv = await findUv(context);
   const files = ['requirements.txt', ...(own.development === null ? [] : ['requirements-dev.txt'])];
   context.report(`installing ${files.join(' and ')}${torch === null ? '' : ` with torch for ${torch}`}`);
   const result = await run(context, uv, [
@@ -93,18 +79,28 @@ export async function installRequirements(context: InstallContext, torch: string
   refuseFailure(result, 'uv could not install the requirements', advice);
 }
 
-/** The uv inside the environment, fetched with pip if it is not there yet. */
-async function addUv(context: InstallContext): Promise<string> {
-  const inside = join(context.own.folder, 'bin', 'uv');
-  if (existsSync(inside)) return inside;
-  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', bootstrapUv];
-  const fetched = await run(context, context.own.python, pip);
+/** That of the machine, else our own: in a folder of `TMS_HOME`, fetched with pip if it is not there yet. */
+async function findUv(context: InstallContext): Promise<string> {
+  const { env, report } = context;
+  const there = installedUv(env);
+  if (there !== null) return there;
+  const folder = join(tmsHome(env), 'uv');
+  report(`uv is not installed: fetching it into ${folder}`);
+  const python = findExecutable('python3', env) ?? findExecutable('python', env);
+  const fix =
+    'install uv (docs.astral.sh/uv), or python3 with its venv module (Debian and Ubuntu: apt install python3-venv), and repeat';
+  if (python === null)
+    throw new EnvironmentError('neither uv nor a python3 that could fetch it is on PATH', { fix });
+  const made = await run(context, python, ['-m', 'venv', '--clear', folder]);
+  refuseFailure(made, `uv is not installed, and ${python} cannot make an environment to fetch it into`, fix);
+  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', fetchedUv];
+  const fetched = await run(context, join(folder, 'bin', 'python'), pip);
   refuseFailure(
     fetched,
-    `pip could not install ${bootstrapUv}`,
+    `pip could not install ${fetchedUv}`,
     'check the network and repeat, or install uv yourself',
   );
-  return inside;
+  return join(folder, 'bin', 'uv');
 }
 
 function run(context: InstallContext, program: string, args: readonly string[]): Promise<CommandResult> {

@@ -3,9 +3,14 @@ import { basename, join } from 'node:path';
 import { EnvironmentError } from '../errors.ts';
 import { makePrivate, writeFileAtomic } from '../files/atomic.ts';
 import { withLock } from '../files/lock.ts';
-import { isVersion } from './base-python.ts';
 import { fromStamp, type PythonFound, type PythonOptions, searchPython } from './find.ts';
-import { type InstallContext, installRequirements, makeEnvironment, planEnvironment } from './install.ts';
+import {
+  type InstallContext,
+  installRequirements,
+  isVersion,
+  makeEnvironment,
+  pythonRequest,
+} from './install.ts';
 import {
   environmentState,
   type OwnEnvironment,
@@ -113,14 +118,14 @@ async function build(
   if (await canStay(own, options, context.env)) {
     startBuilding(own);
     await installRequirements(context, torch);
-    return finishBuilding(own, { torch, basePython: before?.basePython ?? own.python }, context.env);
+    return finishBuilding(own, torch, context.env);
   }
-  const plan = await planEnvironment(context, options.python);
+  const request = await pythonRequest(options.python, context.env);
   await replacing(own, report, async () => {
     startBuilding(own);
-    await makeEnvironment(context, plan);
+    await makeEnvironment(context, request);
     await installRequirements(context, torch);
-    await finishBuilding(own, { torch, basePython: plan.base }, context.env);
+    await finishBuilding(own, torch, context.env);
   });
 }
 
@@ -181,7 +186,7 @@ function startBuilding(own: OwnEnvironment): void {
 
 async function finishBuilding(
   own: OwnEnvironment,
-  made: { torch: string | null; basePython: string },
+  torch: string | null,
   env: NodeJS.ProcessEnv,
 ): Promise<void> {
   const probe = await probeInterpreter(own.python, env);
@@ -191,9 +196,9 @@ async function finishBuilding(
   const stamp: Stamp = {
     requirements: own.requirements,
     development: own.development,
-    torch: made.torch,
+    torch,
     pythonVersion: probe.interpreter.version,
-    basePython: made.basePython,
+    basePython: realpathSync(own.python),
   };
   writeFileAtomic(own.stampPath, `${JSON.stringify(stamp, null, 2)}\n`);
   rmSync(join(own.folder, 'tms-unpacked'), { recursive: true, force: true });

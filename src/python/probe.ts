@@ -9,8 +9,6 @@ export interface Interpreter {
   /** What it calls itself: differs from `path` where that is a shim, as of pyenv. */
   readonly executable: string;
   readonly version: string;
-  /** Whether `python -m venv` can work: Debian ships it as a package of its own. */
-  readonly canMakeEnvironments: boolean;
   /** Installed version by name, of the packages in requirements.ts only. */
   readonly packages: Readonly<Record<string, string>>;
 }
@@ -25,10 +23,9 @@ const packageNames = [...Object.keys(minimumVersions), ...Object.keys(developmen
 /** Runs on any Python, 2.7 included: the old ones must be able to say that they are old. Nothing heavy is imported. */
 const probeSource = `
 import json, sys
-facts = {"version": "%d.%d.%d" % sys.version_info[:3], "executable": sys.executable, "canMakeEnvironments": False, "packages": {}}
+facts = {"version": "%d.%d.%d" % sys.version_info[:3], "executable": sys.executable, "packages": {}}
 try:
-    from importlib import metadata, util
-    facts["canMakeEnvironments"] = all(util.find_spec(name) for name in ("venv", "ensurepip"))
+    from importlib import metadata
     for name in sys.argv[1:]:
         try:
             facts["packages"][name] = metadata.version(name)
@@ -42,7 +39,6 @@ print(json.dumps(facts))
 const factsSchema = z.object({
   executable: z.string(),
   version: z.string(),
-  canMakeEnvironments: z.boolean(),
   packages: z.record(z.string(), z.string()),
 });
 

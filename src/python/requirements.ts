@@ -6,6 +6,9 @@ import { EnvironmentError } from '../errors.ts';
 /** Python versions for which requirements.txt holds pins. */
 export const supportedPythons = ['3.13', '3.12', '3.11', '3.10'] as const;
 
+/** The same in words. */
+export const pythonRange = `${supportedPythons.at(-1)} to ${supportedPythons[0]}`;
+
 /** The oldest Python that py_worker is written for. */
 export const oldestPython = '3.10';
 

@@ -5,7 +5,6 @@ import { describe, expect, test } from 'vitest';
 import { exitCodes } from '../../src/errors.ts';
 import { ownIdentity } from '../../src/files/process-identity.ts';
 import { isAlive } from '../../src/files/temporary-name.ts';
-import { installCommand } from '../../src/python/base-python.ts';
 import { ensurePython, setUpPython } from '../../src/python/make-environment.ts';
 import { environmentState, ownEnvironment, readStamp } from '../../src/python/own-environment.ts';
 import { projectRoot } from '../../src/python/paths.ts';
@@ -215,40 +214,67 @@ describe('a later setup', () => {
 });
 
 describe('a machine without what is needed', () => {
-  test('no Python and no uv: says so and names the command', async () => {
+  test('no Python and no uv: says so, and what to install', async () => {
     const setup = setUpPython({ root: makeProject(), env: bareEnvironment() });
-    await expect(setup).rejects.toThrow(/no Python 3\.10 to 3\.13 found:\n {2}nothing on PATH/);
+    await expect(setup).rejects.toThrow('neither uv nor a python3 that could fetch it is on PATH');
     await expect(setup).rejects.toMatchObject({
       exitCode: exitCodes.failed,
-      fix: expect.stringContaining('install'),
+      fix: expect.stringContaining('install uv'),
     });
   });
 
-  test('only a Python that is too old: names it and its version', async () => {
+  test('uv, but no Python that will do, and no network to fetch one: says what uv looked for', async () => {
+    const env = { ...bareEnvironment({ uv: uvPath() }), UV_PYTHON_SEARCH_PATH: '/nowhere' };
+    await expect(setUpPython({ root: makeProject(), env })).rejects.toThrow(/could not make .*\n.*3\.10/);
+  });
+
+  test('a Python that was asked for and is too old: names it and its version', async () => {
     const { path, version } = oldPython();
-    const setup = setUpPython({ root: makeProject(), env: bareEnvironment({ python3: path }) });
-    await expect(setup).rejects.toThrow(`is Python ${version}; 3.10 to 3.13 is needed`);
+    const setup = (python: string) => setUpPython({ root: makeProject(), env: machine(), python });
+    await expect(setup(path)).rejects.toThrow(`it is Python ${version}; 3.10 to 3.13 is needed`);
+    await expect(setup('3.9')).rejects.toThrow('--python is 3.9; 3.10 to 3.13 is needed');
   });
 
   test('no uv and a Python without ensurepip, as Debian ships it: names the package', async () => {
-    const hidden = temporaryFolder();
-    mkdirSync(join(hidden, 'lib'));
-    writeFileSync(join(hidden, 'lib', 'sitecustomize.py'), hideEnsurepip);
+    const said = 'The virtual environment was not created successfully because ensurepip is not available.';
     const python = writeProgram(
-      join(hidden, 'python3'),
-      `PYTHONPATH=${hidden}/lib exec ${supportedPython()} "$@"`,
+      join(temporaryFolder(), 'python3'),
+      `case "$2" in venv) echo '${said}' >&2; exit 1;; *) exec ${supportedPython()} "$@";; esac`,
     );
     const setup = setUpPython({ root: makeProject(), env: bareEnvironment({ python3: python }) });
-    await expect(setup).rejects.toThrow(/cannot make environments.*\n.*without venv or ensurepip/);
+    await expect(setup).rejects.toThrow(
+      /python3 cannot make an environment.*:\n.*ensurepip is not available/,
+    );
+    await expect(setup).rejects.toMatchObject({ fix: expect.stringContaining('python3-venv') });
   });
 
-  test.each([
-    ['ID=debian', '3.11', 'sudo apt install python3.11-venv'],
-    ['ID=linuxmint\nID_LIKE="ubuntu debian"', undefined, 'sudo apt install python3 python3-venv'],
-    ['ID="rocky"\nID_LIKE="rhel centos fedora"', undefined, 'sudo dnf install python3.12 python3.12-pip'],
-    ['ID=alpine', undefined, 'sudo apk add python3 py3-pip'],
-  ])('the command for %j', (osRelease, version, command) => {
-    expect(installCommand(osRelease, version)).toBe(command);
+  test('no uv: one is fetched with pip, once, and makes the environment', async () => {
+    const root = makeProject();
+    const folder = temporaryFolder();
+    // Stands for pip: puts the real uv where pip would.
+    const fetching = `case "$*" in *"pip install"*) ln -s ${uvPath()} "$(dirname "$0")/uv";; *) exec ${supportedPython()} "$@";; esac`;
+    const python = writeProgram(
+      join(folder, 'python3'),
+      `case "$2" in venv) mkdir -p "$4/bin" && cp ${join(folder, 'fetching')} "$4/bin/python";; *) exec ${supportedPython()} "$@";; esac`,
+    );
+    writeProgram(join(folder, 'fetching'), fetching);
+    const env = {
+      ...bareEnvironment({
+        python3: python,
+        dirname: '/usr/bin/dirname',
+        mkdir: '/usr/bin/mkdir',
+        cp: '/usr/bin/cp',
+        ln: '/usr/bin/ln',
+      }),
+    };
+    const lines: string[] = [];
+    const set = (force: boolean) =>
+      setUpPython({ root, env, force, python: supportedPython(), report: line => lines.push(line) });
+    await set(false);
+    await set(true);
+    expect(lines.filter(line => line.includes('fetching'))).toEqual([
+      `uv is not installed: fetching it into ${env.TMS_HOME}/uv`,
+    ]);
   });
 });
 
@@ -282,12 +308,3 @@ describe('a command that needs Python', () => {
 function canImport(python: string, module: string): boolean {
   return spawnSync(python, ['-c', `import ${module}`]).status === 0;
 }
-
-const hideEnsurepip = `
-import sys
-class Hide:
-    def find_spec(self, name, path=None, target=None):
-        if name == "ensurepip":
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Hide())
-`;

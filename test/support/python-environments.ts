@@ -14,6 +14,7 @@ import {
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import { installedUv } from '../../src/python/install.ts';
 import { findExecutable, projectRoot } from '../../src/python/paths.ts';
 
 /** A folder that is removed after the test. */
@@ -90,7 +91,7 @@ function askExecutable(path: string): string | null {
 export function uvPath(): string {
   const beside =
     process.env.TMS_PYTHON && findExecutable(join(dirname(process.env.TMS_PYTHON), 'uv'), process.env);
-  const found = findExecutable('uv', process.env) ?? beside;
+  const found = installedUv(process.env) ?? beside;
   if (!found) throw new Error('these tests need uv: run them with npm test');
   return found;
 }
@@ -102,7 +103,7 @@ export function oldPython(): { path: string; version: string } {
     ? readdirSync(versions).find(name => /^3\.[6-9]\.\d+$/.test(name))
     : undefined;
   if (version !== undefined) return { path: join(versions, version, 'bin', 'python3'), version };
-  const facts = '{"version": "3.9.1", "executable": "python3", "canMakeEnvironments": true, "packages": {}}';
+  const facts = '{"version": "3.9.1", "executable": "python3", "packages": {}}';
   return { path: writeProgram(join(temporaryFolder(), 'python3'), `echo '${facts}'`), version: '3.9.1' };
 }
 
