@@ -52,23 +52,6 @@ const short = (model: string, settings: Settings = {}): Settings =>
     ...settings,
   });
 
-// Case 07.
-it('a corrected config.json is another model', async () => {
-  const model = copyOfModel('corrected');
-  const home = join(folder, 'home-corrected');
-  const settings = short(model, { pld: { size: 3 } });
-  const nll = ({ output }: RecordedRun) =>
-    readRecord(output, 'evaluation/base-step-000000.json').pld.test.nllPerToken;
-  const before = nll(await recordRun(folder, settings, { home, channel: worker }));
-  const config = readRecord(model, 'config.json');
-  const rope = config.rope_parameters ?? config;
-  rope.rope_theta = 2;
-  writeFileSync(join(model, 'config.json'), JSON.stringify(config));
-  const fresh = nll(await recordRun(folder, settings, { channel: worker }));
-  expect(fresh, 'the edit counts').not.toBe(before);
-  expect(nll(await recordRun(folder, settings, { home, channel: worker }))).toBe(fresh);
-});
-
 // Case 16.
 it('a model below ~ is known by its files', async () => {
   const model = copyOfModel('tilde');
