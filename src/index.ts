@@ -25,7 +25,7 @@ export { checkpointSteps } from './plan/training-plan.ts';
 export { ensurePython, type SetupOptions, type SetupResult, setUpPython } from './python/make-environment.ts';
 export { type Results, readResults } from './report/results.ts';
 export type { Harvest } from './training/harvest.ts';
-export { clippedPolicyGradient, type Loss, meanOverTokens } from './training/loss.ts';
+export { clippedPolicyGradient, type Loss, meanOverTokens, weightsIn } from './training/loss.ts';
 export { type Policy, type PolicyAnswer, weighed } from './training/policy.ts';
 export type { Rewards } from './training/rewards.ts';
 export { fixedTargets, goldRow, type StepTargets, type Targets } from './training/targets.ts';

@@ -1,5 +1,6 @@
 /** The one list of methods: those that come with tms, and those of the user's that were read from files (`src/config/import-method.ts`). */
 import { baseAnswers } from './base-answers.ts';
+import { dft } from './dft.ts';
 import { grpo } from './grpo.ts';
 import { iterative } from './iterative.ts';
 import type { Method } from './method.ts';
@@ -15,7 +16,7 @@ export type KnownMethod = {
   readonly code: string | null;
 };
 
-const builtIn = [sft, tms, baseAnswers, iterative, grpo, replay] as unknown as readonly Method[];
+const builtIn = [sft, tms, baseAnswers, iterative, grpo, dft, replay] as unknown as readonly Method[];
 let known: readonly KnownMethod[] = builtIn.map(method => ({ key: method.name, method, code: null }));
 
 /** All of them. The list is another one whenever a method was added. */

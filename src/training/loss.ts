@@ -10,7 +10,7 @@ export type Loss = {
 /** −log p of every learned token, divided by how many there are in the step: long answers weigh more than short ones. */
 export const meanOverTokens: Loss = {
   name: 'cross-entropy, mean over tokens',
-  optionsFor: sequences => ({ normalizers: { ce: sumOf(sequences, 'ce') } }),
+  optionsFor: sequences => ({ normalizers: { ce: weightsIn(sequences, 'ce') } }),
 };
 
 /**
@@ -21,7 +21,7 @@ export function clippedPolicyGradient({ low, high, kl }: { low: number; high: nu
   return {
     name: `policy gradient, clipped at ${low} and ${high}, KL ${kl}, mean over tokens`,
     optionsFor: sequences => ({
-      normalizers: { policyGradient: sumOf(sequences, 'policyGradient') },
+      normalizers: { policyGradient: weightsIn(sequences, 'policyGradient') },
       clipLow: low,
       clipHigh: high,
       klCoefficient: kl,
@@ -30,7 +30,10 @@ export function clippedPolicyGradient({ low, high, kl }: { low: number; high: nu
 }
 
 /** Sum of the weights of a kind over all tokens of a step. */
-function sumOf(sequences: readonly TrainingSequence[], kind: 'ce' | 'policyGradient'): number {
+export function weightsIn(
+  sequences: readonly TrainingSequence[],
+  kind: 'ce' | 'dft' | 'policyGradient',
+): number {
   let sum = 0;
   for (const sequence of sequences) for (const weight of sequence[kind] ?? []) sum += weight;
   return sum;
