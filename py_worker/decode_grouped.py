@@ -71,7 +71,6 @@ def _decode_group(model: Model, request: Request, group: list[int]) -> Iterator[
 
 def _forward(model: Model, ids_AT: np.ndarray, cache: dict[str, Any]) -> tuple[torch.Tensor, dict[str, Any]]:
     """Return the logits after the last token and the cache under its own name; an empty one means: pass all ids again."""
-    with model.network.computing():
-        output = model.causal_lm(torch.from_numpy(ids_AT).to(model.device), use_cache=True, **cache)
+    output = model.causal_lm(torch.from_numpy(ids_AT).to(model.device), use_cache=True, **cache)
     kept = {name: output[name] for name in CACHE_NAMES if output.get(name) is not None}
     return output.logits[:, -1].float(), kept

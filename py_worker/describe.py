@@ -23,7 +23,7 @@ def describe(model: Model) -> dict[str, Any]:
         "bos_token_id": tokenizer.bos_token_id if tokenizer else None,
         "pad_token_id": tokenizer.pad_token_id if tokenizer else None,
         "has_chat_template": bool(tokenizer and tokenizer.chat_template),
-        "dtype": str(model.causal_lm.dtype).removeprefix("torch."),
+        "dtype": str(model.network.dtype).removeprefix("torch."),
         "compute_dtype": str(model.compute_dtype).removeprefix("torch."),
         "device": str(model.device),
         "attention": model.causal_lm.config._attn_implementation,

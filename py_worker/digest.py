@@ -27,10 +27,11 @@ def weights_digest(model: Model) -> str:
 
 def saved_tensors(model: Model) -> dict[str, torch.Tensor]:
     """Return what a save holds, by name: the adapter's tensors, or all weights with tied ones once."""
-    if isinstance(model.trained, PeftModel):
-        # "auto" would ask the hub whether the vocabulary was resized; this worker never resizes it.
-        return get_peft_model_state_dict(model.trained, save_embedding_layers=False)
-    return unique_tensors(model.causal_lm.state_dict())
+    with model.network.exact():
+        if isinstance(model.trained, PeftModel):
+            # "auto" would ask the hub whether the vocabulary was resized; this worker never resizes it.
+            return get_peft_model_state_dict(model.trained, save_embedding_layers=False)
+        return unique_tensors(model.causal_lm.state_dict())
 
 
 def unique_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

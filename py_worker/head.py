@@ -62,7 +62,7 @@ class Head:
         linear = self.product
         if linear is None or not features_CD.is_cuda:
             return self.finish(self.layer(features_CD).float())
-        return self.finish(_product(features_CD, linear.weight.to(features_CD.dtype), linear.bias))
+        return self.finish(_product(features_CD, linear.weight, linear.bias))
 
     def parameters(self) -> list[nn.Parameter]:
         """Return what a loss has a gradient of, besides the features."""
@@ -162,7 +162,7 @@ class _Gradients:
         self, linear: nn.Linear, chunk: slice
     ) -> tuple[torch.Tensor, Callable[[torch.Tensor], None]]:
         features_CD = self._features_PD[chunk]
-        weight_VD = linear.weight.detach().to(features_CD.dtype)
+        weight_VD = linear.weight.detach()
         finish = self._head.finish
         logits_CV = finish(_product(features_CD, weight_VD, linear.bias))
 

@@ -36,7 +36,9 @@ class LoadOptions:
     dtype: str = "float32"
     """Of the stored weights."""
     compute_dtype: str | None = None
-    """Of matrix products; ``bfloat16`` over float32 weights means autocast. None: as stored; ``auto``: bfloat16 on a GPU that has it."""
+    """Of all that is computed; ``bfloat16`` works on copies of float32 weights. None: as stored; ``auto``: bfloat16 on a GPU that has it."""
+    rounding: str = "stochastic"
+    """How updates are written into weights that are held in bfloat16: ``stochastic``, or ``nearest``, which loses most of them."""
     device: str = "auto"
     attention: str = "sdpa"
     trust_remote_code: bool = False
@@ -69,7 +71,11 @@ def load_model(options: LoadOptions) -> Model:
     base = base_of_adapter(source) if source.is_adapter else source
     config = load_config(base, options.trust_remote_code)
     tokenizer = load_tokenizer([source, base], options.trust_remote_code, options.tokenizer_required)
-    placement = Placement(device, dtype, options.attention, options.trust_remote_code)
+    # What an adapter leaves as it is is only computed with.
+    is_frozen = source.is_adapter or options.adapter is not None
+    placement = Placement(
+        device, compute_dtype if is_frozen else dtype, options.attention, options.trust_remote_code
+    )
     causal_lm = load_causal_lm(base, config, placement, notes)
     plain_tensors = unique_tensors(causal_lm.state_dict(keep_vars=True))
     with warnings.catch_warnings(record=True) as caught:
@@ -86,6 +92,7 @@ def load_model(options: LoadOptions) -> Model:
         max_positions=getattr(text_config, "max_position_embeddings", None),
         token_budget=options.token_budget,
         base_tensors=None if trained is causal_lm else plain_tensors,
+        rounding=options.rounding,
         files_digest=files_digest([base.directory, source.directory]),
         notes=notes,
     )

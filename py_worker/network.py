@@ -7,7 +7,7 @@ Shapes: B rows, T tokens in a row, A slots (row * T + column) that are asked for
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from transformers.modeling_outputs import MoeModelOutputWithPast
 from py_worker.errors import WorkerError
 from py_worker.head import Finish, Head
 from py_worker.loss import Objective, Targets, TokenScores
+from py_worker.masters import Masters
 
 PROBED_LOGIT = 50.0
 """Size of the largest logit when the head is tried: a soft cap hardly bends the small ones of an untrained model."""
@@ -54,6 +55,9 @@ class Network(nn.Module):
         self.head: Head
         self._parts: tuple[PreTrainedModel, nn.Module] = (causal_lm, causal_lm.base_model)
         """The model and its backbone, in a tuple: registered, their parameters would have several names."""
+        self.dtype = causal_lm.dtype
+        """Of its weights as they were loaded; it may compute in another."""
+        self._masters = None if compute_dtype == torch.float32 else Masters(trained, causal_lm, compute_dtype)
 
     @property
     def causal_lm(self) -> PreTrainedModel:
@@ -65,6 +69,27 @@ class Network(nn.Module):
         """The part whose features the head turns into logits."""
         return self._parts[1]
 
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """Return what an optimiser updates, by name, tied weights once; gradients are gathered there."""
+        masters = {} if self._masters is None else self._masters.parameters
+        named = self.trained.named_parameters()
+        return {name: masters.get(name, parameter) for name, parameter in named if parameter.requires_grad}
+
+    def clear_gradients(self) -> None:
+        """Set every gradient to None, so that a step without a new gradient would move nothing."""
+        self.zero_grad(set_to_none=True)
+        for parameter in self.trainable().values():
+            parameter.grad = None
+
+    def take_over(self) -> None:
+        """Compute with what an optimiser has made of ``trainable``."""
+        if self._masters is not None:
+            self._masters.publish()
+
+    def exact(self) -> AbstractContextManager[None]:
+        """Return the context in which parameters are what is trained and saved, not roundings of it; nothing computes in it."""
+        return nullcontext() if self._masters is None else self._masters.shown()
+
     def token_losses(
         self,
         inputs: Inputs,
@@ -74,31 +99,22 @@ class Network(nn.Module):
         rest: Tokens,
     ) -> tuple[torch.Tensor, TokenScores, TokenScores]:
         """Return a loss to call ``backward`` on, the values behind it, and those of the ``rest`` of tokens, which have no weight."""
-        with self.computing():
-            features_SD = self._features(inputs)
-            loss, scores = self.head.losses(features_SD.index_select(0, tokens.slots_P), targets, objective)
-            features_PD = features_SD.detach().index_select(0, rest.slots_P)
-            return loss, scores, self.head.score(features_PD, rest.ids_P, entropy=objective.entropy)
+        features_SD = self._features(inputs)
+        loss, scores = self.head.losses(features_SD.index_select(0, tokens.slots_P), targets, objective)
+        features_PD = features_SD.detach().index_select(0, rest.slots_P)
+        return loss, scores, self.head.score(features_PD, rest.ids_P, entropy=objective.entropy)
 
     @torch.no_grad()
     def token_logprobs(self, inputs: Inputs, tokens: Tokens, *, entropy: bool) -> TokenScores:
         """Return log-probabilities, and entropies (nats) if asked for."""
-        with self.computing():
-            features_PD = self._features(inputs).index_select(0, tokens.slots_P)
-            return self.head.score(features_PD, tokens.ids_P, entropy=entropy)
+        features_PD = self._features(inputs).index_select(0, tokens.slots_P)
+        return self.head.score(features_PD, tokens.ids_P, entropy=entropy)
 
     @torch.no_grad()
     def next_logits(self, inputs: Inputs, slots_A: torch.Tensor | None = None) -> torch.Tensor:
         """Return float32 logits [A, V] of what follows the token in each slot; in every slot [B * T, V] if none is named."""
-        with self.computing():
-            features_SD = self._features(inputs)
-            return self.head.logits(features_SD if slots_A is None else features_SD.index_select(0, slots_A))
-
-    def computing(self) -> torch.autocast:
-        """Return the context in which the model computes in its dtype; without effect where parameters have it."""
-        parameter = next(self.causal_lm.parameters())
-        differs = self.compute_dtype != parameter.dtype
-        return torch.autocast(parameter.device.type, dtype=self.compute_dtype, enabled=differs)
+        features_SD = self._features(inputs)
+        return self.head.logits(features_SD if slots_A is None else features_SD.index_select(0, slots_A))
 
     @torch.no_grad()
     def find_head(self, vocab_size: int) -> None:
@@ -108,22 +124,21 @@ class Network(nn.Module):
         device = next(self.causal_lm.parameters()).device
         positions = getattr(self.causal_lm.config.get_text_config(), "max_position_embeddings", None) or 8
         ids_BT = torch.randint(vocab_size, (1, min(8, positions)), generator=generator).to(device)
-        with self.computing():
-            layer = self.causal_lm.get_output_embeddings()
-            features_TD = self._find_backbone(ids_BT) if layer is not None else None
-            if layer is None or features_TD is None:
-                raise WorkerError(
-                    "BAD_MODEL",
-                    f"{type(self.causal_lm).__name__} computes its logits from more than the features of each token, which "
-                    "losses need. Only causal language models with one output layer can be used.",
-                )
-            features_TD = features_TD * (PROBED_LOGIT / float(layer(features_TD).abs().max()))
-            own_TV = self._behind_backbone(features_TD).float()
-            for finish in _known_finishes(self.causal_lm.config.get_text_config()):
-                self.head = Head(layer, finish)
-                if self._is_close(self.head.logits(features_TD), own_TV):
-                    return
-            self.head = Head(layer, whole=self._behind_backbone)
+        layer = self.causal_lm.get_output_embeddings()
+        features_TD = self._find_backbone(ids_BT) if layer is not None else None
+        if layer is None or features_TD is None:
+            raise WorkerError(
+                "BAD_MODEL",
+                f"{type(self.causal_lm).__name__} computes its logits from more than the features of each token, which "
+                "losses need. Only causal language models with one output layer can be used.",
+            )
+        features_TD = features_TD * (PROBED_LOGIT / float(layer(features_TD).abs().max()))
+        own_TV = self._behind_backbone(features_TD).float()
+        for finish in _known_finishes(self.causal_lm.config.get_text_config()):
+            self.head = Head(layer, finish)
+            if self._is_close(self.head.logits(features_TD), own_TV):
+                return
+        self.head = Head(layer, whole=self._behind_backbone)
 
     def _find_backbone(self, ids_BT: torch.Tensor) -> torch.Tensor | None:
         """Take the first part of the model whose features give its logits again, and return those; None where there is none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,13 @@ from torch import nn
 
 from py_worker.errors import WorkerError
 from py_worker.model import Model
+from py_worker.rounding import RoundingAdamw
 from py_worker.update_counts import UpdateCounts, count_lost
 
 
 @dataclass(frozen=True)
 class Adamw:
-    """AdamW (arXiv 1711.05101). Weight decay applies to every parameter it updates: norms, biases and LoRA's too."""
+    """AdamW (arXiv 1711.05101). Weight decay is for matrices, LoRA's too: norms and biases have none, as in TRL."""
 
     learning_rate: float
     beta1: float = 0.9
@@ -44,7 +45,7 @@ class OptimizerState:
 
     kind: str | None = None
     """``adamw`` or ``muon``."""
-    adamw: torch.optim.AdamW | None = None
+    adamw: torch.optim.Optimizer | None = None
     muon: torch.optim.Muon | None = None
 
     def update(self) -> None:
@@ -91,19 +92,19 @@ def step(
             _create(model, state, kind)
         _set_hyperparameters(state, adamw, muon)
         updates = None
-        if count_updates:
+        if count_updates and not isinstance(state.adamw, RoundingAdamw):  # whose losses even out
             updates = count_lost(parameters.values(), state.update)
         else:
             state.update()
+        model.network.take_over()
     finally:
-        for parameter in parameters.values():
-            parameter.grad = None
+        model.network.clear_gradients()
     return StepReport(norm, updates)
 
 
 def trainable_parameters(model: Model) -> dict[str, nn.Parameter]:
-    """Return the parameters that are trained, by name; tied ones once."""
-    return {name: p for name, p in model.trained.named_parameters() if p.requires_grad}
+    """Return the parameters that are trained, by name, tied ones once: float32 originals where the network computes in less."""
+    return model.network.trainable()
 
 
 def muon_parameters(model: Model) -> dict[str, nn.Parameter]:
@@ -113,8 +114,9 @@ def muon_parameters(model: Model) -> dict[str, nn.Parameter]:
         m for m in (model.causal_lm.get_input_embeddings(), model.causal_lm.get_output_embeddings()) if m
     ]
     excluded = {id(parameter) for module in outer for parameter in module.parameters()}
+    outer_names = {name for name, p in model.trained.named_parameters() if id(p) in excluded}
     trained = trainable_parameters(model).items()
-    return {name: p for name, p in trained if p.ndim == 2 and id(p) not in excluded}
+    return {name: p for name, p in trained if p.ndim == 2 and name not in outer_names}
 
 
 def state_tensors(model: Model, state: OptimizerState) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -164,10 +166,24 @@ def restore(model: Model, tensors: dict[str, torch.Tensor], description: dict[st
 
 def _create(model: Model, state: OptimizerState, kind: str) -> None:
     matrices = muon_parameters(model) if kind == "muon" else {}
-    rest = [p for name, p in trainable_parameters(model).items() if name not in matrices]
+    rest = {name: p for name, p in trainable_parameters(model).items() if name not in matrices}
+    is_rounding = model.rounding == "stochastic" and any(p.dtype != torch.float32 for p in rest.values())
+    if is_rounding and matrices:
+        raise WorkerError(
+            "BAD_PARAMS",
+            "muon has no stochastic rounding: load the weights in float32, or with rounding nearest",
+        )
     state.kind = kind
     state.muon = torch.optim.Muon(list(matrices.values())) if matrices else None
-    state.adamw = torch.optim.AdamW(rest, fused=True) if rest else None
+    groups = [{"params": part} for part in _by_decay(rest.values()) if part]
+    if groups:
+        state.adamw = RoundingAdamw(rest, groups) if is_rounding else torch.optim.AdamW(groups, fused=True)
+
+
+def _by_decay(parameters: Iterable[nn.Parameter]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Part what decays from norms, biases and other vectors."""
+    parameters = list(parameters)
+    return [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
 
 
 def _validate_hyperparameters(adamw: Adamw, muon: Muon | None, max_grad_norm: float | None) -> None:
@@ -225,7 +241,7 @@ def _set_hyperparameters(state: OptimizerState, adamw: Adamw, muon: Muon | None)
             group["lr"] = adamw.learning_rate
             group["betas"] = (adamw.beta1, adamw.beta2)
             group["eps"] = adamw.epsilon
-            group["weight_decay"] = adamw.weight_decay
+            group["weight_decay"] = adamw.weight_decay if group["params"][0].ndim > 1 else 0.0
     if state.muon is not None and muon is not None:
         for group in state.muon.param_groups:
             group["lr"] = muon.learning_rate

@@ -55,6 +55,7 @@ class LoadParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     revision: str | None
     dtype: Literal["float32", "bfloat16"]
     compute_dtype: Literal["auto", "float32", "bfloat16"]
+    rounding: Literal["stochastic", "nearest"]
     device: str
     attention: str
     trust_remote_code: bool

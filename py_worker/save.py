@@ -123,7 +123,8 @@ def _write_causal_lm(model: Model, directory: Path, stop_ids: Sequence[int] | No
     # transformers refuses to save some generation configs that it loads; ours never depends on them, so it is kept as is.
     causal_lm.generation_config = GenerationConfig()
     try:
-        causal_lm.save_pretrained(directory)
+        with model.network.exact():
+            causal_lm.save_pretrained(directory)
     finally:
         causal_lm.generation_config = own
     if stop_ids:

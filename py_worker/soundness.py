@@ -36,8 +36,7 @@ def require_sound(model: Model, where: str) -> None:
 
     with from_library(explain):
         ids_BT = torch.arange(min(4, model.max_positions or 4), device=model.device)[None] % model.vocab_size
-        with model.network.computing():  # before anything is known of its parts
-            computed = model.causal_lm(input_ids=ids_BT, use_cache=False).logits
+        computed = model.causal_lm(input_ids=ids_BT, use_cache=False).logits
     if computed.isnan().any():
         raise WorkerError(
             "BAD_MODEL",

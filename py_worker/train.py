@@ -92,7 +92,7 @@ def accumulate_gradients(
 
 def clear_gradients(model: Model) -> None:
     """Set every gradient to None, so that a step without a new gradient would move nothing."""
-    model.network.zero_grad(set_to_none=True)
+    model.network.clear_gradients()
 
 
 def _plan(

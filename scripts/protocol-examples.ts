@@ -30,6 +30,7 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
       revision: null,
       dtype: 'float32',
       computeDtype: 'float32',
+      rounding: 'stochastic',
       device: 'auto',
       attention: 'sdpa',
       trustRemoteCode: false,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { above, atMost, is, isGiven, isNot, isNotGiven, readWhen } from './condition.ts';
-import { affects, count, epochs, fraction, guessed, positive, text, trl } from './setting.ts';
+import { affects, count, epochs, fraction, guessed, ours, positive, text, trl } from './setting.ts';
 
 const retaining = 'Retaining by Doing (arXiv 2510.18874)';
 
@@ -58,7 +58,7 @@ export const trainingSettings = {
     `global batch 256 in ${retaining}`,
   ),
   gradient_accumulation_steps: trl(positive.default(1), 'Batches of one optimiser step.'),
-  weight_decay: guessed(trl(z.number().min(0).default(0), 'Decoupled weight decay.'), `0 in ${retaining}`),
+  weight_decay: guessed(trl(z.number().min(0).default(0), 'Decoupled weight decay, of matrices: norms and biases have none.'), `0 in ${retaining}`),
   adam_beta1: readWhen(
     guessed(trl(z.number().min(0).lt(1).default(0.9), 'Decay of the first moment.'), `0.9 in ${retaining}`),
     ...withAdamw,
@@ -98,6 +98,13 @@ export const trainingSettings = {
       'Compute in bfloat16 over float32 weights; null: on a GPU that has it, and not on a CPU.',
     ),
     { dtype: is('float32') },
+  ),
+  weight_rounding: readWhen(
+    ours(
+      z.enum(['stochastic', 'nearest']).default('stochastic'),
+      'How updates are written into weights held in bfloat16: stochastic is right on average; nearest loses most of them.',
+    ),
+    { dtype: is('bfloat16') },
   ),
 };
 

@@ -46,12 +46,12 @@ function batchCaution([first]: readonly NamedTraining[]): string[] {
 }
 
 /** A number with 8 significant bits does not change where less than about 2⁻⁹ of it is added. */
-function precisionCaution({ dtype, use_peft, learning_rate }: RunConfig): string[] {
-  if (dtype !== 'bfloat16' || use_peft) return [];
+function precisionCaution({ dtype, use_peft, learning_rate, weight_rounding }: RunConfig): string[] {
+  if (dtype !== 'bfloat16' || use_peft || weight_rounding !== 'nearest') return [];
   return [
-    `dtype: bfloat16 holds and updates the weights in 8 significant bits: an update is about the learning rate, and where it is below ` +
+    `dtype: bfloat16 with weight_rounding: nearest holds and updates the weights in 8 significant bits: an update is about the learning rate, and where it is below ` +
       `1/512 of a weight it is rounded away (at ${shortNumber(learning_rate)}: every weight above ${shortNumber(512 * learning_rate)}). ` +
-      'What is most likely wanted is bf16: true with dtype: float32',
+      'What is most likely wanted is bf16: true with dtype: float32, or weight_rounding: stochastic where memory is short',
   ];
 }
 

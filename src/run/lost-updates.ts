@@ -11,6 +11,6 @@ export function lostSentence(share: number, dtype: unknown): string {
   const percent = `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
   const found = `${percent} of the weights that had a gradient did not change: their updates were rounded away`;
   return dtype === 'bfloat16'
-    ? `${found}, since dtype: bfloat16 holds 8 significant bits; most likely wanted is dtype: float32 with bf16: true`
+    ? `${found}, since dtype: bfloat16 holds 8 significant bits; most likely wanted is dtype: float32 with bf16: true, or weight_rounding: stochastic`
     : `${found}; the learning rate is too small for weights in ${dtype}`;
 }

@@ -9,6 +9,7 @@ export function loadOptions(config: RunConfig): Omit<LoadOptions, 'model'> {
     revision: config.model_revision,
     dtype: config.dtype,
     computeDtype: computeDtype(config),
+    rounding: config.weight_rounding,
     device: worker.device,
     attention: config.attn_implementation,
     trustRemoteCode: config.trust_remote_code,

@@ -122,7 +122,7 @@ export function refuseUnmoved(
     {
       fix:
         config.dtype === 'bfloat16'
-          ? 'set dtype: float32 and bf16: true, so that small updates are not rounded away, or raise learning_rate'
+          ? 'set dtype: float32 and bf16: true or weight_rounding: stochastic, so that small updates are not rounded away, or raise learning_rate'
           : 'raise learning_rate',
     },
   );

@@ -164,6 +164,7 @@ export const verbs = {
       revision: z.string().nullable(),
       dtype: z.enum(['float32', 'bfloat16']),
       computeDtype: z.enum(['auto', 'float32', 'bfloat16']),
+      rounding: z.enum(['stochastic', 'nearest']),
       device: z.string(),
       attention: z.string(),
       trustRemoteCode: z.boolean(),

@@ -12,6 +12,8 @@ export type LoadOptions = Partial<Omit<Params<'load'>, 'adapter'>> & {
 export const loadDefaults = {
   revision: null,
   dtype: 'float32',
+  /** How updates are written into weights that are held in bfloat16; `nearest` loses most of them. */
+  rounding: 'stochastic',
   device: 'auto',
   attention: 'sdpa',
   trustRemoteCode: false,

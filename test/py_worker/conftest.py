@@ -49,11 +49,12 @@ def make_tiny_model(
     gemma: bool = False,
     lora: dict[str, Any] | None = None,
     config: dict[str, Any] | None = None,
+    compute: torch.dtype = torch.float32,
     **overrides: Any,
 ) -> Model:
     """Return a random Llama (or Gemma 2, which bends its logits) of hidden size 32 with 2 layers.
 
-    ``lora`` holds settings of a LoraConfig, ``config`` of the model's; ``overrides`` are fields of ``Model``.
+    ``lora`` holds settings of a LoraConfig, ``config`` of the model's, ``compute`` is its compute dtype; ``overrides`` are fields of ``Model``.
     """
     torch.manual_seed(seed)
     settings = SHAPE | {"initializer_range": 0.2, "tie_word_embeddings": True} | (config or {})
@@ -61,7 +62,7 @@ def make_tiny_model(
     causal_lm = AutoModelForCausalLM.from_config(network_config).eval()
     trained = get_peft_model(causal_lm, LoraConfig(**lora)) if lora is not None else causal_lm
     fields: dict[str, Any] = {
-        "network": Network(trained, causal_lm, torch.float32),
+        "network": Network(trained, causal_lm, compute),
         "tokenizer": None,
         "device": torch.device("cpu"),
         "vocab_size": VOCAB_SIZE,

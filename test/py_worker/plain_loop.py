@@ -65,7 +65,7 @@ def reference_loss(
 
 def gradients(model: Model) -> dict[str, torch.Tensor]:
     """Return copies of the gradients that exist, by parameter."""
-    return {name: p.grad.clone() for name, p in model.trained.named_parameters() if p.grad is not None}
+    return {name: p.grad.clone() for name, p in model.network.trainable().items() if p.grad is not None}
 
 
 def assert_like_reference(model: Model, batch: WeightedSequences, options: GradientOptions) -> None:

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from py_worker.adapter import AdapterOptions
 from py_worker.describe import describe
+from py_worker.digest import weights_digest
 from py_worker.errors import WorkerError
 from py_worker.job import Job
 from py_worker.load import LoadOptions, choose_dtypes, load_model
@@ -326,7 +327,9 @@ def test_bfloat16_weights_and_compute_are_as_asked(llama: Path) -> None:
     model = load(llama, dtype="bfloat16")
     assert (model.causal_lm.dtype, model.compute_dtype) == (torch.bfloat16, torch.bfloat16)
     mixed = load(llama, compute_dtype="bfloat16")
-    assert (mixed.causal_lm.dtype, mixed.compute_dtype) == (torch.float32, torch.bfloat16)
+    assert (mixed.causal_lm.dtype, mixed.compute_dtype) == (torch.bfloat16, torch.bfloat16)
+    assert describe(mixed)["dtype"] == "float32"
+    assert weights_digest(mixed) == weights_digest(load(llama))
 
 
 def test_auto_computes_in_bfloat16_on_a_gpu_that_has_it_and_not_on_a_cpu(
@@ -375,7 +378,13 @@ def job(verb: str, params: dict[str, Any]) -> Job:
 
 def load_params(model: Path) -> dict[str, Any]:
     nothing = dict.fromkeys(("revision", "adapter", "threads", "expectedDigest"))
-    fixed = {"dtype": "float32", "computeDtype": "float32", "device": "cpu", "attention": "sdpa"}
+    fixed = {
+        "dtype": "float32",
+        "computeDtype": "float32",
+        "rounding": "nearest",
+        "device": "cpu",
+        "attention": "sdpa",
+    }
     more = {"tokenBudget": 64, "layout": "auto", "determinism": "off", "seed": 0}
     off = dict.fromkeys(("trustRemoteCode", "gradientCheckpointing", "restoreTrainingState", "digest"), False)
     return {"model": str(model), **nothing, **fixed, **more, **off}

@@ -67,8 +67,9 @@ def test_the_first_adamw_step_moves_by_the_learning_rate(tiny_model: Factory):
     norm = step(model, state, Adamw(0.1, epsilon=0.0, weight_decay=0.2), None, None).grad_norm
     assert norm == pytest.approx(0.5 * math.sqrt(count), rel=1e-5)
     for name, parameter in trainable_parameters(model).items():
-        # decoupled decay of 0.1 * 0.2, then lr * m / sqrt(v) = 0.1 * 0.5 / 0.5
-        torch.testing.assert_close(parameter.detach(), before[name] * 0.98 - 0.1, rtol=1e-5, atol=1e-6)
+        # decoupled decay of 0.1 * 0.2, but not of norms; then lr * m / sqrt(v) = 0.1 * 0.5 / 0.5
+        kept = 1.0 if "norm" in name else 0.98
+        torch.testing.assert_close(parameter.detach(), before[name] * kept - 0.1, rtol=1e-5, atol=1e-6)
         assert parameter.grad is None
 
 
@@ -260,7 +261,7 @@ def test_a_state_before_the_first_step_is_restored_empty(tiny_model: Factory):
 
 
 def test_updates_that_bfloat16_rounds_away_are_counted(tiny_model: Factory):
-    model, state = tiny_model(), OptimizerState()
+    model, state = tiny_model(rounding="nearest"), OptimizerState()
     model.trained.to(torch.bfloat16)
     parameters = list(trainable_parameters(model).values())
     for index, parameter in enumerate(parameters):

@@ -68,6 +68,7 @@ const cases: [string, string[], string[]][] = [
     ['use_peft=true', 'optim=muon', 'lora_modules_to_save=[lm_head]'],
   ],
   ['bf16=false', ['dtype=bfloat16'], ['dtype=float32']],
+  ['weight_rounding=nearest', ['dtype=float32'], ['dtype=bfloat16']],
   ['tms.num_checkpoints=2', ['method=sft'], ['method=tms']],
   ['tms.spacing=geometric', ['tms.num_checkpoints=1'], ['tms.num_checkpoints=2']],
   ['tms.include_base=true', ['method=sft'], []],

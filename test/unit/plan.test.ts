@@ -257,14 +257,16 @@ describe('a schedule', () => {
   });
 });
 
-it('weights held in bfloat16 are a caution that says which of them cannot move, but not under an adapter', () => {
+it('weights held in bfloat16 and rounded to the nearest are a caution that says which cannot move, but not under an adapter', () => {
   // 512 × 1e-4 = 0.0512.
-  expect(planOf(['dtype=bfloat16']).plan.cautions).toEqual([
+  expect(planOf(['dtype=bfloat16']).plan.cautions).toEqual([]);
+  const nearest = ['dtype=bfloat16', 'weight_rounding=nearest'];
+  expect(planOf(nearest).plan.cautions).toEqual([
     expect.stringMatching(
       /at 0\.0001: every weight above 0\.0512\)\. What is most likely wanted is bf16: true/,
     ),
   ]);
-  expect(planOf(['dtype=bfloat16', 'use_peft=true']).plan.cautions).toEqual([]);
+  expect(planOf([...nearest, 'use_peft=true']).plan.cautions).toEqual([]);
 });
 
 describe('a plan is made or refused at once, whatever the schema lets through', () => {
