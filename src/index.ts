@@ -28,7 +28,7 @@ export type { Harvest } from './training/harvest.ts';
 export { clippedPolicyGradient, type Loss, meanOverTokens, weightsIn } from './training/loss.ts';
 export { type Policy, type PolicyAnswer, weighed } from './training/policy.ts';
 export type { Rewards } from './training/rewards.ts';
-export { fixedTargets, goldRow, type StepTargets, type Targets } from './training/targets.ts';
+export { fixedTargets, goldRow, goldSequence, type StepTargets, type Targets } from './training/targets.ts';
 export type { Trainer, Weights } from './training/trainer.ts';
 export type { Training } from './training/training.ts';
 export type { Call, CallOptions, Channel, Reply } from './worker/channel.ts';

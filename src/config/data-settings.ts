@@ -3,7 +3,6 @@ import { above, includes, is, isGiven, isNotGiven, isTrue, readWhen } from './co
 import { affects, fraction, guessed, ours, positive, seed, text, trl } from './setting.ts';
 
 const column = text.nullable().default(null);
-const withoutMessages = { '.messages': isNotGiven };
 const someChat = {
   'facts.isChat': isTrue(
     'data in chat form',
@@ -24,34 +23,37 @@ const textData = {
   'facts.isText': isTrue('data as text', 'the training data are messages already'),
 };
 
-/** How columns of a file become a prompt and a completion. */
-const columnSettings = z
-  .strictObject({
-    prompt: readWhen(
-      ours(
-        column,
-        'Column with the prompt, or a template such as "Question: {question}\\nAnswer:", filled with what the file says, digit by digit; ' +
-          'a null is refused, but left out at {question?}. null: `prompt`.',
+/** How columns of a file become a prompt and a completion; `messages`: the key of that column, as conditions name it. */
+const columnSettings = (messages: string) => {
+  const withoutMessages = { [messages]: isNotGiven };
+  return z
+    .strictObject({
+      prompt: readWhen(
+        ours(
+          column,
+          'Column with the prompt, or a template such as "Question: {question}\\nAnswer:", filled with what the file says, digit by digit; ' +
+            'a null is refused, but left out at {question?}. null: `prompt`.',
+        ),
+        withoutMessages,
       ),
-      withoutMessages,
-    ),
-    completion: readWhen(
-      ours(column, 'Column with the gold answer, or a template; null: `completion`.'),
-      withoutMessages,
-    ),
-    messages: ours(
-      column,
-      'Column with a list of chat messages whose last one is the answer; null: `messages`.',
-    ),
-    tools: readWhen(
-      ours(
-        column,
-        'Column with the list of tools that the chat template is to name, as a list or as JSON of one; null: `tools`, where there is one.',
+      completion: readWhen(
+        ours(column, 'Column with the gold answer, or a template; null: `completion`.'),
+        withoutMessages,
       ),
-      trainingChat,
-    ),
-  })
-  .prefault({});
+      messages: ours(
+        column,
+        'Column with a list of chat messages whose last one is the answer; null: `messages`.',
+      ),
+      tools: readWhen(
+        ours(
+          column,
+          'Column with the list of tools that the chat template is to name, as a list or as JSON of one; null: `tools`, where there is one.',
+        ),
+        trainingChat,
+      ),
+    })
+    .prefault({});
+};
 
 /** A further file of examples, in the block of a method; in all else it is read as the training file is. */
 export const datasetSettings = {
@@ -59,7 +61,7 @@ export const datasetSettings = {
     text.nullable().default(null),
     'File of examples: .jsonl, .jsonl.gz, .jsonl.zst or .parquet.',
   ),
-  columns: ours(columnSettings, 'Which columns of the file are the prompt and the completion.'),
+  columns: ours(columnSettings('.messages'), 'Which columns of the file are the prompt and the completion.'),
   max_samples: ours(positive.nullable().default(null), 'Use only the first so many examples; null: all.'),
 };
 
@@ -91,7 +93,10 @@ export const dataSettings = {
     { 'pld.size': above(0), 'pld.splits': includes('test') },
     { 'kl.size': above(0) },
   ),
-  columns: ours(columnSettings, 'Which columns of the file are the prompt and the completion.'),
+  columns: ours(
+    columnSettings('columns.messages'),
+    'Which columns of the file are the prompt and the completion.',
+  ),
   as_chat: readWhen(
     ours(
       z.boolean().default(false),

@@ -3,8 +3,7 @@
  * loss −sg(p)·log p, gradient −∇p. What the model finds unlikely moves it little. Length and order are those of SFT.
  */
 import { type Loss, weightsIn } from '../training/loss.ts';
-import { fixedTargets, goldRow } from '../training/targets.ts';
-import { completionOnly } from '../worker/worker.ts';
+import { fixedTargets, goldSequence } from '../training/targets.ts';
 import { defineMethod } from './method.ts';
 
 /** −p·log p of every learned token, divided by how many there are in the step. */
@@ -21,7 +20,7 @@ export const dft = defineMethod({
 
   async run({ trainer }) {
     const on = fixedTargets(trainer.gold.key, async ({ example }) => {
-      const { ids, ce } = completionOnly(await goldRow(trainer.run, example));
+      const { ids, ce } = await goldSequence(trainer.run, example);
       return ce === undefined ? { ids } : { ids, dft: ce };
     });
     await trainer.training('dft', { from: trainer.base, on, loss }).finish();

@@ -40,9 +40,15 @@ export function fixedTargets(
 
 /** Every visit learns the gold answer of its example, up to `max_length`: the token file of the data, as it is. */
 export function goldTargets({ data, config }: Pick<Run, 'data' | 'config'>): Targets {
-  return fixedTargets(data.digest, async ({ example }) =>
-    completionOnly(await goldRow({ data, config }, example)),
-  );
+  return fixedTargets(data.digest, ({ example }) => goldSequence({ data, config }, example));
+}
+
+/** The same of one example. */
+export async function goldSequence(
+  run: Pick<Run, 'data' | 'config'>,
+  example: number,
+): Promise<TrainingSequence> {
+  return completionOnly(await goldRow(run, example));
 }
 
 /** Prompt and gold answer of an example, as they are learned. */

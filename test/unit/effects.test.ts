@@ -104,6 +104,15 @@ const cases: [string, string[], string[]][] = [
     'max_new_tokens=9',
     'stop=["."]',
   ].map((key): [string, string[], string[]] => [`grpo.${key}`, [], ['method=grpo']]),
+  ...['share=0.5', 'max_samples=9', 'columns.completion=a', 'columns.messages=chat'].map(
+    (key): [string, string[], string[]] => [
+      `replay.${key}`,
+      [],
+      ['method=replay', 'replay.dataset_name=other.jsonl'],
+    ],
+  ),
+  ['replay.dataset_name=other.jsonl', [], ['method=replay']],
+  ['replay.columns.prompt=question', ['method=replay', 'replay.columns.messages=chat'], ['method=replay']],
   ['grpo.top_p=0.5', ['method=grpo', 'grpo.temperature=0'], ['method=grpo']],
   ...(['iterative.accept', 'grpo.reward'] as const).flatMap((block): [string, string[], string[]][] => {
     const method = `method=${block.slice(0, block.indexOf('.'))}`;
@@ -168,6 +177,7 @@ const dataCases: [string, string[], DataForm, DataForm][] = [
   ['chat_template_date=2026-11-26', [], { ...messages, readsDate: false }, { ...messages, readsDate: true }],
   ['chat_template_date=2026-11-26', [], text, messages],
   ['columns.tools=functions', [], text, messages],
+  ['replay.columns.tools=functions', ['method=replay', 'replay.dataset_name=other.jsonl'], text, messages],
   ['max_rewritten_fraction=0.5', [], text, messages],
   ['assistant_only_loss=true', [], answered, messages],
   ['eval.sets.0.as_chat=true', [set('')], messages, text],
