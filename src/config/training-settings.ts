@@ -58,7 +58,10 @@ export const trainingSettings = {
     `global batch 256 in ${retaining}`,
   ),
   gradient_accumulation_steps: trl(positive.default(1), 'Batches of one optimiser step.'),
-  weight_decay: guessed(trl(z.number().min(0).default(0), 'Decoupled weight decay, of matrices: norms and biases have none.'), `0 in ${retaining}`),
+  weight_decay: guessed(
+    trl(z.number().min(0).default(0), 'Decoupled weight decay, of matrices: norms and biases have none.'),
+    `0 in ${retaining}`,
+  ),
   adam_beta1: readWhen(
     guessed(trl(z.number().min(0).lt(1).default(0.9), 'Decay of the first moment.'), `0.9 in ${retaining}`),
     ...withAdamw,
