@@ -34,8 +34,9 @@ class MicroBatch:
 class Collated:
     """One micro-batch as the model's input, with the way from its slots to the ragged tokens and back."""
 
-    inputs: Inputs
-    """Position ids are given where positions restart inside a row."""
+    ids_BT: np.ndarray
+    position_ids_BT: np.ndarray | None
+    """Given where positions restart inside a row."""
     tokens_BT: np.ndarray
     """Ragged index of the token in a slot; -1 for padding."""
     tokens_R: np.ndarray
@@ -101,9 +102,7 @@ def _pack(longest_first: list[int], lengths: list[int], token_budget: int) -> li
     return [MicroBatch(tuple(row), rows=1, width=tokens) for row, tokens in zip(rows, used, strict=True)]
 
 
-def collate(
-    micro_batch: MicroBatch, ids: np.ndarray, offsets: np.ndarray, device: torch.device | str = "cpu"
-) -> Collated:
+def collate(micro_batch: MicroBatch, ids: np.ndarray, offsets: np.ndarray) -> Collated:
     """Lay the sequences of a micro-batch out as model input; padding (on the right) holds id 0."""
     tokens_BT = np.full((micro_batch.rows, micro_batch.width), -1, dtype=np.int64)
     position_BT = np.zeros_like(tokens_BT)
@@ -119,10 +118,8 @@ def collate(
     ids_BT = np.where(tokens_BT >= 0, np.asarray(ids)[tokens_BT], 0).astype(np.int64)
     restarts = micro_batch.rows == 1 and len(micro_batch.sequences) > 1
     return Collated(
-        inputs=Inputs(
-            torch.from_numpy(ids_BT).to(device),
-            torch.from_numpy(position_BT).to(device) if restarts else None,
-        ),
+        ids_BT=ids_BT,
+        position_ids_BT=position_BT if restarts else None,
         tokens_BT=tokens_BT,
         tokens_R=tokens_R,
         slots_R=slots_R,

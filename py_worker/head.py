@@ -71,7 +71,7 @@ class Head:
     @torch.no_grad()
     def score(self, features_PD: torch.Tensor, ids_P: torch.Tensor, *, entropy: bool) -> TokenScores:
         """Return log-probabilities, and entropies if asked for, of tokens predicted from ``features_PD``."""
-        scores = [] if len(features_PD) else [TokenScores(features_PD.new_zeros(0), None)]
+        scores = [] if len(features_PD) else [TokenScores(torch.zeros(0, device=features_PD.device), None)]
         for chunk in self.chunks(features_PD):
             log_softmax_CV = torch.log_softmax(self.logits(features_PD[chunk]), dim=-1)
             scores.append(_read(log_softmax_CV, ids_P[chunk], entropy=entropy))

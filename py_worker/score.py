@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
-from py_worker.batch import collate, plan_micro_batches
+from py_worker.batch import Collated, collate, plan_micro_batches
 from py_worker.model import Check, Model, mode
-from py_worker.network import Tokens
+from py_worker.network import Inputs, Tokens
 from py_worker.sequences import validate_sequences
+from py_worker.transfer import to_device, to_host
 
 
 @torch.inference_mode()
@@ -22,16 +25,31 @@ def score(
     lengths = validate_sequences(model, ids, offsets)
     logprobs_N = np.zeros(len(ids), dtype=np.float32)
     entropy_N = np.zeros(len(ids), dtype=np.float32) if entropy else None
+    plan = plan_micro_batches(model, lengths)
+    parts = [part for part in (collate(one, ids, offsets) for one in plan) if len(part.predicted_P)]
+    found = []
     with mode(model, training=False):
-        for micro_batch in plan_micro_batches(model, lengths):
+        for part, inputs, tokens in _sent(model, parts, ids):
             check()
-            collated = collate(micro_batch, ids, offsets, model.device)
-            if not len(collated.predicted_P):
-                continue
-            slots_P = torch.from_numpy(collated.predictor_slots_P).to(model.device)
-            ids_P = torch.from_numpy(ids[collated.predicted_P].astype(np.int64)).to(model.device)
-            scores = model.network.token_logprobs(collated.inputs, Tokens(slots_P, ids_P), entropy=entropy)
-            logprobs_N[collated.predicted_P] = scores.logprobs_P.cpu().numpy()
-            if entropy_N is not None and scores.entropy_P is not None:
-                entropy_N[collated.predicted_P] = scores.entropy_P.cpu().numpy()
+            found.append((part, model.network.token_logprobs(inputs, tokens, entropy=entropy)))
+    values = [
+        score for _, scores in found for score in (scores.logprobs_P, scores.entropy_P) if score is not None
+    ]
+    arrays = iter(to_host(values))
+    for part, _ in found:
+        logprobs_N[part.predicted_P] = next(arrays)
+        if entropy_N is not None:
+            entropy_N[part.predicted_P] = next(arrays)
     return logprobs_N, entropy_N
+
+
+def _sent(model: Model, parts: list[Collated], ids: np.ndarray) -> Iterator[tuple[Collated, Inputs, Tokens]]:
+    """Bring all micro-batches to the device at once."""
+    arrays = []
+    for part in parts:
+        arrays += [part.ids_BT, part.predictor_slots_P, ids[part.predicted_P].astype(np.int64)]
+        arrays += [] if part.position_ids_BT is None else [part.position_ids_BT]
+    sent = iter(to_device(arrays, model.device))
+    for part in parts:
+        ids_BT, tokens = next(sent), Tokens(next(sent), next(sent))
+        yield part, Inputs(ids_BT, None if part.position_ids_BT is None else next(sent)), tokens

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from py_worker.batch import Collated, MicroBatch, collate, plan_micro_batches
+from py_worker.batch import MicroBatch, collate, plan_micro_batches
 from py_worker.errors import WorkerError
 from py_worker.loss import Objective, PolicyGradient, Targets, TokenScores
 from py_worker.model import Check, Model, mode
-from py_worker.network import Tokens
+from py_worker.network import Inputs, Network, Tokens
 from py_worker.sequences import WeightedSequences, locate, validate_sequences, validate_weights
+from py_worker.transfer import to_device, to_host
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,19 @@ def accumulate_gradients(
         report.logprobs = np.zeros(len(batch.ids), dtype=np.float32)
     if options.entropy:
         report.entropy = np.zeros(len(batch.ids), dtype=np.float32)
+    plan = _plan(model, batch, lengths, options)
+    report.micro_batches = len(plan)
+    objective = Objective(normalizers, options.policy, options.entropy)
+    found: list[tuple[np.ndarray, TokenScores]] = []
     try:
         with mode(model, training=True):
-            for index, micro_batch in enumerate(_plan(model, batch, lengths, options)):
+            for index, work in enumerate(_prepare(model, batch, plan, options)):
                 check()
                 with _dropout_seed(model, options.dropout_seed, index):
-                    _accumulate(model, batch, normalizers, options, micro_batch, report)
+                    found += _run(model.network, work, objective)
+                report.useful_tokens += work.useful_tokens
+                report.padded_tokens += work.inputs.ids_BT.numel()
+        _record(batch, found, report)
     except BaseException:
         clear_gradients(model)
         raise
@@ -107,66 +115,92 @@ def _plan(
     ]
 
 
-def _accumulate(
-    model: Model,
-    batch: WeightedSequences,
-    normalizers: dict[str, float],
-    options: GradientOptions,
-    micro_batch: MicroBatch,
-    report: GradientReport,
+@dataclass(frozen=True)
+class _Work:
+    """A micro-batch on the device; tokens by their ragged index."""
+
+    inputs: Inputs
+    tokens: np.ndarray
+    weighted: Tokens
+    targets: Targets
+    rest_tokens: np.ndarray
+    rest: Tokens
+    useful_tokens: int
+
+
+def _prepare(
+    model: Model, batch: WeightedSequences, plan: list[MicroBatch], options: GradientOptions
+) -> list[_Work]:
+    """Lay out all micro-batches of a request, and bring them to the device at once."""
+    parts = [collate(micro_batch, batch.ids, batch.offsets) for micro_batch in plan]
+    is_weighted_N = _is_weighted(batch)
+    chosen, arrays = [], []
+    for part in parts:
+        weighted_P = is_weighted_N[part.predicted_P]
+        rest_P = ~weighted_P if options.logprobs or options.entropy else np.zeros_like(weighted_P)
+        tokens, rest_tokens = part.predicted_P[weighted_P], part.predicted_P[rest_P]
+        chosen.append((tokens, rest_tokens))
+        arrays.append([part.ids_BT, *([] if part.position_ids_BT is None else [part.position_ids_BT])])
+        for of, which_P in ((tokens, weighted_P), (rest_tokens, rest_P)):
+            arrays[-1] += [part.predictor_slots_P[which_P], batch.ids[of].astype(np.int64)]
+        arrays[-1] += [values_N[tokens].astype(np.float32) for values_N in _values(batch)]
+    sent = iter(to_device([array for group in arrays for array in group], model.device))
+    works = []
+    for part, (tokens, rest_tokens) in zip(parts, chosen, strict=True):
+        inputs = Inputs(next(sent), None if part.position_ids_BT is None else next(sent))
+        weighted, rest = Tokens(next(sent), next(sent)), Tokens(next(sent), next(sent))
+        targets = _targets(batch, weighted, sent)
+        works.append(_Work(inputs, tokens, weighted, targets, rest_tokens, rest, len(part.tokens_R)))
+    return works
+
+
+def _values(batch: WeightedSequences) -> list[np.ndarray]:
+    """Return what is there per token, in the order of ``_targets``."""
+    others = (batch.advantages, batch.old_logprobs, batch.reference_logprobs)
+    return [*batch.weights.values(), *(values_N for values_N in others if values_N is not None)]
+
+
+def _targets(batch: WeightedSequences, tokens: Tokens, sent: Iterator[torch.Tensor]) -> Targets:
+    weights = {component: next(sent) for component in batch.weights}
+    others = (batch.advantages, batch.old_logprobs, batch.reference_logprobs)
+    return Targets(tokens.ids_P, weights, *(None if values_N is None else next(sent) for values_N in others))
+
+
+def _run(network: Network, work: _Work, objective: Objective) -> list[tuple[np.ndarray, TokenScores]]:
+    """Add the gradients of one micro-batch; return what it found, still on the device."""
+    if not len(work.tokens):
+        scores = network.token_logprobs(work.inputs, work.rest, entropy=objective.entropy)
+        return [(work.rest_tokens, scores)]
+    loss, scores, rest = network.token_losses(work.inputs, work.weighted, work.targets, objective, work.rest)
+    loss.backward()
+    return [(work.tokens, scores), (work.rest_tokens, rest)]
+
+
+def _record(
+    batch: WeightedSequences, found: list[tuple[np.ndarray, TokenScores]], report: GradientReport
 ) -> None:
-    collated = collate(micro_batch, batch.ids, batch.offsets, model.device)
-    weighted_P = _is_weighted(batch)[collated.predicted_P]
-    rest_P = ~weighted_P if options.logprobs or options.entropy else np.zeros_like(weighted_P)
-    tokens, weighted = _tokens(model, batch, collated, weighted_P)
-    rest_tokens, rest = _tokens(model, batch, collated, rest_P)
-    if len(tokens):
-        objective = Objective(normalizers, options.policy, options.entropy)
-        loss, scores, rest_scores = model.network.token_losses(
-            collated.inputs, weighted, _targets(model, batch, tokens), objective, rest
-        )
-        loss.backward()
-        _record_losses(batch, tokens, scores, report)
-        _record_tokens(tokens, scores, report)
-    else:
-        rest_scores = model.network.token_logprobs(collated.inputs, rest, entropy=options.entropy)
-    _record_tokens(rest_tokens, rest_scores, report)
-    report.useful_tokens += len(collated.tokens_R)
-    report.padded_tokens += collated.inputs.ids_BT.numel()
-    report.micro_batches += 1
-
-
-def _tokens(
-    model: Model, batch: WeightedSequences, collated: Collated, which_P: np.ndarray
-) -> tuple[np.ndarray, Tokens]:
-    """Return some of the predicted tokens by their ragged index, and as the network wants them."""
-    tokens = collated.predicted_P[which_P]
-    return tokens, Tokens(
-        _index(model, collated.predictor_slots_P[which_P]), _index(model, batch.ids[tokens])
-    )
-
-
-def _targets(model: Model, batch: WeightedSequences, tokens: np.ndarray) -> Targets:
-    def floats(values_N: np.ndarray | None) -> torch.Tensor | None:
-        if values_N is None:
-            return None
-        return torch.from_numpy(values_N[tokens].astype(np.float32)).to(model.device)
-
-    weights = {component: floats(weights_N) for component, weights_N in batch.weights.items()}
-    return Targets(
-        _index(model, batch.ids[tokens]),
-        {component: weights_P for component, weights_P in weights.items() if weights_P is not None},
-        floats(batch.advantages),
-        floats(batch.old_logprobs),
-        floats(batch.reference_logprobs),
-    )
+    """Read the values of all micro-batches: the one wait for the device in a request."""
+    tensors = [
+        tensor
+        for _, scores in found
+        for tensor in (scores.logprobs_P, scores.entropy_P, scores.losses_KP)
+        if tensor is not None
+    ]
+    arrays = iter(to_host(tensors))
+    for tokens, scores in found:
+        logprobs_P = next(arrays)
+        entropy_P = None if scores.entropy_P is None else next(arrays)
+        if report.logprobs is not None:
+            report.logprobs[tokens] = logprobs_P
+        if report.entropy is not None and entropy_P is not None:
+            report.entropy[tokens] = entropy_P
+        if scores.losses_KP is not None:
+            _record_losses(batch, tokens, next(arrays), report)
 
 
 def _record_losses(
-    batch: WeightedSequences, tokens: np.ndarray, scores: TokenScores, report: GradientReport
+    batch: WeightedSequences, tokens: np.ndarray, losses_KP: np.ndarray, report: GradientReport
 ) -> None:
-    assert scores.losses_KP is not None
-    losses_KP = scores.losses_KP.cpu().numpy()  # the one wait for the device in a micro-batch
     if not np.isfinite(losses_KP).all():
         sequence, token = locate(batch.offsets, int(tokens[np.argmax(~np.isfinite(losses_KP).all(axis=0))]))
         raise WorkerError(
@@ -181,19 +215,8 @@ def _record_losses(
         sums.token_count += int(np.count_nonzero(weights_N[tokens]))
 
 
-def _record_tokens(tokens: np.ndarray, scores: TokenScores, report: GradientReport) -> None:
-    if report.logprobs is not None:
-        report.logprobs[tokens] = scores.logprobs_P.cpu().numpy()
-    if report.entropy is not None and scores.entropy_P is not None:
-        report.entropy[tokens] = scores.entropy_P.cpu().numpy()
-
-
 def _is_weighted(batch: WeightedSequences) -> np.ndarray:
     return np.any([weights_N != 0 for weights_N in batch.weights.values()], axis=0)
-
-
-def _index(model: Model, values: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(values.astype(np.int64)).to(model.device)
 
 
 @contextmanager

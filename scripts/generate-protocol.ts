@@ -69,11 +69,11 @@ function protocolPage(): string {
 }
 
 function verbSection(name: VerbName): string {
-  const { doc, params, tensors, result, resultTensors, deadlineSeconds } = verbs[name];
+  const { doc, params, tensors, result, resultTensors } = verbs[name];
   return [
     `### \`${name}\``,
     '',
-    `${doc} Deadline ${deadlineSeconds} s.`,
+    doc,
     '',
     `- parameters: ${fieldList(params.shape)}`,
     ...tensorLines('tensor', tensors),

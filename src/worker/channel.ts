@@ -5,7 +5,7 @@ import type { Tensors } from './tensors.ts';
 export type CallOptions = {
   /** Aborting cancels the request: it then ends with CANCELLED, or with its result if that was quicker. */
   readonly signal?: AbortSignal | undefined;
-  /** Deadline; the default is the verb's own in protocol.ts. */
+  /** How long to wait for the answer, requests before it included; no limit by default: pings find a worker that hangs. */
   readonly timeoutSeconds?: number;
   /** Best effort: events may be lost, results never depend on them. */
   readonly onProgress?: (progress: Progress) => void;

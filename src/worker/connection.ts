@@ -7,7 +7,6 @@ import {
   type Params,
   protocolVersion,
   type VerbName,
-  verbs,
   type WorkerHeader,
 } from './protocol.ts';
 import type { Tensors } from './tensors.ts';
@@ -134,23 +133,23 @@ export class Connection implements Channel {
     await this.#process.exited;
   }
 
-  /** Bound a request by its deadline and its signal; both cancel it at the worker. */
+  /** Bound a request by its signal and by the time that the caller allows, waiting in the queue included; both cancel it. */
   async #limit<T>(
     id: number,
     verb: VerbName,
     reply: Promise<T>,
     { signal, timeoutSeconds }: CallOptions,
   ): Promise<T> {
-    const seconds = timeoutSeconds ?? verbs[verb].deadlineSeconds;
     const end = (code: 'CANCELLED' | 'TIMEOUT', reason: string) =>
       this.#settle(id)?.reject(new WorkerError(code, reason, { verb }));
     const onAbort = () => {
       if (this.#withdraw(id)) end('CANCELLED', 'cancelled before it was sent');
     };
-    const timer = setTimeout(() => {
+    const onTimeout = () => {
       this.#withdraw(id);
-      end('TIMEOUT', `no answer within ${seconds} s; the request is cancelled`);
-    }, seconds * 1000);
+      end('TIMEOUT', `no answer within ${timeoutSeconds} s; the request is cancelled`);
+    };
+    const timer = timeoutSeconds === undefined ? undefined : setTimeout(onTimeout, timeoutSeconds * 1000);
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
       return await reply;

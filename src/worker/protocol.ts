@@ -45,7 +45,7 @@ export const errorCodes = {
   CANCELLED: 'The client cancelled the request.',
   UNSERIALIZABLE: 'The worker made a result that does not fit the protocol.',
   INTERNAL: 'A fault of the worker itself; the trace is attached.',
-  TIMEOUT: 'Made by the client: the deadline of the verb passed.',
+  TIMEOUT: 'Made by the client: the deadline that the caller set passed.',
   WORKER_DIED: 'Made by the client: the worker process ended.',
   WORKER_STUCK:
     'Made by the client: the worker stopped answering pings, or its request does nothing any more.',
@@ -158,7 +158,6 @@ export const verbs = {
       'Load a model from a local directory or hub id, with a new or existing LoRA adapter; replaces the one loaded before. With ' +
       '`expectedDigest` its weights must have that digest, and every file of a directory that `save` wrote must be as it was written: ' +
       'else BAD_MODEL with the reason `damaged`. A training state is always checked so.',
-    deadlineSeconds: 3600,
     params: z.strictObject({
       model: z.string().min(1),
       revision: z.string().nullable(),
@@ -189,7 +188,6 @@ export const verbs = {
       'under the template: sampling stops there, whatever the model calls its end. With `splitSpecialTokens` the name of a control ' +
       "token in somebody's words is plain text. `date` (such as 2026-11-26) is what a template takes for today, null the day of the " +
       'call; `readsDate`: it asked.',
-    deadlineSeconds: 600,
     params: z.strictObject({
       examples: z.array(example),
       maxLength: z.int().min(1).nullable(),
@@ -217,7 +215,6 @@ export const verbs = {
   },
   decode: {
     doc: 'Turn ids into text, for people: nothing is ever trained on decoded text.',
-    deadlineSeconds: 600,
     params: z.strictObject({ skipSpecialTokens: z.boolean() }),
     tensors: sequences,
     result: z.strictObject({ texts: z.array(z.string()) }),
@@ -225,7 +222,6 @@ export const verbs = {
   },
   forward: {
     doc: 'Log-probability (and entropy) in nats of each given token under the current weights; 0 at the first of a sequence.',
-    deadlineSeconds: 3600,
     params: z.strictObject({ returnEntropy: z.boolean() }),
     tensors: sequences,
     result: z.strictObject({ tokens: count }),
@@ -236,7 +232,6 @@ export const verbs = {
   },
   forwardBackward: {
     doc: 'Add the gradient of Σ components (Σ weight·loss) / normalizer; the normalizer is global, so splits change nothing but rounding.',
-    deadlineSeconds: 3600,
     params: z.strictObject({
       ce: z
         .strictObject({ normalizer })
@@ -290,7 +285,6 @@ export const verbs = {
   },
   optimStep: {
     doc: 'One optimiser step on the gradients of exactly the named `forwardBackward` requests; clears gradients whatever happens.',
-    deadlineSeconds: 600,
     params: z.strictObject({
       dependsOn: z.array(uint32).min(1),
       adamw: z
@@ -339,7 +333,6 @@ export const verbs = {
       'Sample an answer to each prompt. It ends with a stop id, or once its text (never the prompt’s) holds a stop text. One seed an ' +
       'answer; under strict sampling an answer never depends on its batch. Answers leave in `part` messages as they finish, in any ' +
       'order, whatever becomes of the rest; the reply has those that are left.',
-    deadlineSeconds: 6 * 3600,
     params: z.strictObject({
       maxNewTokens: z.int().min(1),
       temperature: z.number().min(0),
@@ -368,7 +361,6 @@ export const verbs = {
     doc:
       'Write a Hugging Face or PEFT directory (`weights`), or one that training continues from bit-equally (`trainingState`). ' +
       '`stopIds` become the ends of sequence of its generation config; null leaves those that were loaded.',
-    deadlineSeconds: 3600,
     params: z.strictObject({
       path: z.string().min(1),
       kind: z.enum(['weights', 'trainingState']),
@@ -385,7 +377,6 @@ export const verbs = {
   },
   status: {
     doc: 'Versions, device, memory, threads, determinism settings and the loaded model, on request with the digest of its weights.',
-    deadlineSeconds: 600,
     params: z.strictObject({ digest: z.boolean() }),
     tensors: {},
     result: z.strictObject({

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from conftest import Factory
 
 from py_worker.batch import MicroBatch, collate, micro_batches, probe_packing
@@ -40,8 +39,8 @@ def test_equal_lengths_keep_the_order_they_came_in():
 def test_bucket_collation_pads_right_and_maps_slots_to_tokens():
     ids, offsets = np.array([7, 8, 9, 5, 6], dtype=np.int32), np.array([0, 3, 5])
     collated = collate(MicroBatch((0, 1), rows=2, width=3), ids, offsets)
-    assert collated.inputs.ids_BT.tolist() == [[7, 8, 9], [5, 6, 0]]
-    assert collated.inputs.position_ids_BT is None
+    assert collated.ids_BT.tolist() == [[7, 8, 9], [5, 6, 0]]
+    assert collated.position_ids_BT is None
     assert collated.tokens_BT.tolist() == [[0, 1, 2], [3, 4, -1]]
     assert collated.tokens_R.tolist() == [0, 1, 2, 3, 4]
     assert collated.slots_R.tolist() == [0, 1, 2, 3, 4]
@@ -52,9 +51,9 @@ def test_bucket_collation_pads_right_and_maps_slots_to_tokens():
 def test_pack_collation_restarts_positions():
     ids, offsets = np.array([7, 8, 9, 5, 6], dtype=np.int32), np.array([0, 3, 5])
     collated = collate(MicroBatch((1, 0), rows=1, width=5), ids, offsets)
-    assert collated.inputs.ids_BT.tolist() == [[5, 6, 7, 8, 9]]
-    assert collated.inputs.position_ids_BT is not None
-    assert collated.inputs.position_ids_BT.tolist() == [[0, 1, 0, 1, 2]]
+    assert collated.ids_BT.tolist() == [[5, 6, 7, 8, 9]]
+    assert collated.position_ids_BT is not None
+    assert collated.position_ids_BT.tolist() == [[0, 1, 0, 1, 2]]
     assert collated.tokens_R.tolist() == [3, 4, 0, 1, 2]
     assert collated.predicted_P.tolist() == [4, 1, 2]
     assert collated.predictor_slots_P.tolist() == [0, 2, 3]
@@ -69,8 +68,3 @@ def test_the_packing_probe_sees_a_leak(tiny_model: Factory):
     layer = model.causal_lm.model.layers[0]
     layer.register_forward_pre_hook(lambda _, args: (args[0] + args[0].cumsum(1) * 1e-3, *args[1:]))
     assert not probe_packing(model)
-
-
-def test_input_goes_to_the_asked_device():
-    collated = collate(MicroBatch((0,), 1, 2), np.array([1, 2]), np.array([0, 2]), torch.device("meta"))
-    assert collated.inputs.ids_BT.device.type == "meta"
