@@ -1,12 +1,15 @@
 /**
  * A run must not lose what it uses. Each one holds a lock of its own in `in-use/` while it lives, and takes `lock` for the moment in
- * which it sets that up; pruning holds `lock` throughout and first looks for runs, so neither can begin amid the other.
+ * which it sets that up; pruning holds `lock` throughout and first looks for runs, so neither can begin amid the other. A run that finds
+ * no other one removes what killed ones had begun to write.
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { TmsError, UsageError } from '../errors.ts';
+import { removeQuietly } from '../files/atomic.ts';
 import { holdLock, withLock } from '../files/lock.ts';
+import { leftoversIn } from './leftovers.ts';
 import type { Store } from './store.ts';
 
 /** Keep everything in the store from being pruned until the function returned is called, or this process ends. Waits for a pruning. */
@@ -17,6 +20,8 @@ export async function useStore(store: Store, say: (line: string) => void): Promi
     holder => say(`waiting for ${holder}, which prunes the store`),
     async () => {
       for (const name of markersIn(store)) removeDead(store, join(store.root, 'in-use', name));
+      // Of a run on another machine the number of a process tells nothing.
+      if (markersIn(store).length === 0) leftoversIn(store).forEach(removeQuietly);
       return holdLock(marker, `the store ${store.root}`);
     },
   );

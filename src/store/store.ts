@@ -10,14 +10,15 @@
  *
  * Beside it, in `TMS_HOME/cache`, what is made from data files: token ids, unpacked copies.
  */
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { makePrivate } from '../files/atomic.ts';
 import { readChecked, writeChecked } from '../files/read-record.ts';
-import { isAbandoned, isTemporaryName } from '../files/temporary-name.ts';
+import { isTemporaryName } from '../files/temporary-name.ts';
 import { metricsLine, stepName } from '../run/records.ts';
 import { touch } from './in-use.ts';
+import { leftoversIn, namesIn } from './leftovers.ts';
 
 const finished = z.strictObject({
   steps: z.int(),
@@ -106,36 +107,22 @@ export function listStore(store: Store): StoreItem[] {
       .filter(name => !isTemporaryName(name) && (kind !== 'cache' || cacheName.test(name)))
       .map(name => itemOf(kind, folder, name));
   });
-  return [...items, ...unfinished(store)].toSorted((a, b) => a.usedAt.getTime() - b.usedAt.getTime());
+  return [...items, ...leftoversIn(store).map(unfinished)].toSorted(
+    (a, b) => a.usedAt.getTime() - b.usedAt.getTime(),
+  );
 }
 
 export function removeFromStore({ path }: StoreItem): void {
   rmSync(path, { recursive: true, force: true });
 }
 
-/** In the home itself, in the store and one level below each kind; what a living process writes is none. */
-function unfinished({ root, cache }: Store): StoreItem[] {
-  const kinds = [...namesIn(root).map(name => join(root, name)), cache];
-  const trainings = namesIn(join(root, 'trainings')).map(name => join(root, 'trainings', name));
-  return [dirname(root), root, ...kinds, ...trainings].flatMap(folder =>
-    namesIn(folder)
-      .filter(isTemporaryName)
-      .map(name => itemOf('unfinished', folder, name))
-      .filter(({ name, usedAt }) => isAbandoned(name, usedAt)),
-  );
+function unfinished(path: string): StoreItem {
+  return itemOf('unfinished', dirname(path), basename(path));
 }
 
 function itemOf(kind: StoreItem['kind'], folder: string, name: string): StoreItem {
   const path = join(folder, name);
   return { kind, name, path, ...usage(path) };
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return []; // a file, or not there
-  }
 }
 
 function usage(path: string): { bytes: number; usedAt: Date } {
