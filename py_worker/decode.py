@@ -1,6 +1,6 @@
 """Continuous batching over one row cache: finished rows leave, waiting prompts take their place.
 
-Shape suffixes: R allocated rows, A rows of one forward pass, T tokens, S slots, D features, V vocabulary.
+Shape suffixes: A active rows, T tokens, L rows that are looked at, N new tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from py_worker.attention_kind import step_masks
 from py_worker.errors import WorkerError
 from py_worker.kv_cache import RowCache
 from py_worker.model import Check, Model
-from py_worker.network import Inputs
 from py_worker.sampling import Sampling, draw, uniforms
+from py_worker.step import SLOT_MULTIPLE, Buffers, Steps, prompt_logits, round_up
 from py_worker.stop_texts import StopTexts
 from py_worker.strict import FEWEST_ROWS
 
-SLOT_MULTIPLE = 16
-"""Attention over slots in multiples of this gives the same bits however many masked slots follow."""
+STEPS_AT_ONCE = {"cpu": 1, "cuda": 8}
+"""Steps until the host looks at what they brought: it waits for a GPU then, and rows that are done go on for nothing."""
 
 Progress = Callable[[int, int, int], None]
 """Told (finished answers, answers in all, tokens sampled so far) after every step."""
@@ -66,15 +65,16 @@ class Rows:
     """The rows in the batch: row r of every array belongs to cache row r; rows from ``active`` on are free."""
 
     cache: RowCache
+    buffers: Buffers
+    steps: Steps
     prompts: np.ndarray
-    positions: np.ndarray
-    """Slot of the next token that goes through the model: the last one sampled."""
+    lengths: np.ndarray
+    """Of the prompts."""
     counts: np.ndarray
-    ids: np.ndarray
-    logprobs: np.ndarray
+    """New tokens, as the device said last."""
     active: int = 0
     finished: int = 0
-    sampled: int = 0
+    finished_tokens: int = 0
 
 
 def decode(model: Model, request: Request, answers: dict[int, Answer]) -> None:
@@ -82,6 +82,7 @@ def decode(model: Model, request: Request, answers: dict[int, Answer]) -> None:
     rows = _empty_rows(model, request)
     order = sorted(range(len(request.prompts)), key=lambda index: -len(request.prompts[index]))
     waiting = deque(order)
+    sampled = 0
     while waiting or rows.active:
         request.check()
         if _should_admit(rows, request, len(waiting)):
@@ -90,25 +91,27 @@ def decode(model: Model, request: Request, answers: dict[int, Answer]) -> None:
             _step(model, request, rows)
         _retire(request, rows, answers)
         request.deliver(answers)
-        request.on_progress(rows.finished, len(request.prompts), rows.sampled)
+        # Tokens behind a stop text are counted until they are found.
+        sampled = max(sampled, rows.finished_tokens + int(rows.counts[: rows.active].sum()))
+        request.on_progress(rows.finished, len(request.prompts), sampled)
 
 
 def _empty_rows(model: Model, request: Request) -> Rows:
     count = min(request.max_rows, len(request.prompts))
+    allocated = max(count, FEWEST_ROWS) if model.strict else count
+    if model.strict and model.device.type == "cuda":
+        allocated = request.max_rows  # products of one shape, however few prompts there are
     longest = max((len(prompt) for prompt in request.prompts), default=0) + request.max_new_tokens
-    return Rows(
-        cache=RowCache(model, max(count, FEWEST_ROWS) if model.strict else count, slots_of(longest)),
-        prompts=np.zeros(count, np.int64),
-        positions=np.zeros(count, np.int64),
-        counts=np.zeros(count, np.int64),
-        ids=np.zeros((count, request.max_new_tokens), np.int32),
-        logprobs=np.zeros((count, request.max_new_tokens), np.float32),
-    )
+    cache = RowCache(model, allocated, slots_of(longest))
+    buffers = Buffers.make(allocated, request.max_new_tokens, request.is_stop, model.device)
+    prompts, lengths, counts = np.zeros((3, count), np.int64)
+    steps = Steps(model, cache, buffers, request.sampling)
+    return Rows(cache, buffers, steps, prompts, lengths, counts)
 
 
 def slots_of(tokens: int) -> int:
     """Return the slots of a row that holds prompt and answer."""
-    return _round_up(tokens, SLOT_MULTIPLE)
+    return round_up(tokens, SLOT_MULTIPLE)
 
 
 def _should_admit(rows: Rows, request: Request, waiting: int) -> bool:
@@ -122,6 +125,8 @@ def _next_group(model: Model, request: Request, rows: Rows, waiting: deque[int])
     """Take prompts of like length, as many as there are free rows and tokens in the budget."""
     longest = len(request.prompts[waiting[0]])
     most = min(len(rows.prompts) - rows.active, max(1, model.token_budget // longest))
+    if model.strict and model.device.type == "cuda":
+        most = 1  # the shape of a pass is then that of its prompt alone
     group = []
     while waiting and len(group) < most and _are_alike(model, longest, len(request.prompts[waiting[0]])):
         group.append(waiting.popleft())
@@ -140,7 +145,7 @@ def padded_length(length: int) -> int:
     Attention works in blocks chosen by the padded length, and sums differ between block sizes. The eight classes per
     octave waste an eighth of the tokens at most, from 128 tokens on.
     """
-    return _round_up(length, max(SLOT_MULTIPLE, 1 << max(0, length.bit_length() - 4)))
+    return round_up(length, max(SLOT_MULTIPLE, 1 << max(0, length.bit_length() - 4)))
 
 
 def _admit(model: Model, request: Request, rows: Rows, group: list[int]) -> None:
@@ -152,55 +157,21 @@ def _admit(model: Model, request: Request, rows: Rows, group: list[int]) -> None
         ids_AT[row, : lengths[row]] = request.prompts[index]
     first, rows.active = rows.active, rows.active + len(group)
     new = slice(first, rows.active)
-    rows.prompts[new], rows.positions[new], rows.counts[new] = group, lengths - 1, 0
-    _sample(model, request, rows, new, prompt_logits(model, rows.cache, first, ids_AT, lengths))
+    rows.prompts[new], rows.lengths[new], rows.counts[new] = group, lengths, 0
+    tokens_N = np.arange(request.max_new_tokens, dtype=np.uint64)
+    rows.buffers.start(first, lengths, uniforms(request.seeds[group, None], tokens_N))
+    rows.buffers.take(new, prompt_logits(model, rows.cache, first, ids_AT, lengths), request.sampling)
 
 
 def _step(model: Model, request: Request, rows: Rows) -> None:
-    """Run the last token of every active row through the model and sample the next."""
-    active = slice(0, rows.active)
-    last_A = rows.ids[np.arange(rows.active), rows.counts[active] - 1].astype(np.int64)
-    _sample(model, request, rows, active, step_logits(model, rows.cache, last_A, rows.positions[active]))
-
-
-def prompt_logits(
-    model: Model, cache: RowCache, first_row: int, ids_AT: np.ndarray, lengths: np.ndarray
-) -> torch.Tensor:
-    """Fill cache rows from ``first_row`` on with right-padded prompts; return logits after each prompt's last token."""
-    count, tokens = ids_AT.shape
-    positions_T = np.minimum(np.arange(tokens), cache.kind.last_position)  # padding may reach further
-    cache.start_prompts(first_row)
-    ids = torch.from_numpy(ids_AT).to(model.device)
-    positions = torch.from_numpy(positions_T).to(model.device).expand(count, tokens)
-    ends = _pad_rows(model, np.arange(count)) * tokens + _pad_rows(model, lengths - 1)
-    last = torch.from_numpy(ends).to(model.device)
-    return model.network.next_logits(Inputs(ids, positions, cache=cache), last)
-
-
-def step_logits(model: Model, cache: RowCache, ids_A: np.ndarray, positions_A: np.ndarray) -> torch.Tensor:
-    """Return the logits after one more token in each of the rows 0 … A-1."""
-    ids_A, positions_A = _pad_rows(model, ids_A), _pad_rows(model, positions_A)
-    longest = int(positions_A.max())
-    shared_position = longest if (positions_A == longest).all() else None
-    # Rows of one length see no foreign slot, so they need no mask; strict keeps it, and with it one order of summing.
-    is_masked = model.strict or shared_position is None or longest >= (cache.kind.window or np.inf)
-    seen = _round_up(longest + 1, SLOT_MULTIPLE) if is_masked else longest + 1
-    ids, positions = torch.from_numpy(np.stack([ids_A, positions_A])).to(model.device)
-    cache.start_step(positions, seen, shared_position)
-    masks = step_masks(model, cache.kind, positions, seen) if is_masked else None
-    return model.network.next_logits(Inputs(ids[:, None], positions[:, None], masks, cache))
-
-
-def _sample(model: Model, request: Request, rows: Rows, which: slice, logits_AV: torch.Tensor) -> None:
-    """Draw a token for the rows ``which`` and write it down."""
-    count_A = rows.counts[which].copy()
-    ids_A, logprobs_A = draw_rows(request, rows.prompts[which], count_A, logits_AV)
-    indices = np.arange(rows.active)[which]
-    rows.ids[indices, count_A] = ids_A
-    rows.logprobs[indices, count_A] = logprobs_A
-    rows.counts[which] += 1
-    rows.positions[which] += 1
-    rows.sampled += len(indices)
+    """Run tokens of every active row through the model and sample the next, some steps before the host looks again."""
+    count_A = rows.counts[: rows.active]
+    position_A = rows.lengths[: rows.active] + count_A - 1
+    longest = int(position_A.max())
+    shared = longest if (position_A == longest).all() else None
+    for step in range(min(STEPS_AT_ONCE[model.device.type], int((request.max_new_tokens - count_A).max()))):
+        # From the second step on some row may be done, and stay where it is.
+        rows.steps.run(rows.active, longest + step, shared if step == 0 else None)
 
 
 def draw_rows(
@@ -219,31 +190,75 @@ def draw_rows(
 def _require_finite(logprobs_A: np.ndarray, prompt_A: np.ndarray, count_A: np.ndarray) -> None:
     bad = np.flatnonzero(~np.isfinite(logprobs_A))
     if len(bad):
-        prompt, token = int(prompt_A[bad[0]]), int(count_A[bad[0]])
-        message = f"generate: logits of prompt {prompt} are not finite at new token {token}: the weights hold NaN or infinity"
-        raise WorkerError("NON_FINITE", message, {"row": prompt, "token": token})
+        raise _not_finite(int(prompt_A[bad[0]]), int(count_A[bad[0]]))
+
+
+def _not_finite(prompt: int, token: int) -> WorkerError:
+    message = f"generate: logits of prompt {prompt} are not finite at new token {token}: the weights hold NaN or infinity"
+    return WorkerError("NON_FINITE", message, {"row": prompt, "token": token})
 
 
 def _retire(request: Request, rows: Rows, answers: dict[int, Answer]) -> None:
     """Take finished rows out and close the gaps with the last rows."""
-    count_A = rows.counts[: rows.active]
-    last_A = rows.ids[np.arange(rows.active), count_A - 1]
-    ended_by_A = ended_by(request, last_A, lambda row: rows.ids[row, : count_A[row]])
-    is_done_A = (ended_by_A != LENGTH) | (count_A == request.max_new_tokens)
-    if not is_done_A.any():
+    progress_3A = rows.buffers.progress(rows.active)
+    if not np.isfinite(progress_3A).all():
+        bad = int(np.flatnonzero(~np.isfinite(progress_3A[2]))[0])
+        logprobs_N = rows.buffers.logprobs_RN[bad].cpu().numpy()
+        raise _not_finite(int(rows.prompts[bad]), int(np.flatnonzero(~np.isfinite(logprobs_N))[0]))
+    count_A = progress_3A[0].astype(np.int64)
+    ended = _ended_rows(request, rows, count_A, progress_3A[1] > 0)
+    rows.counts[: rows.active] = count_A
+    if not ended:
         return
-    for row in np.flatnonzero(is_done_A):
-        kept = slice(0, count_A[row])
-        answer = Answer(rows.ids[row, kept].copy(), rows.logprobs[row, kept].copy(), int(ended_by_A[row]))
-        answers[int(rows.prompts[row])] = answer
-    rows.finished += int(is_done_A.sum())
-    remaining = rows.active - int(is_done_A.sum())
-    gaps = np.flatnonzero(is_done_A[:remaining])
-    last = remaining + np.flatnonzero(~is_done_A[remaining:])
+    gone = np.array([row for row, _, _ in ended])
+    logprobs = rows.buffers.logprobs_RN[torch.from_numpy(gone).to(rows.cache.device)].cpu().numpy()
+    for (row, ids, reason), own in zip(ended, logprobs, strict=True):
+        answers[int(rows.prompts[row])] = Answer(ids, own[: len(ids)].copy(), reason)
+        rows.finished_tokens += len(ids)
+    rows.finished += len(gone)
+    _close_gaps(rows, gone)
+
+
+def _ended_rows(
+    request: Request, rows: Rows, count_A: np.ndarray, is_done_A: np.ndarray
+) -> list[tuple[int, np.ndarray, int]]:
+    """Return rows whose answers have ended, with their ids and what ended them; texts are looked at token by token."""
+    looked = np.arange(rows.active) if request.stop_texts is not None else np.flatnonzero(is_done_A)
+    if len(looked) == 0:
+        return []
+    chosen = torch.from_numpy(looked).to(rows.cache.device)
+    ids_LN = rows.buffers.ids_RN[chosen].cpu().numpy().astype(np.int32)
+    ended: list[tuple[int, np.ndarray, int]] = []
+    going = np.arange(len(looked))
+    # Without texts only the last token matters: the device has found the stop id.
+    seen_L = rows.counts[looked] if request.stop_texts is not None else count_A[looked] - 1
+    for ahead in range(1, int((count_A[looked] - seen_L).max()) + 1):
+        going = going[seen_L[going] + ahead <= count_A[looked[going]]]
+        lengths = seen_L[going] + ahead
+        reasons = ended_by(
+            request,
+            ids_LN[going, lengths - 1],
+            lambda i, at=going, upto=lengths: ids_LN[at[i], : upto[i]],
+        )
+        is_over = (reasons != LENGTH) | (lengths == request.max_new_tokens)
+        for i in np.flatnonzero(is_over):
+            ended.append((int(looked[going[i]]), ids_LN[going[i], : lengths[i]].copy(), int(reasons[i])))
+        going = going[~is_over]
+    return sorted(ended, key=lambda one: one[0])
+
+
+def _close_gaps(rows: Rows, gone: np.ndarray) -> None:
+    is_gone_A = np.isin(np.arange(rows.active), gone)
+    remaining = rows.active - len(gone)
+    gaps = np.flatnonzero(is_gone_A[:remaining])
+    last = remaining + np.flatnonzero(~is_gone_A[remaining:])
     if len(gaps):
-        for array in (rows.prompts, rows.positions, rows.counts, rows.ids, rows.logprobs):
+        for array in (rows.prompts, rows.lengths, rows.counts):
             array[gaps] = array[last]
-        rows.cache.move(gaps.tolist(), last.tolist(), int(rows.positions[gaps].max()))
+        rows.buffers.move(gaps, last)
+        used = int((rows.lengths[gaps] + rows.counts[gaps]).max())
+        rows.cache.move(gaps.tolist(), last.tolist(), used)
+    rows.buffers.is_done_R[remaining : rows.active] = True
     rows.active = remaining
 
 
@@ -255,13 +270,3 @@ def ended_by(request: Request, last_A: np.ndarray, answer_of: Callable[[int], np
         is_ended = request.stop_texts.ended([answer_of(int(row)) for row in going])
         ended_A[going[is_ended]] = STOP_TEXT
     return ended_A
-
-
-def _pad_rows(model: Model, array: np.ndarray) -> np.ndarray:
-    """Append zeros up to the fewest rows of a forward pass under ``strict``."""
-    missing = FEWEST_ROWS - len(array) if model.strict else 0
-    return np.concatenate([array, np.zeros(missing, array.dtype)]) if missing > 0 else array
-
-
-def _round_up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from py_worker.attention_kind import has_plain_layers, independent_positions, narrowed
-from py_worker.decode import SLOT_MULTIPLE, prompt_logits, step_logits
 from py_worker.generate import generate
 from py_worker.kv_cache import RowCache
 from py_worker.model import Model
 from py_worker.network import Inputs
+from py_worker.step import SLOT_MULTIPLE, prompt_logits, step_logits
 from py_worker.strict import probe_products
 
 PROBE_STEPS = 3
@@ -87,7 +87,10 @@ def _cached_logprobs(model: Model, ids_2T: np.ndarray, lengths: np.ndarray) -> t
     steps = [prompt_logits(model, cache, 0, prompts, lengths)]
     for step in range(PROBE_STEPS):
         positions = lengths + step
-        steps.append(step_logits(model, cache, ids_2T[np.arange(2), positions], positions))
+        next_ids = torch.from_numpy(ids_2T[np.arange(2), positions]).to(model.device)
+        positions_2 = torch.from_numpy(positions).to(model.device)
+        cache.start_step(positions_2, cache.slots, None)
+        steps.append(step_logits(model, cache, next_ids, positions_2))
     model.slot_bytes = cache.slot_bytes
     return torch.stack([logits_AV[:2] for logits_AV in steps]).log_softmax(-1)
 

@@ -24,6 +24,7 @@ class RowCache(Cache):
     def __init__(self, model: Model, rows: int, slots: int) -> None:
         super().__init__(layers=[])
         self.rows, self.slots, self.dtype = rows, slots, model.compute_dtype
+        self.device = model.device
         self.kind = attention_kind(model)
         """Of the layers that fill it."""
         self.keys: list[torch.Tensor] = []
@@ -32,7 +33,8 @@ class RowCache(Cache):
         self._positions_A: torch.Tensor | None = None
         self._row_indices_A: torch.Tensor | None = None
         self._shared_position: int | None = None
-        self._seen_slots = 0
+        self.seen_slots = 0
+        """Of the step that was announced; 0 for prompts."""
 
     @property
     def slot_bytes(self) -> int:
@@ -41,14 +43,14 @@ class RowCache(Cache):
 
     def start_prompts(self, first_row: int) -> None:
         """Announce that rows from ``first_row`` on are filled with prompts; padding beyond the last slot is not kept."""
-        self._first_row, self._positions_A, self._seen_slots = first_row, None, 0
+        self._first_row, self._positions_A, self.seen_slots = first_row, None, 0
 
     def start_step(self, positions_A: torch.Tensor, seen_slots: int, shared_position: int | None) -> None:
         """Announce one token per row for rows 0 … A-1, written to ``positions_A``; attention sees ``seen_slots`` slots.
 
         ``shared_position`` is the position if it is the same for all rows: writing is then a plain slice.
         """
-        self._positions_A, self._seen_slots, self._shared_position = positions_A, seen_slots, shared_position
+        self._positions_A, self.seen_slots, self._shared_position = positions_A, seen_slots, shared_position
         self._row_indices_A = torch.arange(len(positions_A), device=positions_A.device)
 
     def update(
@@ -69,11 +71,11 @@ class RowCache(Cache):
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Return how many slots lie before the tokens of the announced pass."""
-        return 0 if self._positions_A is None else self._seen_slots - 1
+        return 0 if self._positions_A is None else self.seen_slots - 1
 
     def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
         """Return the slots that queries see, and the first of them."""
-        return (query_length if self._positions_A is None else self._seen_slots), 0
+        return (query_length if self._positions_A is None else self.seen_slots), 0
 
     def _write(self, stored_RHSD: torch.Tensor, new_AHTD: torch.Tensor) -> torch.Tensor:
         if self._positions_A is None:
@@ -86,7 +88,7 @@ class RowCache(Cache):
             stored_RHSD[:active, :, self._shared_position] = new_AHTD[:, :, 0]
         else:
             stored_RHSD[self._row_indices_A, :, self._positions_A] = new_AHTD[:, :, 0].to(self.dtype)
-        return stored_RHSD[:active, :, : self._seen_slots]
+        return stored_RHSD[:active, :, : self.seen_slots]
 
     def _empty_like(self, states_AHTD: torch.Tensor) -> torch.Tensor:
         # Zeros, not garbage: masked slots have weight 0, and 0 × NaN would still be NaN.

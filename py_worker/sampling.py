@@ -14,6 +14,9 @@ BLOCK_TOKENS = 256
 """Weights are summed by blocks of this size, and only the drawn block token by token: a tenth of the cost for a large
 vocabulary. One of at most four blocks is not divided."""
 
+LIKELIEST = 256
+"""Tokens of a large vocabulary among which the nucleus of ``top_p`` is looked for before everything is sorted."""
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -84,13 +87,41 @@ def _filter(scaled_AV: torch.Tensor, sampling: Sampling) -> torch.Tensor:
         least_A1 = scaled_AV.topk(sampling.top_k).values[:, -1:]
         scaled_AV = scaled_AV.masked_fill(scaled_AV < least_A1, -torch.inf)
     if sampling.top_p < 1:
-        sorted_AV, order_AV = torch.sort(scaled_AV, dim=-1, descending=True, stable=True)
-        weights_AV = sorted_AV.exp()
-        reached_AV = weights_AV.double().cumsum(-1)
-        is_beyond_AV = reached_AV - weights_AV >= sampling.top_p * reached_AV[:, -1:]
-        is_beyond_AV[:, 0] = False
-        scaled_AV = scaled_AV.masked_fill(is_beyond_AV.scatter(-1, order_AV, is_beyond_AV), -torch.inf)
+        # To look whether the likeliest are enough is to wait for a GPU.
+        is_short = scaled_AV.device.type == "cpu" and vocabulary > 4 * LIKELIEST
+        is_beyond_AV = _beyond_likeliest(scaled_AV, sampling.top_p) if is_short else None
+        if is_beyond_AV is None:
+            is_beyond_AV = _beyond_sorted(scaled_AV, sampling.top_p)
+        scaled_AV = scaled_AV.masked_fill(is_beyond_AV, -torch.inf)
     return scaled_AV
+
+
+def _beyond_sorted(scaled_AV: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Say which tokens lie behind the fewest likeliest that reach ``top_p``; among equals the lowest ids come first."""
+    sorted_AV, order_AV = torch.sort(scaled_AV, dim=-1, descending=True, stable=True)
+    weights_AV = sorted_AV.exp()
+    reached_AV = weights_AV.double().cumsum(-1)
+    is_beyond_AV = reached_AV - weights_AV >= top_p * reached_AV[:, -1:]
+    is_beyond_AV[:, 0] = False
+    return is_beyond_AV.scatter(-1, order_AV, is_beyond_AV)
+
+
+def _beyond_likeliest(scaled_AV: torch.Tensor, top_p: float) -> torch.Tensor | None:
+    """Say the same from the likeliest tokens alone; None where some row has more of them."""
+    likeliest_AK = scaled_AV.topk(LIKELIEST).values
+    weights_AK = likeliest_AK.exp()
+    reached_AK = weights_AK.double().cumsum(-1)
+    total_A1 = scaled_AV.exp().sum(-1, keepdim=True, dtype=torch.float64)
+    is_kept_AK = reached_AK - weights_AK < top_p * total_A1
+    is_kept_AK[:, 0] = True
+    if is_kept_AK[:, -1].any():
+        return None
+    least_A1 = likeliest_AK.gather(-1, is_kept_AK.sum(-1, keepdim=True) - 1)
+    ties_A1 = ((likeliest_AK == least_A1) & is_kept_AK).sum(-1, keepdim=True)
+    is_tied_AV = scaled_AV == least_A1
+    if (is_tied_AV.sum(-1, keepdim=True) == ties_A1).all():
+        return scaled_AV < least_A1
+    return (scaled_AV < least_A1) | (is_tied_AV & (is_tied_AV.cumsum(-1) > ties_A1))
 
 
 def _invert(weights_ANK: torch.Tensor, reached_AN: torch.Tensor, uniforms_A: torch.Tensor) -> torch.Tensor:

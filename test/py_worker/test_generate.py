@@ -34,7 +34,7 @@ from py_worker.generate import generate
 from py_worker.generate_probe import probe_strict
 from py_worker.mkl import choose_branch
 from py_worker.model import Model
-from py_worker.sampling import Sampling, draw, uniforms
+from py_worker.sampling import LIKELIEST, Sampling, _beyond_likeliest, _beyond_sorted, draw, uniforms
 from py_worker.stop_texts import stop_texts
 
 ROOT = Path(__file__).parents[2]
@@ -318,6 +318,24 @@ def possible(logits: list[float], sampling: Sampling) -> set[int]:
 )
 def test_filters_keep_the_right_tokens(sampling: Sampling, kept: set[int]) -> None:
     assert possible(np.log([0.05, 0.3, 0.15, 0.5]).tolist(), sampling) == kept
+
+
+@pytest.mark.parametrize("top_p", [0.05, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("spread", [0.05, 1.0, 4.0])
+@pytest.mark.parametrize("levels", [None, 8])
+def test_the_nucleus_is_found_among_the_likeliest_as_by_sorting_everything(
+    top_p: float, spread: float, levels: int | None
+) -> None:
+    logits = torch.randn(40, 3001, generator=torch.Generator().manual_seed(1)) * spread
+    if levels is not None:  # many equals, as in half precision
+        logits = (logits * levels).round() / levels
+    expected = _beyond_sorted(logits, top_p)
+    found = _beyond_likeliest(logits, top_p)
+    is_small = int((~expected).sum(-1).max()) < LIKELIEST
+    assert (found is not None) == is_small
+    assert found is None or torch.equal(found, expected)
+    ids, _ = draw(logits, torch.full((40,), 0.7).double(), Sampling(top_p=top_p))
+    assert not expected[torch.arange(40), ids].any()
 
 
 def test_greedy_takes_the_lowest_id_among_equals() -> None:

@@ -24,7 +24,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from py_worker import decode, decode_grouped
+from py_worker import decode, decode_grouped, step
 from py_worker.attention_kind import attention_kind, step_masks
 from py_worker.generate_probe import probe_strict
 
@@ -113,7 +113,7 @@ def test_256_prompts_of_mixed_length_take_as_many_passes_with_windows_as_without
 
         return wrapper
 
-    for module, name in ((decode, "prompt_logits"), (decode, "step_logits"), (decode_grouped, "_forward")):
+    for module, name in ((decode, "prompt_logits"), (step, "step_logits"), (decode_grouped, "_forward")):
         monkeypatch.setattr(module, name, counted(getattr(module, name)))
     draw = np.random.default_rng(0)
     lengths = np.clip(draw.normal(110, 35, 256), 40, 220).astype(int)
