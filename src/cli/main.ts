@@ -1,22 +1,11 @@
 #!/usr/bin/env node
-import { Command, CommanderError } from 'commander';
+import { CommanderError } from 'commander';
 import { exitCodes, TmsError } from '../errors.ts';
 import { translateSystemError } from '../files/system-error.ts';
 import { packageVersion } from '../python/paths.ts';
 import { adviceFor } from './advice.ts';
-import { addDataCommands } from './data.ts';
-import { addDoctorCommand } from './doctor.ts';
-import { addGenerateCommand } from './generate.ts';
-import { addReportCommands } from './report.ts';
-import { addRunCommands } from './run.ts';
-import { addSetupCommand } from './setup.ts';
-import { addStoreCommands } from './store.ts';
+import { makeProgram } from './program.ts';
 import { type CliContext, processTerminal } from './terminal.ts';
-
-const exitCodeHelp = `
-Exit codes:
-  0 ok, 1 failed, 3 wrong usage or configuration,
-  130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP`;
 
 async function main(args: readonly string[]): Promise<number> {
   const context: CliContext = {
@@ -35,25 +24,6 @@ async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     return reportError(error, context, program.opts().verbose === true);
   }
-}
-
-function makeProgram(context: CliContext): Command {
-  const program = new Command('tms')
-    .description('Fine-tune Hugging Face models without forgetting, and prove it.')
-    .version(context.version)
-    .option('--verbose', 'show stack traces with errors')
-    .showHelpAfterError('(tms --help lists the commands, tms help <command> explains one)')
-    .exitOverride()
-    .configureOutput({ writeErr: text => context.terminal.note(text.trimEnd()) })
-    .addHelpText('after', exitCodeHelp);
-  addRunCommands(program, context);
-  addReportCommands(program, context);
-  addGenerateCommand(program, context);
-  addDataCommands(program, context);
-  addStoreCommands(program, context);
-  addSetupCommand(program, context);
-  addDoctorCommand(program, context);
-  return program;
 }
 
 /** Print an error for a person and return the exit code; anything but a `TmsError` is a bug and keeps its stack. */

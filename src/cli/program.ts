@@ -1,0 +1,35 @@
+/** All commands of `tms`, and how they are read. */
+import { Command } from 'commander';
+import { addDataCommands } from './data.ts';
+import { addDoctorCommand } from './doctor.ts';
+import { addGenerateCommand } from './generate.ts';
+import { addReportCommands } from './report.ts';
+import { addRunCommands } from './run.ts';
+import { addSetupCommand } from './setup.ts';
+import { addStoreCommands } from './store.ts';
+import type { CliContext } from './terminal.ts';
+
+const exitCodeHelp = `
+Exit codes:
+  0 ok, 1 failed, 3 wrong usage or configuration,
+  130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP`;
+
+/** Parsing it runs the command. */
+export function makeProgram(context: CliContext): Command {
+  const program = new Command('tms')
+    .description('Fine-tune Hugging Face models without forgetting, and prove it.')
+    .version(context.version)
+    .option('--verbose', 'show stack traces with errors')
+    .showHelpAfterError('(tms --help lists the commands, tms help <command> explains one)')
+    .exitOverride()
+    .configureOutput({ writeErr: text => context.terminal.note(text.trimEnd()) })
+    .addHelpText('after', exitCodeHelp);
+  addRunCommands(program, context);
+  addReportCommands(program, context);
+  addGenerateCommand(program, context);
+  addDataCommands(program, context);
+  addStoreCommands(program, context);
+  addSetupCommand(program, context);
+  addDoctorCommand(program, context);
+  return program;
+}
