@@ -1,0 +1,1 @@
+"""The sections of bench/gpu.sh, each a program of its own."""
