@@ -63,6 +63,7 @@ if [ "$device" = cpu ] && [ "$shape" != tiny ]; then echo 'On a CPU take --tiny.
 section check 60 "$py" -m bench.gpu.check "$device"
 section train-default 60 "$py" -m bench.gpu.train "$device" "$shape" full
 section train-budget 45 "$py" -m bench.gpu.train "$device" "$shape" full token_budget=16384
+section train-bfloat16 45 "$py" -m bench.gpu.train "$device" "$shape" full token_budget=16384 dtype=bfloat16
 section trl-mixed 45 "$py" -m bench.gpu.trl "$device" "$shape" full mixed 16
 section trl-liger 45 "$py" -m bench.gpu.trl "$device" "$shape" full bfloat16 32 $([ "$device" = cuda ] && echo liger)
 section sample 60 "$py" -m bench.gpu.sample "$device" "$shape"

@@ -82,11 +82,17 @@ def bytes_of(answers: Answers) -> list[bytes]:
 def changed_rows() -> list[str]:
     """Return which ways of batching 24 prompts changed a bit of any answer; the lab shape and one with grouped heads."""
     found = []
-    lab = {"hidden_size": 128, "num_hidden_layers": 3, "num_key_value_heads": 4, "intermediate_size": 352}
-    for name, changes in {
+    lab: dict[str, Any] = {
+        "hidden_size": 128,
+        "num_hidden_layers": 3,
+        "num_key_value_heads": 4,
+        "intermediate_size": 352,
+    }
+    shapes: dict[str, dict[str, Any]] = {
         "lab": lab | {"vocab_size": 61},
         "grouped": {"max_position_embeddings": 512},
-    }.items():
+    }
+    for name, changes in shapes.items():
         model = llama(strict=True, **changes)
         if not probe_strict(model):
             found.append(f"{name}: probe")
