@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from py_worker.decode import STOP_TEXT, Answer
+from py_worker.request import STOP_TEXT, Answer
 from py_worker.stop_texts import StopTexts
 
 PART_ANSWERS = 256

@@ -6,58 +6,20 @@ Shape suffixes: A active rows, T tokens, L rows that are looked at, N new tokens
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from py_worker.errors import WorkerError
 from py_worker.kv_cache import RowCache
-from py_worker.model import Check, Model
-from py_worker.sampling import Sampling, draw, uniforms
+from py_worker.model import Model
+from py_worker.request import LENGTH, Answer, Request, ended_by, not_finite
+from py_worker.sampling import uniforms
 from py_worker.step import SLOT_MULTIPLE, Buffers, Steps, prompt_logits, round_up
-from py_worker.stop_texts import StopTexts
-from py_worker.strict import FEWEST_ROWS
+from py_worker.strict import CUDA_ROWS, FEWEST_ROWS
 
 STEPS_AT_ONCE = {"cpu": 1, "cuda": 8}
 """Steps until the host looks at what they brought: it waits for a GPU then, and rows that are done go on for nothing."""
-
-Progress = Callable[[int, int, int], None]
-"""Told (finished answers, answers in all, tokens sampled so far) after every step."""
-
-
-LENGTH, STOP_ID, STOP_TEXT = 0, 1, 2
-"""What ended an answer: nothing but its length, a stop id, a stop text."""
-
-
-@dataclass
-class Answer:
-    """What was sampled for one prompt."""
-
-    ids: np.ndarray
-    logprobs: np.ndarray
-    ended_by: int
-
-
-Deliver = Callable[[dict[int, Answer]], None]
-"""Takes finished answers out, by prompt, or leaves them for later."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """Checked input of one call."""
-
-    prompts: list[np.ndarray]
-    seeds: np.ndarray
-    max_new_tokens: int
-    sampling: Sampling
-    is_stop: np.ndarray
-    stop_texts: StopTexts | None
-    max_rows: int
-    on_progress: Progress
-    check: Check
-    deliver: Deliver = lambda answers: None
 
 
 @dataclass
@@ -100,7 +62,7 @@ def _empty_rows(model: Model, request: Request) -> Rows:
     count = min(request.max_rows, len(request.prompts))
     allocated = max(count, FEWEST_ROWS) if model.strict else count
     if model.strict and model.device.type == "cuda":
-        allocated = request.max_rows  # products of one shape, however few prompts there are
+        allocated = CUDA_ROWS
     longest = max((len(prompt) for prompt in request.prompts), default=0) + request.max_new_tokens
     cache = RowCache(model, allocated, slots_of(longest))
     buffers = Buffers.make(allocated, request.max_new_tokens, request.is_stop, model.device)
@@ -174,37 +136,13 @@ def _step(model: Model, request: Request, rows: Rows) -> None:
         rows.steps.run(rows.active, longest + step, shared if step == 0 else None)
 
 
-def draw_rows(
-    request: Request, prompt_A: np.ndarray, count_A: np.ndarray, logits_AV: torch.Tensor
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw new token ``count_A`` of each prompt's answer; logits may have dummy rows at the end."""
-    uniforms_A = np.zeros(len(logits_AV))
-    uniforms_A[: len(prompt_A)] = uniforms(request.seeds[prompt_A], count_A.astype(np.uint64))
-    ids_A, logprobs_A = draw(logits_AV, torch.from_numpy(uniforms_A).to(logits_AV.device), request.sampling)
-    # One transfer for both: float64 holds ids exactly.
-    drawn_2A = torch.stack([ids_A.double(), logprobs_A]).cpu().numpy()[:, : len(prompt_A)]
-    _require_finite(drawn_2A[1], prompt_A, count_A)
-    return drawn_2A[0].astype(np.int32), drawn_2A[1].astype(np.float32)
-
-
-def _require_finite(logprobs_A: np.ndarray, prompt_A: np.ndarray, count_A: np.ndarray) -> None:
-    bad = np.flatnonzero(~np.isfinite(logprobs_A))
-    if len(bad):
-        raise _not_finite(int(prompt_A[bad[0]]), int(count_A[bad[0]]))
-
-
-def _not_finite(prompt: int, token: int) -> WorkerError:
-    message = f"generate: logits of prompt {prompt} are not finite at new token {token}: the weights hold NaN or infinity"
-    return WorkerError("NON_FINITE", message, {"row": prompt, "token": token})
-
-
 def _retire(request: Request, rows: Rows, answers: dict[int, Answer]) -> None:
     """Take finished rows out and close the gaps with the last rows."""
     progress_3A = rows.buffers.progress(rows.active)
     if not np.isfinite(progress_3A).all():
         bad = int(np.flatnonzero(~np.isfinite(progress_3A[2]))[0])
         logprobs_N = rows.buffers.logprobs_RN[bad].cpu().numpy()
-        raise _not_finite(int(rows.prompts[bad]), int(np.flatnonzero(~np.isfinite(logprobs_N))[0]))
+        raise not_finite(int(rows.prompts[bad]), int(np.flatnonzero(~np.isfinite(logprobs_N))[0]))
     count_A = progress_3A[0].astype(np.int64)
     ended = _ended_rows(request, rows, count_A, progress_3A[1] > 0)
     rows.counts[: rows.active] = count_A
@@ -260,13 +198,3 @@ def _close_gaps(rows: Rows, gone: np.ndarray) -> None:
         rows.cache.move(gaps.tolist(), last.tolist(), used)
     rows.buffers.is_done_R[remaining : rows.active] = True
     rows.active = remaining
-
-
-def ended_by(request: Request, last_A: np.ndarray, answer_of: Callable[[int], np.ndarray]) -> np.ndarray:
-    """Return what ends the answers so far, from the last id of each; ``answer_of`` gives all ids of one, for stop texts."""
-    ended_A = np.where(request.is_stop[last_A], STOP_ID, LENGTH)
-    going = np.flatnonzero(ended_A == LENGTH)
-    if request.stop_texts is not None and len(going):
-        is_ended = request.stop_texts.ended([answer_of(int(row)) for row in going])
-        ended_A[going[is_ended]] = STOP_TEXT
-    return ended_A

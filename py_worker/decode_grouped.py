@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from py_worker.decode import LENGTH, Answer, Request, draw_rows, ended_by
 from py_worker.model import Model
+from py_worker.request import LENGTH, Answer, Request, draw_rows, ended_by
 
 CACHE_NAMES = ("past_key_values", "cache_params", "state")
 """How transformers' models name the cache in their inputs and outputs."""

@@ -12,14 +12,15 @@ import torch
 
 from py_worker.answers import Answers, Parts
 from py_worker.attention_kind import independent_positions
-from py_worker.decode import Answer, Progress, Request, decode, slots_of
+from py_worker.decode import decode, slots_of
 from py_worker.decode_grouped import decode_grouped
 from py_worker.errors import WorkerError
 from py_worker.model import Check, Model
+from py_worker.request import Answer, Progress, Request
 from py_worker.row_budget import default_rows
 from py_worker.sampling import Sampling
 from py_worker.stop_texts import StopTexts
-from py_worker.strict import widened
+from py_worker.strict import CUDA_ROWS, sampling_kernels, widened
 
 
 def generate(
@@ -54,6 +55,8 @@ def generate(
     is_stop_V[list(stop_ids)] = True
     longest = max((len(prompt) for prompt in prompts), default=1) + max_new_tokens
     rows = max_rows or default_rows(model, slots_of(longest))
+    if model.strict and model.device.type == "cuda":
+        rows = min(rows, CUDA_ROWS)
     parts = Parts(on_part, stop_texts)
     request = Request(
         prompts,
@@ -70,7 +73,7 @@ def generate(
     answers: dict[int, Answer] = {}
     sample = decode if _fits_row_cache(model, longest) else decode_grouped
     exactly = widened(model.causal_lm) if model.strict else nullcontext()
-    with torch.inference_mode(), _evaluating(model), exactly:
+    with torch.inference_mode(), _evaluating(model), sampling_kernels(model.device), exactly:
         try:
             sample(model, request, answers)
         except BaseException:

@@ -48,7 +48,9 @@ class LoadOptions:
     token_budget: int = 2048
     layout: str = "auto"
     determinism: str = "auto"
-    """``off``, ``seeded``, ``strict`` (deterministic kernels, strict sampling); ``auto``: strict on CPU, else seeded."""
+    """Of kernels: ``off``, ``seeded``, ``strict``; ``auto``: strict on CPU, else seeded."""
+    strict_sampling: bool | None = None
+    """Answers do not depend on their batch. None: demanded with ``strict``, tried with ``auto`` on CPU."""
     threads: int | None = None
     seed: int = 0
     tokenizer_required: bool = True
@@ -97,7 +99,12 @@ def load_model(options: LoadOptions) -> Model:
         notes=notes,
     )
     require_sound(model, str(source.directory))
-    _probe(model, determinism == "strict", is_demanded=options.determinism == "strict")
+    is_strict = determinism == "strict" if options.strict_sampling is None else options.strict_sampling
+    _probe(
+        model,
+        is_strict,
+        is_demanded=is_strict and (options.strict_sampling or options.determinism == "strict"),
+    )
     model.layout = _choose_layout(model, options.layout)
     if determinism != "off":
         torch.manual_seed(options.seed)
@@ -197,7 +204,8 @@ def _probe(model: Model, is_strict: bool, *, is_demanded: bool) -> None:
         setting = f" (MKL_CBWR is {branch})" if model.device.type == "cpu" else ""
         found = f"sampling is not strict: here answers depend on their neighbours in a batch{setting}"
         if is_demanded:
-            raise WorkerError("BAD_PARAMS", f"{found}; use determinism seeded, or auto to take what holds.")
+            fix = "use determinism seeded, or auto to take what holds; sampler.strict false keeps strict training"
+            raise WorkerError("BAD_PARAMS", f"{found}; {fix}.")
         notes.append(f"{found[0].upper()}{found[1:]}.")
 
 

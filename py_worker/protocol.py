@@ -64,6 +64,7 @@ class LoadParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     token_budget: Annotated[int, msgspec.Meta(ge=1)]
     layout: Literal["auto", "bucket", "pack"]
     determinism: Literal["auto", "off", "seeded", "strict"]
+    strict_sampling: bool | None
     threads: Annotated[int, msgspec.Meta(ge=1)] | None
     seed: Annotated[int, msgspec.Meta(ge=0, le=4294967295)]
     restore_training_state: bool

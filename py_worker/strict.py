@@ -15,6 +15,8 @@ OUTPUTS_PER_THREAD = 16
 """MKL cuts products with fewer outputs per thread another way as soon as there are as many rows as outputs."""
 FEWEST_ROWS = 4
 """Products of fewer rows round differently."""
+CUDA_ROWS = 64
+"""Rows of every step on CUDA, answered or not: a product of one shape has one kernel, so a row's bits are its own."""
 PROBED_ROWS = (5, 7, 16, 33, 256)
 PROBED_PRODUCTS = 1 << 30
 """Most multiplications in one probe: a large head is tried with few rows only."""
@@ -33,6 +35,18 @@ def widened(causal_lm: nn.Module) -> Iterator[None]:
     finally:
         for layer in narrow:
             del layer.forward
+
+
+@contextmanager
+def sampling_kernels(device: torch.device) -> Iterator[None]:
+    """Allow a GPU all kernels while it samples: a probe has tried those, and ``cumsum`` is refused among the deterministic ones."""
+    before = torch.are_deterministic_algorithms_enabled()
+    if device.type == "cuda":
+        torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 @torch.inference_mode()

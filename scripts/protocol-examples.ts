@@ -47,6 +47,7 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
       tokenBudget: 2048,
       layout: 'auto',
       determinism: 'strict',
+      strictSampling: null,
       threads: 2,
       seed: 17,
       restoreTrainingState: false,

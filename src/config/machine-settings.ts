@@ -19,6 +19,13 @@ export const samplerSettings = z
         ...answeredSomewhere,
       ),
     ),
+    strict: affects(
+      'numerics',
+      ours(
+        z.boolean().nullable().default(null),
+        'true: an answer never depends on what is generated beside it, or the run is refused; false: it may; null: as determinism says.',
+      ),
+    ),
   })
   .prefault({});
 
@@ -52,7 +59,7 @@ export const determinismSetting = affects(
   'numerics',
   ours(
     z.enum(['auto', 'off', 'seeded', 'strict']).default('auto'),
-    'strict: bit-equal weights and answers on the same machine; seeded: same draws, last bits may differ; off: fastest; ' +
-      'auto: strict on a CPU, seeded on a GPU.',
+    'strict: bit-equal weights and answers on the same machine (weights alone with sampler.strict false); seeded: same draws, last ' +
+      'bits may differ; off: fastest; auto: strict on a CPU, seeded on a GPU.',
   ),
 );

@@ -41,6 +41,7 @@ export function currentNumerics(
     'worker.token_budget': worker.token_budget,
     'worker.threads': model.device === 'cpu' ? threads : null,
     // Under strict sampling an answer never depends on its batch.
+    'sampler.strict': sampler.strict,
     'sampler.max_rows': model.strictSampling ? 'any' : sampler.max_rows,
     'strict sampling': model.strictSampling,
     'compute dtype': model.computeDtype,

@@ -16,6 +16,7 @@ export function loadOptions(config: RunConfig): Omit<LoadOptions, 'model'> {
     gradientCheckpointing: config.gradient_checkpointing,
     tokenBudget: worker.token_budget,
     determinism: config.determinism,
+    strictSampling: config.sampler.strict,
     threads: worker.threads,
     seed: config.seed,
   };

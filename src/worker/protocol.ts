@@ -155,7 +155,9 @@ const sequences = {
 export const verbs = {
   load: {
     doc:
-      'Load a model from a local directory or hub id, with a new or existing LoRA adapter; replaces the one loaded before. With ' +
+      'Load a model from a local directory or hub id, with a new or existing LoRA adapter; replaces the one loaded before. ' +
+      '`determinism` is of the kernels; `strictSampling` says whether answers must not depend on their batch: null with `strict` and, ' +
+      'where it holds, with `auto` on a CPU. With ' +
       '`expectedDigest` its weights must have that digest, and every file of a directory that `save` wrote must be as it was written: ' +
       'else BAD_MODEL with the reason `damaged`. A training state is always checked so.',
     params: z.strictObject({
@@ -172,6 +174,7 @@ export const verbs = {
       tokenBudget: z.int().min(1),
       layout: z.enum(['auto', 'bucket', 'pack']),
       determinism: z.enum(['auto', 'off', 'seeded', 'strict']),
+      strictSampling: z.boolean().nullable(),
       threads: z.int().min(1).nullable(),
       seed: uint32,
       restoreTrainingState: z.boolean(),

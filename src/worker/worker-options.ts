@@ -23,6 +23,8 @@ export const loadDefaults = {
   layout: 'auto',
   /** `auto` is strict on CPU and seeded on GPU. */
   determinism: 'auto',
+  /** Null follows determinism; true refuses a model or device where it does not hold. */
+  strictSampling: null,
   threads: null,
   seed: 0,
   restoreTrainingState: false,

@@ -28,12 +28,12 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from py_worker.decode import LENGTH, STOP_ID, STOP_TEXT, Request, ended_by
 from py_worker.errors import WorkerError
 from py_worker.generate import generate
 from py_worker.generate_probe import probe_strict
 from py_worker.mkl import choose_branch
 from py_worker.model import Model
+from py_worker.request import LENGTH, STOP_ID, STOP_TEXT, Request, ended_by
 from py_worker.sampling import LIKELIEST, Sampling, _beyond_likeliest, _beyond_sorted, draw, uniforms
 from py_worker.stop_texts import stop_texts
 

@@ -318,6 +318,11 @@ def test_strict_is_refused_where_it_does_not_hold_and_auto_says_so(tmp_path: Pat
     error = refused(tmp_path / "scaled", determinism="strict")
     assert error.code == "BAD_PARAMS"
     assert "use determinism seeded" in str(error)
+    with_demand = refused(tmp_path / "scaled", determinism="seeded", strict_sampling=True)
+    assert "answers depend on their neighbours" in str(with_demand)
+    training = load(tmp_path / "scaled", determinism="strict", strict_sampling=False)
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not training.strict
     model = load(tmp_path / "scaled", determinism="auto")
     assert not model.strict
     assert any(note.startswith("Sampling is not strict") for note in model.notes)
@@ -385,7 +390,7 @@ def load_params(model: Path) -> dict[str, Any]:
         "device": "cpu",
         "attention": "sdpa",
     }
-    more = {"tokenBudget": 64, "layout": "auto", "determinism": "off", "seed": 0}
+    more = {"tokenBudget": 64, "layout": "auto", "determinism": "off", "strictSampling": None, "seed": 0}
     off = dict.fromkeys(("trustRemoteCode", "gradientCheckpointing", "restoreTrainingState", "digest"), False)
     return {"model": str(model), **nothing, **fixed, **more, **off}
 
