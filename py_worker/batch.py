@@ -8,14 +8,20 @@ tokens (all but the first of each sequence).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from py_worker.model import Model
 from py_worker.network import Inputs
+from py_worker.transfer import to_device
+from py_worker.varlen import Spans
 
+WIDTHS = 8
+"""Of a packed row, up to the budget: padding is an eighth of it at most."""
+SPANS = 16
+"""Bounds of sequences are passed in multiples of this."""
 MICRO_BATCH_COST_TOKENS = 64
 """What one more micro-batch costs, in padded tokens. Ours: CPU throughput is flat from 16 to 128, at 0.9 M and 135 M."""
 
@@ -61,8 +67,27 @@ def micro_batches(lengths: Sequence[int] | np.ndarray, token_budget: int, layout
 
 
 def plan_micro_batches(model: Model, lengths: np.ndarray) -> list[MicroBatch]:
-    """Split sequences as ``model`` wants them: its layout and budget."""
-    return micro_batches(lengths, model.token_budget, model.layout)
+    """Split sequences as ``model`` wants them: its layout, its budget, and few widths where each costs a plan of kernels."""
+    plan = micro_batches(lengths, model.token_budget, model.layout)
+    if not model.varlen:
+        return plan
+    step = max(1, model.token_budget // WIDTHS)
+    return [replace(part, width=-(-part.width // step) * step) for part in plan]
+
+
+def spans_of(micro_batch: MicroBatch, offsets: np.ndarray, count: int) -> tuple[np.ndarray, int]:
+    """Return the bounds int32 [count + 1] of the sequences in a packed row, its padding as one more, and the longest length."""
+    lengths = [int(offsets[one + 1] - offsets[one]) for one in micro_batch.sequences]
+    lengths += [micro_batch.width - sum(lengths)]
+    bounds = np.full(count + 1, micro_batch.width, np.int32)
+    bounds[: len(lengths) + 1] = np.cumsum([0, *lengths])
+    return bounds, max(lengths)
+
+
+def most_spans(plan: Sequence[MicroBatch]) -> int:
+    """Return a number of sequences that every row of a plan stays within, the same for plans of like size."""
+    most = max(len(part.sequences) + 1 for part in plan)
+    return -(-most // SPANS) * SPANS
 
 
 def _bucket(longest_first: list[int], lengths: list[int], token_budget: int) -> list[MicroBatch]:
@@ -116,7 +141,7 @@ def collate(micro_batch: MicroBatch, ids: np.ndarray, offsets: np.ndarray) -> Co
     tokens_R = tokens_BT.reshape(-1)[slots_R]
     has_predecessor_R = position_BT.reshape(-1)[slots_R] > 0
     ids_BT = np.where(tokens_BT >= 0, np.asarray(ids)[tokens_BT], 0).astype(np.int64)
-    restarts = micro_batch.rows == 1 and len(micro_batch.sequences) > 1
+    restarts = micro_batch.rows == 1 and (len(micro_batch.sequences) > 1 or micro_batch.width > len(slots_R))
     return Collated(
         ids_BT=ids_BT,
         position_ids_BT=position_BT if restarts else None,
@@ -144,3 +169,26 @@ def probe_packing(model: Model) -> bool:
     tolerance = 1e-4 if model.compute_dtype == torch.float32 else 5e-2
     moved = float((packed[0] - packed[1]).abs().max()) > 1e-6 * scale
     return not moved and float((packed[0] - alone).abs().max()) <= tolerance * scale
+
+
+@torch.inference_mode()
+def probe_varlen(model: Model) -> bool:
+    """Say whether a packed row gives the same logits with variable-length attention as with a mask, its padding aside."""
+    lengths = [min(length, model.max_positions or length) for length in (12, 5, 9)]
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(model.vocab_size, (int(offsets[-1]),), generator=generator).numpy()
+    packed = MicroBatch((0, 1, 2), rows=1, width=int(offsets[-1]))
+    padded = replace(packed, width=packed.width + 6)
+    found = []
+    for part in (packed, padded):
+        collated = collate(part, ids, offsets)
+        sent = to_device([collated.ids_BT, np.asarray(collated.position_ids_BT)], model.device)
+        bounds, longest = spans_of(part, offsets, SPANS)
+        spans = None if part is packed else Spans(to_device([bounds], model.device)[0], longest)
+        try:
+            found.append(model.network.next_logits(Inputs(*sent, spans=spans))[: packed.width])
+        except (NotImplementedError, RuntimeError, TypeError, ValueError):
+            return False  # this device or model has no use for it
+    tolerance = 1e-4 if model.compute_dtype == torch.float32 else 5e-2
+    return float((found[0] - found[1]).abs().max()) <= tolerance * float(found[0].abs().max())

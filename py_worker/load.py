@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from py_worker.adapter import AdapterOptions, new_adapter, saved_adapter
-from py_worker.batch import probe_packing
+from py_worker.batch import probe_packing, probe_varlen
 from py_worker.describe import declared_eos, is_token_id
 from py_worker.digest import unique_tensors
 from py_worker.errors import WorkerError
@@ -22,6 +22,7 @@ from py_worker.network import Network
 from py_worker.pretrained import Placement, load_causal_lm, load_config, load_tokenizer
 from py_worker.soundness import require_sound
 from py_worker.source import Source, base_of_adapter, files_digest, find_source
+from py_worker.varlen import find_kernel, install
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -40,7 +41,8 @@ class LoadOptions:
     rounding: str = "stochastic"
     """How updates are written into weights that are held in bfloat16: ``stochastic``, or ``nearest``, which loses most of them."""
     device: str = "auto"
-    attention: str = "sdpa"
+    attention: str = "auto"
+    """By its transformers name; ``auto``: what transformers chooses, and variable-length attention for packed rows on a GPU."""
     trust_remote_code: bool = False
     adapter: AdapterOptions | None = None
     gradient_checkpointing: bool = False
@@ -69,6 +71,10 @@ def load_model(options: LoadOptions) -> Model:
     _apply_determinism(determinism, device, notes)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
+    if device.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(
+            False
+        )  # it makes a plan for every new shape, a quarter of a second each
     source = find_source(options.model, options.revision)
     base = base_of_adapter(source) if source.is_adapter else source
     config = load_config(base, options.trust_remote_code)
@@ -106,6 +112,7 @@ def load_model(options: LoadOptions) -> Model:
         is_demanded=is_strict and (options.strict_sampling or options.determinism == "strict"),
     )
     model.layout = _choose_layout(model, options.layout)
+    model.varlen = options.attention == "auto" and _can_name_sequences(model)
     if determinism != "off":
         torch.manual_seed(options.seed)
     return model
@@ -207,6 +214,29 @@ def _probe(model: Model, is_strict: bool, *, is_demanded: bool) -> None:
             fix = "use determinism seeded, or auto to take what holds; sampler.strict false keeps strict training"
             raise WorkerError("BAD_PARAMS", f"{found}; {fix}.")
         notes.append(f"{found[0].upper()}{found[1:]}.")
+
+
+def _can_name_sequences(model: Model) -> bool:
+    """Turn variable-length attention on for packed rows where this device has it and it computes what sdpa does."""
+    config, kernel = model.causal_lm.config, find_kernel()
+    own = config._attn_implementation  # as transformers itself reads it
+    is_half = model.compute_dtype in (torch.bfloat16, torch.float16)
+    if (
+        kernel is None
+        or model.device.type != "cuda"
+        or not is_half
+        or model.layout != "pack"
+        or own != "sdpa"
+    ):
+        return False
+    install(config, kernel)
+    if probe_varlen(model):
+        return True
+    config._attn_implementation = own
+    model.notes.append(
+        "Packed rows attend through a mask: variable-length attention does not fit this model."
+    )
+    return False
 
 
 def _choose_layout(model: Model, asked: str) -> str:

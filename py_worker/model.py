@@ -34,6 +34,8 @@ class Model:
     """False where the model keeps more than keys and values: sampling then groups prompts by length and uses its own cache."""
     slot_bytes: int = 0
     """Bytes of the keys and values of one token in the row cache, all layers together; 0 where there is none."""
+    varlen: bool = False
+    """Packed rows attend through variable-length attention, padded to few widths."""
     rounding: str = "stochastic"
     """How updates are written into weights without float32 originals: so that their mean is right, or to the ``nearest``."""
     strict: bool = False

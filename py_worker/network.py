@@ -20,6 +20,7 @@ from py_worker.errors import WorkerError
 from py_worker.head import Finish, Head
 from py_worker.loss import Objective, Targets, TokenScores
 from py_worker.masters import Masters
+from py_worker.varlen import Spans
 
 PROBED_LOGIT = 50.0
 """Size of the largest logit when the head is tried: a soft cap hardly bends the small ones of an untrained model."""
@@ -33,6 +34,8 @@ class Inputs:
     position_ids_BT: torch.Tensor | None = None
     mask: torch.Tensor | dict[str, torch.Tensor] | None = None
     cache: Any = None
+    spans: Spans | None = None
+    """The sequences of a packed row, where attention is told of them."""
 
 
 @dataclass(frozen=True)
@@ -158,12 +161,13 @@ class Network(nn.Module):
 
     def _features(self, inputs: Inputs) -> torch.Tensor:
         """Return what the backbone makes of its input, flattened [B * T, D]."""
+        attention = {"attention_mask": inputs.mask} if inputs.spans is None else inputs.spans.inputs()
         return self.backbone(
             input_ids=inputs.ids_BT,
             position_ids=inputs.position_ids_BT,
-            attention_mask=inputs.mask,
             past_key_values=inputs.cache,
             use_cache=inputs.cache is not None,
+            **attention,
         ).last_hidden_state.flatten(0, 1)
 
     def _behind_backbone(self, features_CD: torch.Tensor) -> torch.Tensor:

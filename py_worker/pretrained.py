@@ -73,11 +73,12 @@ def load_causal_lm(
     return causal_lm
 
 
-def _choose_attention(config: Any, asked: str, notes: list[str]) -> str:
-    if asked == "sdpa" and getattr(config.get_text_config(), "attn_logit_softcapping", None):
+def _choose_attention(config: Any, asked: str, notes: list[str]) -> str | None:
+    """Return a name, or None to leave the choice to transformers."""
+    if asked in ("auto", "sdpa") and getattr(config.get_text_config(), "attn_logit_softcapping", None):
         notes.append("attention is eager: sdpa would ignore the soft cap on this model's attention logits.")
         return "eager"
-    return asked
+    return None if asked == "auto" else asked
 
 
 @contextmanager
@@ -134,7 +135,7 @@ def _explain(error: BaseException, source: Source, settings: dict[str, Any]) -> 
     ):
         return WorkerError(
             "BAD_PARAMS",
-            f"attention {attention!r} does not work for {source.directory}: {one_line(error)}. Use sdpa or eager.",
+            f"attention {attention!r} does not work for {source.directory}: {one_line(error)}. Use auto or eager.",
         )
     return _bad_model(source, error)
 

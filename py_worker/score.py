@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from py_worker.batch import Collated, collate, plan_micro_batches
+from py_worker.batch import Collated, collate, most_spans, plan_micro_batches, spans_of
 from py_worker.model import Check, Model, mode
 from py_worker.network import Inputs, Tokens
 from py_worker.sequences import validate_sequences
 from py_worker.transfer import to_device, to_host
+from py_worker.varlen import Spans
 
 
 @torch.inference_mode()
@@ -26,10 +27,13 @@ def score(
     logprobs_N = np.zeros(len(ids), dtype=np.float32)
     entropy_N = np.zeros(len(ids), dtype=np.float32) if entropy else None
     plan = plan_micro_batches(model, lengths)
-    parts = [part for part in (collate(one, ids, offsets) for one in plan) if len(part.predicted_P)]
+    collated = [(one, collate(one, ids, offsets)) for one in plan]
+    parts = [part for _, part in collated if len(part.predicted_P)]
+    rows = [one for one, part in collated if len(part.predicted_P)]
+    spans = [spans_of(one, offsets, most_spans(plan)) for one in rows] if model.varlen else []
     found = []
     with mode(model, training=False):
-        for part, inputs, tokens in _sent(model, parts, ids):
+        for part, inputs, tokens in _sent(model, parts, spans, ids):
             check()
             found.append((part, model.network.token_logprobs(inputs, tokens, entropy=entropy)))
     values = [
@@ -43,13 +47,17 @@ def score(
     return logprobs_N, entropy_N
 
 
-def _sent(model: Model, parts: list[Collated], ids: np.ndarray) -> Iterator[tuple[Collated, Inputs, Tokens]]:
+def _sent(
+    model: Model, parts: list[Collated], spans: list[tuple[np.ndarray, int]], ids: np.ndarray
+) -> Iterator[tuple[Collated, Inputs, Tokens]]:
     """Bring all micro-batches to the device at once."""
-    arrays = []
+    arrays = [bounds for bounds, _ in spans]
     for part in parts:
         arrays += [part.ids_BT, part.predictor_slots_P, ids[part.predicted_P].astype(np.int64)]
         arrays += [] if part.position_ids_BT is None else [part.position_ids_BT]
     sent = iter(to_device(arrays, model.device))
-    for part in parts:
+    told = [Spans(next(sent), longest) for _, longest in spans] or [None] * len(parts)
+    for part, named in zip(parts, told, strict=True):
         ids_BT, tokens = next(sent), Tokens(next(sent), next(sent))
-        yield part, Inputs(ids_BT, None if part.position_ids_BT is None else next(sent)), tokens
+        positions = None if part.position_ids_BT is None else next(sent)
+        yield part, Inputs(ids_BT, positions, spans=named), tokens

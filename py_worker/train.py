@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from py_worker.batch import MicroBatch, collate, plan_micro_batches
+from py_worker.batch import MicroBatch, collate, most_spans, plan_micro_batches, spans_of
 from py_worker.errors import WorkerError
 from py_worker.loss import Objective, PolicyGradient, Targets, TokenScores
 from py_worker.model import Check, Model, mode
 from py_worker.network import Inputs, Network, Tokens
 from py_worker.sequences import WeightedSequences, locate, validate_sequences, validate_weights
 from py_worker.transfer import to_device, to_host
+from py_worker.varlen import Spans
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,7 @@ def _prepare(
 ) -> list[_Work]:
     """Lay out all micro-batches of a request, and bring them to the device at once."""
     parts = [collate(micro_batch, batch.ids, batch.offsets) for micro_batch in plan]
+    spans = [spans_of(part, batch.offsets, most_spans(plan)) for part in plan] if model.varlen else []
     is_weighted_N = _is_weighted(batch)
     chosen, arrays = [], []
     for part in parts:
@@ -144,10 +146,13 @@ def _prepare(
         for of, which_P in ((tokens, weighted_P), (rest_tokens, rest_P)):
             arrays[-1] += [part.predictor_slots_P[which_P], batch.ids[of].astype(np.int64)]
         arrays[-1] += [values_N[tokens].astype(np.float32) for values_N in _values(batch)]
-    sent = iter(to_device([array for group in arrays for array in group], model.device))
+    bounds = [bounds for bounds, _ in spans]
+    sent = iter(to_device([*bounds, *(array for group in arrays for array in group)], model.device))
+    told = [Spans(next(sent), longest) for _, longest in spans] or [None] * len(parts)
     works = []
-    for part, (tokens, rest_tokens) in zip(parts, chosen, strict=True):
-        inputs = Inputs(next(sent), None if part.position_ids_BT is None else next(sent))
+    for part, named, (tokens, rest_tokens) in zip(parts, told, chosen, strict=True):
+        ids_BT = next(sent)
+        inputs = Inputs(ids_BT, None if part.position_ids_BT is None else next(sent), spans=named)
         weighted, rest = Tokens(next(sent), next(sent)), Tokens(next(sent), next(sent))
         targets = _targets(batch, weighted, sent)
         works.append(_Work(inputs, tokens, weighted, targets, rest_tokens, rest, len(part.tokens_R)))

@@ -23,8 +23,8 @@ export const modelSettings = {
   attn_implementation: affects(
     'numerics',
     trl(
-      text.default('sdpa'),
-      'Attention kernel by its transformers name: eager, sdpa, flash_attention_2, … (TRL leaves the choice to transformers).',
+      text.default('auto'),
+      'Attention kernel by its transformers name: eager, sdpa, flash_attention_2, …; auto: what transformers chooses, and variable-length attention for packed rows on a GPU.',
     ),
   ),
   trust_remote_code: trl(

@@ -15,7 +15,7 @@ export const loadDefaults = {
   /** How updates are written into weights that are held in bfloat16; `nearest` loses most of them. */
   rounding: 'stochastic',
   device: 'auto',
-  attention: 'sdpa',
+  attention: 'auto',
   trustRemoteCode: false,
   gradientCheckpointing: false,
   /** Padded tokens of one micro-batch. */
