@@ -8,20 +8,14 @@ import { parseConfig } from '../../src/config/load.ts';
 import { readResults } from '../../src/report/results.ts';
 import { finalTable } from '../../src/report/table.ts';
 import { askedIn, type Learned, stepsOf } from '../support/recorded-calls.ts';
-import {
-  interruptedRun,
-  readRecord,
-  recordRun,
-  type Settings,
-  workFolder,
-  writeRows,
-} from '../support/recorded-run.ts';
+import { interruptedRun, readRecord, recordRun, type Settings, workFolder } from '../support/recorded-run.ts';
 import { batchesOf, idsOf, learned } from '../support/reference.ts';
 import {
   examples,
   expectGradients,
   expectUnbroken,
   goldBatches,
+  saySet,
   smallFacts,
   smallRun,
 } from '../support/small-run.ts';
@@ -92,8 +86,7 @@ describe('examples/my-method.ts', () => {
   });
 
   it('stands in the table of the report by its labels', async () => {
-    const say = writeRows(folder, 'say.jsonl', examples);
-    const set = { name: 'say', path: say, columns: { answer: 'completion' }, limit: 4, max_new_tokens: 5 };
+    const set = saySet(folder, { count: 10, limit: 4 });
     const { output } = await recordRun(folder, own({ eval: { sets: [set] } }));
     const rows = finalTable(await readResults(output)).map(line => line.split(' @')[0]?.trim());
     expect(rows).toEqual(expect.arrayContaining(['own answers', 'own, then gold']));

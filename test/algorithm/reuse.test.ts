@@ -6,15 +6,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { askedIn, stepsOf } from '../support/recorded-calls.ts';
-import {
-  type RecordedRun,
-  recordRun,
-  type Settings,
-  workFolder,
-  writeRows,
-} from '../support/recorded-run.ts';
+import { type RecordedRun, recordRun, type Settings, workFolder } from '../support/recorded-run.ts';
 import { type Done, doneIn, doneOver } from '../support/reuse.ts';
-import { examples, heldOut, smallRun } from '../support/small-run.ts';
+import { examples, heldOut, saySet, smallRun } from '../support/small-run.ts';
 
 const folder = workFolder();
 const home = join(folder, 'home');
@@ -30,13 +24,7 @@ const rows = (list: readonly object[]) => list.map(row => `${JSON.stringify(row)
 const edited = (list: readonly { prompt: string; completion: string }[]) =>
   rows(list.map((row, i) => (i === 1 ? { ...row, completion: 'bba' } : row)));
 
-const set = {
-  name: 'say',
-  path: writeRows(folder, 'say.jsonl', examples),
-  columns: { answer: 'completion' },
-  limit: 4,
-  max_new_tokens: 5,
-};
+const set = saySet(folder, { count: 10, limit: 4 });
 /** A module that imports another. */
 function scorer(rule: string, own = ''): string {
   const path = placed(

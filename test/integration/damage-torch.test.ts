@@ -2,31 +2,25 @@
 import { mkdtempSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { projectRoot } from '../../src/python/paths.ts';
-import { Connection } from '../../src/worker/connection.ts';
+import type { Connection } from '../../src/worker/connection.ts';
 import { type Expected, expectedIn, wrongAfterDamage } from '../support/damage.ts';
-import { interruptedRun, recordRun, type Settings, workFolder, writeRows } from '../support/recorded-run.ts';
-import { examples, smallRun } from '../support/small-run.ts';
-import { pythonPath, tinyModel } from '../support/tiny-model.ts';
+import { interruptedRun, recordRun, type Settings, workFolder } from '../support/recorded-run.ts';
+import { saySet, smallRun } from '../support/small-run.ts';
+import { tinyModel, torchWorker } from '../support/tiny-model.ts';
 
 const folder = workFolder();
 let worker: Connection;
 let settings: Settings;
 
 beforeAll(async () => {
-  worker = await Connection.open({
-    python: await pythonPath(),
-    root: projectRoot(),
-    env: { OMP_NUM_THREADS: '1' },
-  });
-  const path = writeRows(folder, 'kept.jsonl', examples.slice(0, 1));
+  worker = await torchWorker();
   settings = smallRun(folder, {
     model_name_or_path: await tinyModel(),
     learning_rate: 1e-2,
     max_steps: 3,
     save_steps: 1,
     max_length: 120,
-    eval: { sets: [{ name: 'say', path, columns: { answer: 'completion' }, max_new_tokens: 2 }] },
+    eval: { sets: [saySet(folder, { count: 1, max_new_tokens: 2 })] },
     pld: { size: 1 },
     tms: { num_checkpoints: 1, max_new_tokens: 4 },
   });

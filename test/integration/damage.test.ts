@@ -6,12 +6,11 @@ import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { expectedIn, wrongAfterDamage } from '../support/damage.ts';
-import { interruptedRun, recordRun, type Settings, workFolder, writeRows } from '../support/recorded-run.ts';
-import { examples, smallRun } from '../support/small-run.ts';
+import { interruptedRun, recordRun, type Settings, workFolder } from '../support/recorded-run.ts';
+import { saySet, smallRun } from '../support/small-run.ts';
 
 const folder = workFolder();
-const path = writeRows(folder, 'kept.jsonl', examples.slice(0, 3));
-const sets = [{ name: 'say', path, columns: { answer: 'completion' }, max_new_tokens: 5 }];
+const sets = [saySet(folder)];
 const settings = smallRun(folder, {
   retention: { sets },
   pld: { size: 3 },

@@ -2,9 +2,8 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
-import { projectRoot } from '../../src/python/paths.ts';
 import type { Channel } from '../../src/worker/channel.ts';
-import { Connection } from '../../src/worker/connection.ts';
+import type { Connection } from '../../src/worker/connection.ts';
 import { askedIn, stepsOf } from '../support/recorded-calls.ts';
 import {
   interruptedRun,
@@ -13,25 +12,21 @@ import {
   recordRun,
   type Settings,
   workFolder,
-  writeRows,
 } from '../support/recorded-run.ts';
-import { examples, smallRun } from '../support/small-run.ts';
-import { pythonPath, tinyModel } from '../support/tiny-model.ts';
+import { saySet, smallRun } from '../support/small-run.ts';
+import { tinyModel, torchWorker } from '../support/tiny-model.ts';
 
 const folder = workFolder();
 const resume = (run: { home: string; settings: Settings }, channel: Channel) =>
   recordRun(folder, run.settings, { home: run.home, resume: true, channel });
 
-let python: string;
 let tiny: string;
 /** Its home is the folder of this test, its time that of the last place on earth to see a day. */
 let worker: Connection;
-const open = (env: Record<string, string> = {}) =>
-  Connection.open({ python, root: projectRoot(), env: { OMP_NUM_THREADS: '1', ...env } });
 
 beforeAll(async () => {
-  [python, tiny] = [await pythonPath(), await tinyModel()];
-  worker = await open({ HOME: folder, TZ: 'Pacific/Pago_Pago' });
+  tiny = await tinyModel();
+  worker = await torchWorker({ HOME: folder, TZ: 'Pacific/Pago_Pago' });
 });
 afterEach(() => void vi.unstubAllEnvs());
 afterAll(() => worker.close());
@@ -75,14 +70,13 @@ it('a prompt with a date has the same date in the whole of a run', async () => {
   const dated = join(folder, 'dated.jinja');
   const text = readFileSync(join(tiny, 'chat_template.jinja'), 'utf8');
   writeFileSync(dated, `{{ '<|im_start|>system\n' + strftime_now('%d %b') + '<|im_end|>\n' }}${text}`);
-  const path = writeRows(folder, 'asked.jsonl', examples.slice(0, 3));
-  const sets = [{ name: 'say', path, columns: { answer: 'completion' }, max_new_tokens: 5 }];
+  const sets = [saySet(folder)];
   const settings = short(tiny, {
     eval: { sets },
     as_chat: true,
     chat_template_path: dated,
   });
-  const east = await open({ TZ: 'Pacific/Kiritimati' }); // never the same day
+  const east = await torchWorker({ TZ: 'Pacific/Kiritimati' }); // never the same day
   try {
     const run = await interruptedRun(folder, settings, {
       verb: 'forwardBackward',

@@ -8,14 +8,13 @@ import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { isTemporaryName } from '../../src/files/temporary-name.ts';
-import { recordRun, workFolder, writeRows } from '../support/recorded-run.ts';
+import { filesIn, pick, recordRun, workFolder } from '../support/recorded-run.ts';
 import { type Done, doneIn } from '../support/reuse.ts';
-import { examples, smallRun } from '../support/small-run.ts';
+import { saySet, smallRun } from '../support/small-run.ts';
 
 const folder = workFolder();
-const path = writeRows(folder, 'kept.jsonl', examples.slice(0, 2));
 const settings = smallRun(folder, {
-  eval: { sets: [{ name: 'say', path, columns: { answer: 'completion' }, max_new_tokens: 5 }] },
+  eval: { sets: [saySet(folder, { count: 2 })] },
   max_steps: 4,
   save_steps: 2,
   kl: { size: 1 },
@@ -23,18 +22,10 @@ const settings = smallRun(folder, {
 });
 
 type Files = Record<string, string>;
-const filesIn = (place: string): Files =>
-  Object.fromEntries(
-    readdirSync(place, { recursive: true, withFileTypes: true })
-      .filter(entry => entry.isFile())
-      .map(entry => join(entry.parentPath, entry.name))
-      .map(file => [file.slice(place.length + 1), readFileSync(file, 'latin1')]),
-  );
 /** Where, when and how long, or how long it is to take: not what a run comes to. */
 const isVarying = (name: string) =>
   /^(run\.json|timing\.jsonl|ledger\.jsonl|config\..*|plan\.json|throughput\.json)$/.test(name);
-const contentOf = (place: string): Files =>
-  Object.fromEntries(Object.entries(filesIn(place)).filter(([name]) => !isVarying(name)));
+const contentOf = (place: string): Files => pick(filesIn(place), name => !isVarying(name));
 
 /** A number that no process has: in the copies whoever wrote is dead. */
 const nobody = 2 ** 30;

@@ -3,12 +3,11 @@ import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readResults } from '../../src/report/results.ts';
-import { recordRun, type Settings, workFolder, writeRows } from '../support/recorded-run.ts';
-import { examples, smallRun } from '../support/small-run.ts';
+import { recordRun, type Settings, workFolder } from '../support/recorded-run.ts';
+import { saySet, smallRun } from '../support/small-run.ts';
 
 const folder = workFolder();
-const path = writeRows(folder, 'kept.jsonl', examples.slice(0, 3));
-const sets = [{ name: 'say', path, columns: { answer: 'completion' }, max_new_tokens: 5 }];
+const sets = [saySet(folder)];
 const settings = smallRun(folder, { retention: { sets } });
 
 let whole: string;

@@ -16,14 +16,12 @@ import {
   recordRun,
   type Settings,
   workFolder,
-  writeRows,
 } from '../support/recorded-run.ts';
-import { examples, smallRun } from '../support/small-run.ts';
+import { saySet, smallRun } from '../support/small-run.ts';
 import { ToyChannel } from '../support/toy-worker.ts';
 
 const folder = workFolder();
-const path = writeRows(folder, 'kept.jsonl', examples.slice(0, 3));
-const sets = [{ name: 'say', path, columns: { answer: 'completion' }, max_new_tokens: 5 }];
+const sets = [saySet(folder)];
 const settingsWith = (settings: Settings = {}) => smallRun(folder, { retention: { sets }, ...settings });
 
 const begun = (settings: Settings = {}) =>

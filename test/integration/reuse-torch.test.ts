@@ -2,12 +2,11 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { projectRoot } from '../../src/python/paths.ts';
-import { Connection } from '../../src/worker/connection.ts';
-import { recordRun, type Settings, workFolder, writeRows } from '../support/recorded-run.ts';
+import type { Connection } from '../../src/worker/connection.ts';
+import { recordRun, type Settings, workFolder } from '../support/recorded-run.ts';
 import { doneIn, doneOver } from '../support/reuse.ts';
-import { examples, smallRun } from '../support/small-run.ts';
-import { pythonPath, tinyModel } from '../support/tiny-model.ts';
+import { saySet, smallRun } from '../support/small-run.ts';
+import { tinyModel, torchWorker } from '../support/tiny-model.ts';
 
 const folder = workFolder();
 const home = join(folder, 'home');
@@ -16,11 +15,7 @@ let tiny: string;
 
 beforeAll(async () => {
   tiny = await tinyModel();
-  worker = await Connection.open({
-    python: await pythonPath(),
-    root: projectRoot(),
-    env: { OMP_NUM_THREADS: '1' },
-  });
+  worker = await torchWorker();
   const run = await recordRun(folder, settingsFor(tiny), { home, channel: worker });
   expect(doneIn(run)).toEqual({ ...everything, encoded: true });
 });
@@ -32,12 +27,11 @@ const settingsFor = (model: string, more: Settings = {}): Settings =>
     learning_rate: 1e-2,
     max_steps: 1,
     max_length: 120,
-    eval: { sets: [{ name: 'say', path: say, columns: { answer: 'completion' }, max_new_tokens: 2 }] },
+    eval: { sets: [saySet(folder, { count: 2, max_new_tokens: 2 })] },
     pld: { size: 2 },
     tms: { num_checkpoints: 1, max_new_tokens: 4 },
     ...more,
   });
-const say = writeRows(folder, 'say.jsonl', examples.slice(0, 2));
 
 const everything = {
   encoded: false,

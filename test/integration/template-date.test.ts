@@ -7,13 +7,11 @@ import {
   recordRun,
   type Settings,
   workFolder,
-  writeRows,
 } from '../support/recorded-run.ts';
-import { examples, smallRun } from '../support/small-run.ts';
+import { saySet, smallRun } from '../support/small-run.ts';
 
 const folder = workFolder();
-const path = writeRows(folder, 'asked.jsonl', examples.slice(0, 3));
-const sets = [{ name: 'say', path, columns: { answer: 'completion' }, max_new_tokens: 5 }];
+const sets = [saySet(folder)];
 const chat: Settings = { method: 'sft', as_chat: true, max_length: 80, eval: { sets } };
 /** The toy's template writes the day with this option. */
 const dated: Settings = { ...chat, chat_template_kwargs: { dated: true } };

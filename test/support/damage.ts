@@ -3,11 +3,11 @@
  * where an error names the file.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { readResults } from '../../src/report/results.ts';
 import type { Channel } from '../../src/worker/channel.ts';
-import { recordRun, type Settings } from './recorded-run.ts';
+import { filesIn, pick, recordRun, type Settings } from './recorded-run.ts';
 
 type Attempt = {
   /** What each attempt begins with; its copies lie beside it. */
@@ -28,7 +28,7 @@ type Attempt = {
 export async function wrongAfterDamage({ place, within, expected, settings, output: name, ...how }: Attempt) {
   const wrong: Record<string, string> = {};
   let tried = 0;
-  const files = filesOf(place).filter(path => within.test(path));
+  const files = Object.keys(filesIn(place)).filter(path => within.test(path));
   for (const [file, kind] of damagesOf(files, how.channel === undefined ? inText : [])) {
     const copy = mkdtempSync(`${place}-`);
     execFileSync('cp', ['-a', `${place}/.`, copy]); // with the same hard links
@@ -53,17 +53,7 @@ export async function expectedIn(output: string): Promise<Expected> {
 
 /** Files that say when, where and how often. */
 const varying = /^(run\.json|plan\.json|(timing|ledger)\.jsonl|config\..*|environment\.json)$/;
-const filesOf = (output: string): string[] =>
-  readdirSync(output, { recursive: true, withFileTypes: true })
-    .filter(entry => entry.isFile())
-    .map(entry => join(entry.parentPath, entry.name).slice(output.length + 1))
-    .sort();
-const contentOf = (output: string): Record<string, string> =>
-  Object.fromEntries(
-    filesOf(output)
-      .filter(name => !varying.test(name))
-      .map(name => [name, readFileSync(join(output, name), 'latin1')]),
-  );
+const contentOf = (output: string) => pick(filesIn(output), name => !varying.test(name));
 
 type Damage = readonly [what: string, change: (bytes: Buffer) => boolean];
 const flipAt = (bytes: Buffer, at: number): boolean => {

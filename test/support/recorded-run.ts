@@ -2,7 +2,15 @@
  * A whole run on the toy worker in this process, with every request that crossed the wire. Tests of the algorithm speak of what is
  * written in a configuration, what was asked of the worker and what lies in the run directory; this file alone knows how a run is started.
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect } from 'vitest';
@@ -185,6 +193,19 @@ export function readRows(...path: string[]): any[] {
 // biome-ignore lint/suspicious/noExplicitAny: as above
 export function readRecord(...path: string[]): any {
   return JSON.parse(readFileSync(join(...path), 'utf8'));
+}
+
+/** Every file below a folder by its name there, sorted, byte for byte. */
+export function filesIn(folder: string): Record<string, string> {
+  const names = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile())
+    .map(entry => join(entry.parentPath, entry.name).slice(folder.length + 1));
+  return Object.fromEntries(names.sort().map(name => [name, readFileSync(join(folder, name), 'latin1')]));
+}
+
+/** Those of them whose name fits. */
+export function pick(files: Record<string, string>, fits: (name: string) => boolean): Record<string, string> {
+  return Object.fromEntries(Object.entries(files).filter(([name]) => fits(name)));
 }
 
 export function isThere(...path: string[]): boolean {

@@ -1,9 +1,17 @@
 /** What a run did itself, beside what it found in the store: which trainings, whose answers, whose evaluations. */
-import { cpSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { cpSync, mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Channel } from '../../src/worker/channel.ts';
 import { callsOf, stepsOf } from './recorded-calls.ts';
-import { type RecordedRun, readRecord, readRows, recordRun, type Settings } from './recorded-run.ts';
+import {
+  filesIn,
+  pick,
+  type RecordedRun,
+  readRecord,
+  readRows,
+  recordRun,
+  type Settings,
+} from './recorded-run.ts';
 
 /** Each a list in the order of the work, such as `sft student`, `sft 3, sft 6`, `base 0, sft 9`; '' is nothing. */
 export type Done = {
@@ -59,9 +67,7 @@ export async function doneOver(
 
 /** All that must not depend on what lay in the store. */
 function resultsIn(output: string): Record<string, string> {
-  const files = readdirSync(output, { recursive: true, withFileTypes: true })
-    .filter(entry => entry.isFile())
-    .map(entry => join(entry.parentPath, entry.name).slice(output.length + 1))
-    .filter(name => /^(metrics|curriculum)\.jsonl$|^(evaluation|models|answers|targets)\//.test(name));
-  return Object.fromEntries(files.map(name => [name, readFileSync(join(output, name), 'latin1')]));
+  return pick(filesIn(output), name =>
+    /^(metrics|curriculum)\.jsonl$|^(evaluation|models|answers|targets)\//.test(name),
+  );
 }

@@ -49,6 +49,12 @@ export function smallRun(folder: string, settings: Settings = {}): Settings {
   };
 }
 
+/** An evaluation set: the first `count` examples, with answers of five tokens at most. */
+export function saySet(folder: string, { count = 3, ...more }: Settings & { count?: number } = {}): Settings {
+  const path = writeRows(folder, `say-${count}.jsonl`, examples.slice(0, count));
+  return { name: 'say', path, columns: { answer: 'completion' }, max_new_tokens: 5, ...more };
+}
+
 /** What the reference needs to know of the settings above, with the steps that follow from them by hand. */
 export type Facts = {
   readonly seed: number;

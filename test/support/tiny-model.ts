@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { findPython } from '../../src/python/find.ts';
 import { projectRoot } from '../../src/python/paths.ts';
+import { Connection } from '../../src/worker/connection.ts';
 
 const prefix = 'tiny-llama-';
 /** Every test file is a process of its own, started by one that lives as long as the run. */
@@ -26,6 +27,15 @@ export async function tinyModel(): Promise<string> {
   await promisify(execFile)(await pythonPath(), [builder, building, '--chat']);
   putInPlace(building, directory);
   return directory;
+}
+
+/** A worker with one thread, as runs on a CPU are compared; whoever opens it closes it. */
+export async function torchWorker(env: Record<string, string> = {}): Promise<Connection> {
+  return Connection.open({
+    python: await pythonPath(),
+    root: projectRoot(),
+    env: { OMP_NUM_THREADS: '1', ...env },
+  });
 }
 
 /** Another test file may have been quicker: its model is the same. */
