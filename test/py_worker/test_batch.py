@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from conftest import Factory
 
 from py_worker.batch import MicroBatch, collate, micro_batches, probe_packing
@@ -66,5 +67,18 @@ def test_packed_neighbours_do_not_leak_in_a_llama(tiny_model: Factory):
 def test_the_packing_probe_sees_a_leak(tiny_model: Factory):
     model = tiny_model()
     layer = model.causal_lm.model.layers[0]
+    layer.register_forward_pre_hook(lambda _, args: (args[0] + args[0].cumsum(1) * 1e-3, *args[1:]))
+    assert not probe_packing(model)
+
+
+def test_rounding_that_depends_on_all_tokens_is_no_leak(tiny_model: Factory):
+    model = tiny_model()
+    layer = model.causal_lm.model.layers[0]
+
+    def round_by_all(_: object, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return (args[0] * (1 + 1e-5 * torch.sin(1000 * args[0].sum())), *args[1:])
+
+    layer.register_forward_pre_hook(round_by_all)
+    assert probe_packing(model)
     layer.register_forward_pre_hook(lambda _, args: (args[0] + args[0].cumsum(1) * 1e-3, *args[1:]))
     assert not probe_packing(model)
