@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from py_worker.model import Model
+from py_worker.token_budget import is_checkpointed
 
 
 def describe(model: Model) -> dict[str, Any]:
@@ -28,6 +29,8 @@ def describe(model: Model) -> dict[str, Any]:
         "device": str(model.device),
         "attention": model.causal_lm.config._attn_implementation,
         "layout": model.layout,
+        "token_budget": model.token_budget,
+        "gradient_checkpointing": is_checkpointed(model),
         "strict_sampling": model.strict,
         "files_digest": model.files_digest,
         "notes": list(model.notes),

@@ -22,6 +22,7 @@ from py_worker.network import Network
 from py_worker.pretrained import Placement, load_causal_lm, load_config, load_tokenizer
 from py_worker.soundness import require_sound
 from py_worker.source import Source, base_of_adapter, files_digest, find_source
+from py_worker.token_budget import CPU_TOKENS, default_token_budget, set_checkpointing
 from py_worker.varlen import find_kernel, install
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -45,9 +46,10 @@ class LoadOptions:
     """By its transformers name; ``auto``: what transformers chooses, and variable-length attention for packed rows on a GPU."""
     trust_remote_code: bool = False
     adapter: AdapterOptions | None = None
-    gradient_checkpointing: bool = False
-    """Takes effect while the network is in training mode."""
-    token_budget: int = 2048
+    gradient_checkpointing: bool | None = False
+    """Takes effect while the network is in training mode. None: on a GPU only where few tokens fit without."""
+    token_budget: int | None = None
+    """Most padded tokens of a micro-batch; None: by the memory of the device."""
     layout: str = "auto"
     determinism: str = "auto"
     """Of kernels: ``off``, ``seeded``, ``strict``; ``auto``: strict on CPU, else seeded."""
@@ -89,8 +91,6 @@ def load_model(options: LoadOptions) -> Model:
     with warnings.catch_warnings(record=True) as caught:
         trained = _wrap_adapter(causal_lm, options, source, base)
     notes += [str(warning.message) for warning in caught]
-    if options.gradient_checkpointing:
-        causal_lm.gradient_checkpointing_enable({"use_reentrant": False})
     text_config = causal_lm.config.get_text_config()
     model = Model(
         network=Network(trained, causal_lm, compute_dtype),
@@ -98,7 +98,8 @@ def load_model(options: LoadOptions) -> Model:
         device=device,
         vocab_size=text_config.vocab_size,
         max_positions=getattr(text_config, "max_position_embeddings", None),
-        token_budget=options.token_budget,
+        token_budget=options.token_budget or CPU_TOKENS,
+        may_halve_budget=options.token_budget is None and determinism != "strict",
         base_tensors=None if trained is causal_lm else plain_tensors,
         rounding=options.rounding,
         files_digest=files_digest([base.directory, source.directory]),
@@ -113,6 +114,9 @@ def load_model(options: LoadOptions) -> Model:
     )
     model.layout = _choose_layout(model, options.layout)
     model.varlen = options.attention == "auto" and _can_name_sequences(model)
+    set_checkpointing(model, options.gradient_checkpointing)
+    if options.token_budget is None:
+        model.token_budget = default_token_budget(model)
     if determinism != "off":
         torch.manual_seed(options.seed)
     return model

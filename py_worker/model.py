@@ -28,6 +28,8 @@ class Model:
     max_positions: int | None
     token_budget: int
     """Most padded tokens in one micro-batch."""
+    may_halve_budget: bool = False
+    """When memory runs out, for good: the budget was our own choice, and the bits of a gradient may depend on it."""
     layout: str = "bucket"
     """``bucket``: right-padded rows of like length; ``pack``: one row, positions restart, attention is block-diagonal."""
     row_cache: bool = True

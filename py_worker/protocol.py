@@ -60,8 +60,8 @@ class LoadParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     attention: str
     trust_remote_code: bool
     adapter: Adapter | None
-    gradient_checkpointing: bool
-    token_budget: Annotated[int, msgspec.Meta(ge=1)]
+    gradient_checkpointing: bool | None
+    token_budget: Annotated[int, msgspec.Meta(ge=1)] | None
     layout: Literal["auto", "bucket", "pack"]
     determinism: Literal["auto", "off", "seeded", "strict"]
     strict_sampling: bool | None
@@ -89,6 +89,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     device: str
     attention: str
     layout: Literal["bucket", "pack"]
+    token_budget: Annotated[int, msgspec.Meta(ge=0)]
+    gradient_checkpointing: bool
     strict_sampling: bool
     optimizer_steps: Annotated[int, msgspec.Meta(ge=0)]
     weights_digest: str | None

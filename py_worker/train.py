@@ -13,11 +13,12 @@ import numpy as np
 import torch
 
 from py_worker.batch import MicroBatch, collate, most_spans, plan_micro_batches, spans_of
-from py_worker.errors import WorkerError
+from py_worker.errors import WorkerError, is_out_of_memory
 from py_worker.loss import Objective, PolicyGradient, Targets, TokenScores
 from py_worker.model import Check, Model, mode
 from py_worker.network import Inputs, Network, Tokens
 from py_worker.sequences import WeightedSequences, locate, validate_sequences, validate_weights
+from py_worker.token_budget import LEAST_TOKENS
 from py_worker.transfer import to_device, to_host
 from py_worker.varlen import Spans
 
@@ -66,6 +67,7 @@ def accumulate_gradients(
 ) -> GradientReport:
     """Add the gradient of sum over components of (weighted loss sum / normaliser) to the parameters' gradients.
 
+    Memory that runs out halves a token budget that nobody asked for, where no earlier gradients would be lost.
     Raises WorkerError BAD_PARAMS before anything is computed, or NON_FINITE with the index of the sequence. Whenever it
     raises after that, all gradients are cleared, those of earlier calls too: a partial sum must never reach a step.
     """
@@ -75,6 +77,34 @@ def accumulate_gradients(
         raise WorkerError(
             "BAD_PARAMS", "kl_coefficient is not 0, so reference_logprobs are needed, one per token"
         )
+    is_first = all(parameter.grad is None for parameter in model.network.trainable().values())
+    while True:
+        try:
+            return _accumulate(model, batch, lengths, normalizers, options, check)
+        except BaseException as error:
+            clear_gradients(model)
+            if not (is_first and model.may_halve_budget and is_out_of_memory(error)):
+                raise
+            if model.token_budget <= LEAST_TOKENS:
+                raise
+        _halve_budget(model)  # here the error, and with it what it held, is gone
+
+
+def _halve_budget(model: Model) -> None:
+    model.token_budget //= 2
+    model.notes.append(f"Memory ran out: micro-batches have {model.token_budget} tokens from now on.")
+    if model.device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def _accumulate(
+    model: Model,
+    batch: WeightedSequences,
+    lengths: np.ndarray,
+    normalizers: dict[str, float],
+    options: GradientOptions,
+    check: Check,
+) -> GradientReport:
     report = GradientReport({component: ComponentSums() for component in batch.weights})
     if options.logprobs:
         report.logprobs = np.zeros(len(batch.ids), dtype=np.float32)
@@ -84,18 +114,14 @@ def accumulate_gradients(
     report.micro_batches = len(plan)
     objective = Objective(normalizers, options.policy, options.entropy)
     found: list[tuple[np.ndarray, TokenScores]] = []
-    try:
-        with mode(model, training=True):
-            for index, work in enumerate(_prepare(model, batch, plan, options)):
-                check()
-                with _dropout_seed(model, options.dropout_seed, index):
-                    found += _run(model.network, work, objective)
-                report.useful_tokens += work.useful_tokens
-                report.padded_tokens += work.inputs.ids_BT.numel()
-        _record(batch, found, report)
-    except BaseException:
-        clear_gradients(model)
-        raise
+    with mode(model, training=True):
+        for index, work in enumerate(_prepare(model, batch, plan, options)):
+            check()
+            with _dropout_seed(model, options.dropout_seed, index):
+                found += _run(model.network, work, objective)
+            report.useful_tokens += work.useful_tokens
+            report.padded_tokens += work.inputs.ids_BT.numel()
+    _record(batch, found, report)
     return report
 
 

@@ -121,23 +121,25 @@ async function execute(
   terminal.goOnUnread(); // the results are files: a run whose progress nobody reads any more goes on
   const progress = terminalProgress(terminal);
   const stop = listenForStop(line => progress.say(line), env);
-  const worker = await untilStopped(stop.signal, startWorker(workerOptions(config, context)), late =>
-    late.close(),
-  );
   try {
     const { signal } = stop;
-    const options = { worker, home: tmsHome(env), progress, signal, input, tmsVersion: version };
-    await executeRun(config, { ...options, resume });
-  } catch (error) {
-    stop.release();
-    context.goOn = commandThatGoesOn(config.output_dir, error);
-    throw error;
+    const worker = await untilStopped(signal, startWorker(workerOptions(config, context)), late =>
+      late.close(),
+    );
+    try {
+      const options = { worker, home: tmsHome(env), progress, signal, input, tmsVersion: version };
+      await executeRun(config, { ...options, resume });
+    } catch (error) {
+      context.goOn = commandThatGoesOn(config.output_dir, error);
+      throw error;
+    } finally {
+      progress.clear();
+      await worker.close();
+    }
+    await printResults(config.output_dir, context); // a run that is finished has its report, whatever is heard meanwhile
   } finally {
-    progress.clear();
-    await worker.close();
+    stop.release();
   }
-  await printResults(config.output_dir, context); // a run that is finished has its report, whatever is heard meanwhile
-  stop.release();
 }
 
 /** Null where nothing was begun, where the error says it already, or where it must be mended first. */

@@ -45,7 +45,11 @@ export const workerSettings = z
     ),
     token_budget: affects(
       'numerics',
-      ours(positive.default(2048), 'Padded tokens of one micro-batch; lower it when memory runs out.'),
+      ours(
+        positive.nullable().default(null),
+        'Padded tokens of one micro-batch; null: 2,048 on a CPU, on a GPU what its memory holds, halved when it runs out (not with ' +
+          'determinism: strict).',
+      ),
     ),
     threads: affects(
       'numerics',

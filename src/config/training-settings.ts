@@ -91,8 +91,9 @@ export const trainingSettings = {
   gradient_checkpointing: affects(
     'numerics',
     trl(
-      z.boolean().default(true),
-      'Recompute activations in the backward pass: less memory, about a fifth slower.',
+      z.boolean().nullable().default(null),
+      'Recompute activations in the backward pass: less memory, about a fifth slower. null: on a GPU only where fewer than 8,192 tokens ' +
+        'fit without, on a CPU yes (TRL: true).',
     ),
   ),
   bf16: readWhen(

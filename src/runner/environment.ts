@@ -29,16 +29,16 @@ function git(...args: string[]): string | null {
 
 /** Every key that affects numerics, as it turned out here, and what decides the last bits beside them. */
 export function currentNumerics(
-  { determinism, gradient_checkpointing, sampler, worker }: RunConfig,
+  { determinism, sampler }: RunConfig,
   model: ModelInfo,
   { versions, threads, deviceName, determinism: settings }: Result<'status'>,
 ): Numerics {
   return {
     determinism,
     attn_implementation: model.attention,
-    gradient_checkpointing,
+    gradient_checkpointing: model.gradientCheckpointing,
     'worker.device': model.device,
-    'worker.token_budget': worker.token_budget,
+    'worker.token_budget': model.tokenBudget,
     'worker.threads': model.device === 'cpu' ? threads : null,
     // Under strict sampling an answer never depends on its batch.
     'sampler.strict': sampler.strict,

@@ -148,7 +148,7 @@ function numericsOf(
     layout: model.layout,
     threads: model.device === 'cpu' ? threads : 0,
     MKL_CBWR: determinism.MKL_CBWR ?? '',
-    tokenBudget: config.worker.token_budget,
+    tokenBudget: model.tokenBudget,
     determinism: config.determinism,
     modelFiles: model.filesDigest,
     parameters: model.parameterCount,

@@ -12,7 +12,10 @@ export type Ingredients = {
   readonly plan: PlannedTraining;
 };
 
-export function recipeOf({ config, numerics }: Pick<Run, 'config' | 'numerics'>, ingredients: Ingredients) {
+export function recipeOf(
+  { config, numerics, model }: Pick<Run, 'config' | 'numerics' | 'model'>,
+  ingredients: Ingredients,
+) {
   const { from, on, loss, code, plan } = ingredients;
   const { weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm, optim } = config;
   return {
@@ -24,7 +27,7 @@ export function recipeOf({ config, numerics }: Pick<Run, 'config' | 'numerics'>,
     order: plan.order,
     schedule: plan.schedule,
     optimiser: { optim, weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm },
-    gradient_checkpointing: config.gradient_checkpointing,
+    gradient_checkpointing: model.gradientCheckpointing,
     adapter: newAdapter(config),
     seed: config.seed,
     numerics,

@@ -19,7 +19,7 @@ export const loadDefaults = {
   trustRemoteCode: false,
   gradientCheckpointing: false,
   /** Padded tokens of one micro-batch. */
-  tokenBudget: 2048,
+  tokenBudget: null,
   layout: 'auto',
   /** `auto` is strict on CPU and seeded on GPU. */
   determinism: 'auto',

@@ -75,7 +75,10 @@ describe('KL(base‖model)', () => {
     const { samples } = readRecord(run.output, 'base-samples.json');
     const seeds = samples.map(
       ({ id, role, set }: { id: string; role: string; set: string }) =>
-        philox([fnv(`${role} ${set}`), 1000, ...wordsOf(id)], [7, fnv('base sample')])[0],
+        philox(
+          [fnv(role === 'target' ? 'target held-out' : `${role} ${set}`), 1000, ...wordsOf(id)],
+          [7, fnv('base sample')],
+        )[0],
     );
     const asked = [...target, ...retention];
     expect(new Set(asked.map(({ seed }) => seed))).toEqual(new Set(seeds));

@@ -153,7 +153,7 @@ describe('a key that results depend on', () => {
       message: expect.stringContaining(`the configuration changed since it began: ${change}`),
     });
     expect(asked).toEqual([]);
-    expect(resolved(run.output).worker.token_budget).toBe(2048);
+    expect(resolved(run.output).worker.token_budget).toBeNull();
     await goOn(run, []);
     expect(readRecord(run.output, 'run.json').status).toBe('finished');
   });
@@ -183,7 +183,7 @@ function shortOfMemory(inner: Channel, most: number): Channel {
   let budget = 0;
   return {
     call: (verb, params, tensors, options) => {
-      if (verb === 'load') budget = (params as { tokenBudget: number }).tokenBudget;
+      if (verb === 'load') budget = (params as { tokenBudget: number | null }).tokenBudget ?? 2048;
       if (verb !== 'forwardBackward' || budget <= most) return inner.call(verb, params, tensors, options);
       const error = new WorkerError('OOM', `${budget} tokens do not fit`, { verb });
       return asCall(1, Promise.reject(error));

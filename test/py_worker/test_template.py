@@ -150,6 +150,7 @@ def test_a_hostile_template_is_refused_in_bounded_time_and_memory(
     assert peak_bytes() - before < 1.5 * bounded.MEMORY_BYTES
     assert resource.getrlimit(resource.RLIMIT_AS) == limit
     assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+    monkeypatch.undo()  # a good one has the whole time: right after gigabytes were freed it may need it
     assert apply_template(tokenizer(CHATML), MESSAGES[:1], None, {}).startswith("<|im_start|>system")
 
 

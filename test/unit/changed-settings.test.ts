@@ -56,7 +56,7 @@ describe('changedSettings', () => {
       ['tms.alpha', 'result'],
       ['tms.stop', 'result'],
     ]);
-    expect(changed.map(describeChange)).toContain('worker.token_budget: 2048 → 512');
+    expect(changed.map(describeChange)).toContain('worker.token_budget: null → 512');
     expect(changed.map(describeChange)).toContain('run_name: null → "b"');
     expect(changedSettings(after, after)).toEqual([]);
   });

@@ -43,7 +43,7 @@ describe('parseConfig', () => {
       max_length: 1024,
       lora_r: 16,
       lora_alpha: 32,
-      gradient_checkpointing: true,
+      gradient_checkpointing: null,
       seed: 42,
       tms: { num_checkpoints: 10, alpha: 0.25, samples_per_prompt: 1, temperature: 1, unfinished: 'gold' },
     });

@@ -49,6 +49,9 @@ type Run<V extends VerbName> = (
 
 type Loaded = { readonly model: Bigram; adamw: AdamwState; steps: number; readonly params: Params<'load'> };
 
+/** What a CPU takes where nothing is asked for. */
+const cpuTokenBudget = 2048;
+
 /** Tokens sampled between two looks at whether the request is cancelled. */
 const pauseTokens = 256;
 /** Answers of a part. */
@@ -147,7 +150,7 @@ export class Session {
     this.#gradient ??= new Float64Array(model.weights.length);
     const into: Accumulation = { params, tensors, weights, gradient: this.#gradient, sums: {} };
     const isWhole = params.returnLogprobs || params.returnEntropy;
-    const split = { tokenBudget: loadParams.tokenBudget, isWhole, pause: job.pause };
+    const split = { tokenBudget: loadParams.tokenBudget ?? cpuTokenBudget, isWhole, pause: job.pause };
     const { tokens, microBatches } = await accumulateBatch(model, sequences, into, split);
     this.#gradientsOf.push(job.id);
     const sums = (component: Component) => params[component] && (into.sums[component] ?? noLoss);
@@ -254,6 +257,8 @@ export class Session {
       device: 'cpu',
       attention: 'none',
       layout: params.layout === 'pack' ? 'pack' : 'bucket',
+      tokenBudget: params.tokenBudget ?? cpuTokenBudget,
+      gradientCheckpointing: params.gradientCheckpointing ?? true,
       strictSampling: true,
       optimizerSteps: steps,
       weightsDigest: this.#digest,
