@@ -143,6 +143,7 @@ export function curriculumPanel(curriculum: Curriculum, { results, lookOf }: Ana
   const bars = [
     { label: 'gold', visits: sources.gold, colour: gold },
     { label: 'gold instead', visits: replaced, colour: gold },
+    { label: 'other data', visits: sources.replay, colour },
     ...perCheckpoint.map(one => ({
       label: checkpointLabel(one, results.trainings),
       visits: one.visits,

@@ -48,6 +48,8 @@ export function curriculumSentences({ curricula, trainings }: Results): string[]
   return curricula.map(({ training, sources }) => {
     const { label = training, goldShare = null } = trainings.find(({ name }) => name === training) ?? {};
     const { visits, drawn, replaced, alpha } = mixtureOf(sources);
+    if (drawn === 0 && sources.replay > 0)
+      return `${label}: of ${counted(visits, 'visit')}, ${percent(sources.replay / visits)} trained on an example of another data set, the others on gold.`;
     const why = describeFaults(sources, 'gold');
     const learned = describeFaults(sources, 'answer');
     return (

@@ -3,6 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
+import { readResults } from '../../src/report/results.ts';
+import { curriculumSentences } from '../../src/report/summary.ts';
 import { stepsOf } from '../support/recorded-calls.ts';
 import {
   interruptedRun,
@@ -79,6 +81,9 @@ describe('a run of method replay', () => {
         return other === null ? ['gold', visit.example] : ['replay', other];
       }),
     );
+    expect(curriculumSentences(await readResults(run.output))).toEqual([
+      `SFT + replay: of 30 visits, ${Math.round((100 * count) / 30)} % trained on an example of another data set, the others on gold.`,
+    ]);
     expect(readRecord(run.output, 'plan.json').trainings.replay).toMatchObject({
       trainsOn: 'gold and, in 0.4 of the visits, one of 6 other examples',
       goldShare: 0.6,
