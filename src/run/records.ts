@@ -11,6 +11,7 @@
  *     base-samples.json      what the base said to the prompts of KL
  *     answers/<training>/<by>-step-000123.jsonl    what a checkpoint of <by> answered for that training, `base-step-000000` the base    AnswerRecord
  *     targets/<training>.bin    what its visits learn, as ids: answers and gold answers behind their prompts
+ *     rollouts/<training>/step-000123.jsonl    what an on-policy training learned at a step    RolloutRecord
  *     examples.jsonl         prompt and gold completion as text, of the first examples with answers: for the report    ExampleRecord
  *     curriculum.jsonl       what each visit trains on, of trainings whose targets are drawn    VisitRecord
  *     evaluation/<training>-step-000123.json, `base-step-000000` of the base    EvaluationRecord
@@ -175,6 +176,13 @@ export const visitRecord = z.strictObject({
   row: count,
 });
 export type VisitRecord = z.infer<typeof visitRecord>;
+
+/** A sequence that was learned; `advantage`: of each token behind the prompt, where the loss has one. */
+export type RolloutRecord = {
+  readonly ids: readonly number[];
+  readonly promptLength: number;
+  readonly advantage?: number;
+};
 
 const itemRecord = z.strictObject({
   id: z.string(),

@@ -8,6 +8,7 @@ import type { Result } from '../worker/protocol.ts';
 import type { StepOptions } from '../worker/worker.ts';
 import type { Loss } from './loss.ts';
 import type { Policy } from './policy.ts';
+import { writeRollouts } from './rollouts.ts';
 import type { Run } from './run.ts';
 import type { StepTargets, Targets } from './targets.ts';
 /** A training as its steps need it. */
@@ -44,6 +45,7 @@ export async function takeSteps(
     run.signal.throwIfAborted();
     while (on.isOnPolicy && inFlight.length > 0) await settle();
     const targets = await on.of(batchOf(step), step, training.policyAt(step));
+    if (on.isOnPolicy) writeRollouts(run, { training: name, step: step + 1 }, targets.sequences);
     const line = takeStep(run, training, step, targets);
     line.catch(() => {}); // where an earlier one fails nobody awaits this one
     inFlight.push(line);

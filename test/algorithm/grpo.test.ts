@@ -81,6 +81,14 @@ describe('a run of method grpo', () => {
         groups_without_signal: rewards.filter(group => new Set(group).size === 1).length,
         unfinished: groups.flat().filter(one => !one.isFinished).length,
       });
+      const rollouts = readRows(run.output, 'rollouts', 'grpo', `step-00000${step + 1}.jsonl`);
+      expect(rollouts).toEqual(
+        expected.map(({ ids, prompt, advantage }) => ({
+          ids,
+          promptLength: prompt,
+          advantage: expect.closeTo(advantage, 6),
+        })),
+      );
       if (expected.length === 0) continue; // no group says anything: no step is taken
       expectWeighed(gradients[update++] as Recorded<'forwardBackward'>, expected);
     }
