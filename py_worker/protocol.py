@@ -165,6 +165,7 @@ class ForwardResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Result of `forward`."""
 
     tokens: Annotated[int, msgspec.Meta(ge=0)]
+    weights_digest: str | None
 
 
 class CrossEntropy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -280,6 +281,7 @@ class GenerateResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Result of `generate`."""
 
     new_tokens: Annotated[int, msgspec.Meta(ge=0)]
+    weights_digest: str | None
 
 
 class SaveParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):

@@ -155,7 +155,7 @@ class Session:
             self.model, tensors["ids"], tensors["offsets"], params.return_entropy, job.check
         )
         require_finite(logprobs, tensors["offsets"])
-        result = protocol.ForwardResult(tokens=len(tensors["ids"]))
+        result = protocol.ForwardResult(tokens=len(tensors["ids"]), weights_digest=self._digest)
         return result, present({"logprobs": logprobs, "entropy": entropy})
 
     def forward_backward(self, params: protocol.ForwardBackwardParams, tensors: Tensors, job: Job) -> Reply:
@@ -222,7 +222,7 @@ class Session:
             on_part=send_part,
             check=job.check,
         )
-        result = protocol.GenerateResult(new_tokens=sampled + len(answers.ids))
+        result = protocol.GenerateResult(new_tokens=sampled + len(answers.ids), weights_digest=self._digest)
         return result, answer_tensors(answers)
 
     def save(self, params: protocol.SaveParams, _: Tensors, job: Job) -> Reply:

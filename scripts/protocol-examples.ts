@@ -83,7 +83,7 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
     },
   },
   decode: { params: { skipSpecialTokens: true }, result: { texts: ['héllo', ''] } },
-  forward: { params: { returnEntropy: true }, result: { tokens: 12 } },
+  forward: { params: { returnEntropy: true }, result: { tokens: 12, weightsDigest: null } },
   forwardBackward: {
     params: {
       ce: { normalizer: 128 },
@@ -129,7 +129,7 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
       stopTexts: ['\n'],
       maxRows: null,
     },
-    result: { newTokens: 61 },
+    result: { newTokens: 61, weightsDigest: 'cd'.repeat(32) },
   },
   save: {
     params: { path: './out', kind: 'weights', stopIds: [2, 7] },

@@ -226,10 +226,12 @@ export const verbs = {
     resultTensors: {},
   },
   forward: {
-    doc: 'Log-probability (and entropy) in nats of each given token under the current weights; 0 at the first of a sequence.',
+    doc:
+      'Log-probability (and entropy) in nats of each given token under the current weights; 0 at the first of a sequence. ' +
+      '`weightsDigest` is of those weights, null where nobody asked for it since they changed.',
     params: z.strictObject({ returnEntropy: z.boolean() }),
     tensors: sequences,
-    result: z.strictObject({ tokens: count }),
+    result: z.strictObject({ tokens: count, weightsDigest: z.string().nullable() }),
     resultTensors: {
       logprobs: tensor('f32', 'log p(token | tokens before it) [N]'),
       entropy: optionalTensor('f32', 'entropy of the distribution that the token was drawn from [N]'),
@@ -337,7 +339,7 @@ export const verbs = {
     doc:
       'Sample an answer to each prompt. It ends with a stop id, or once its text (never the prompt’s) holds a stop text. One seed an ' +
       'answer; under strict sampling an answer never depends on its batch. Answers leave in `part` messages as they finish, in any ' +
-      'order, whatever becomes of the rest; the reply has those that are left.',
+      'order, whatever becomes of the rest; the reply has those that are left, and the `weightsDigest` of all, as in `forward`.',
     params: z.strictObject({
       maxNewTokens: z.int().min(1),
       temperature: z.number().min(0),
@@ -348,7 +350,7 @@ export const verbs = {
       maxRows: z.int().min(1).nullable(),
     }),
     tensors: { ...sequences, seeds: tensor('u32', 'one seed an answer [n]') },
-    result: z.strictObject({ newTokens: count }),
+    result: z.strictObject({ newTokens: count, weightsDigest: z.string().nullable() }),
     resultTensors: {
       rows: tensor('i32', 'the prompt that each answer is to, rising [n]'),
       ids: tensor('i32', 'sampled ids of all answers, end to end, the stop id included [M]'),

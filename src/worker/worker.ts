@@ -117,21 +117,26 @@ export class Worker {
     return texts;
   }
 
-  /** Log-probability (nats) of each token given those before it; 0 at the first token of a sequence. */
+  /**
+   * Log-probability (nats) of each token given those before it; 0 at the first token of a sequence. `weightsDigest` is of the weights
+   * that gave them, null where the worker does not know it.
+   */
   async forward(
     sequences: readonly Row[],
     options: { returnEntropy?: boolean } & CallOptions = {},
-  ): Promise<{ logprobs: Float32Array[]; entropy: Float32Array[] | null }> {
+  ): Promise<{ logprobs: Float32Array[]; entropy: Float32Array[] | null; weightsDigest: string | null }> {
     const { returnEntropy = false, ...call } = options;
     const logprobs: Float32Array[] = [];
     const entropy: Float32Array[] = [];
+    const digests = new Set<string | null>();
     for (const { start, end } of rowParts(sequences, this.#most)) {
       const packed = pack(sequences.slice(start, end));
-      const { tensors } = await this.#channel.call('forward', { returnEntropy }, packed, call);
+      const { result, tensors } = await this.#channel.call('forward', { returnEntropy }, packed, call);
+      digests.add(result.weightsDigest);
       for (const row of perToken(tensors, 'logprobs', packed)) logprobs.push(row);
       for (const row of optionalPerToken(tensors, 'entropy', packed) ?? []) entropy.push(row);
     }
-    return { logprobs, entropy: returnEntropy ? entropy : null };
+    return { logprobs, entropy: returnEntropy ? entropy : null, weightsDigest: onlyOne(digests) };
   }
 
   /**
@@ -191,13 +196,14 @@ export class Worker {
 
   /**
    * One answer to each prompt: `take` gets them, with the places of their prompts, in parts as they finish, in no order; what is finished
-   * when an error or the signal ends the rest, too. Nothing is kept here.
+   * when an error or the signal ends the rest, too. Nothing is kept here. Returns the digest of the weights that gave them, null where
+   * the worker does not know it.
    */
   async generateParts(
     prompts: readonly Row[],
     options: GenerateOptions,
     take: (part: readonly [place: number, answer: Answer][]) => void,
-  ): Promise<void> {
+  ): Promise<{ weightsDigest: string | null }> {
     const seeds = options.seeds ?? prompts.map((_, i) => i);
     const params = {
       maxNewTokens: options.maxNewTokens,
@@ -208,6 +214,7 @@ export class Worker {
       stopTexts: [...(options.stopTexts ?? [])],
       maxRows: options.maxRows ?? null,
     };
+    const digests = new Set<string | null>();
     let tokens = 0;
     for (const { start, end } of promptParts(prompts, options.maxNewTokens, this.#most)) {
       const own = seeds.slice(start, end === prompts.length ? undefined : end); // a seed too many is refused
@@ -226,8 +233,10 @@ export class Worker {
       const call = { ...options, onProgress, onPart };
       const { result, tensors } = await this.#channel.call('generate', params, packed, call);
       onPart(tensors);
+      digests.add(result.weightsDigest);
       tokens += result.newTokens;
     }
+    return { weightsDigest: onlyOne(digests) };
   }
 
   /** Write a directory that did not exist; atomic. Errors: BAD_PARAMS (it exists), SAVE_FAILED. */
@@ -256,6 +265,12 @@ export class Worker {
 
 /** Never the id of a request: a step that depends on it fails. */
 const failedCall = 0;
+
+/** Requests of one call may have found different weights only where somebody changed them in between. */
+function onlyOne(digests: ReadonlySet<string | null>): string | null {
+  const [first = null] = digests;
+  return digests.size === 1 ? first : null;
+}
 
 function mergeWarning(warnings: Map<string, EncodeWarning>, warning: EncodeWarning, start: number): void {
   const earlier = warnings.get(warning.code);

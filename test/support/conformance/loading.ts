@@ -23,6 +23,18 @@ export function loading(subject: Subject): void {
       expect((await subject.fresh()).weightsDigest).toBeNull();
     });
 
+    it('is named by what the weights are asked for, where their digest is known', async () => {
+      const asked = async () => {
+        const { weightsDigest } = await subject.worker.forward([[7, 8]]);
+        const generated = await subject.worker.generateParts([[7]], { maxNewTokens: 1 }, () => {});
+        return [weightsDigest, generated.weightsDigest];
+      };
+      const { weightsDigest } = await subject.fresh({ digest: true });
+      expect(await asked()).toEqual([weightsDigest, weightsDigest]);
+      await subject.fresh();
+      expect(await asked()).toEqual([null, null]);
+    });
+
     it('is what status reports', async () => {
       const loaded = await subject.fresh();
       const status = await subject.worker.status();

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Result } from '../../../src/worker/protocol.ts';
 import type { Worker } from '../../../src/worker/worker.ts';
-import { batch, expectClose, expectRefusal, fingerprint, type Subject } from './subject.ts';
+import { batch, expectClose, expectRefusal, fingerprint, type Subject, sequences } from './subject.ts';
 
 /** Two steps whose result depends on the moments that earlier steps left. */
 export async function trainTwoSteps(worker: Worker): Promise<void> {
@@ -65,6 +65,7 @@ export function saving(subject: Subject): void {
       expect(again.weightsDigest).toBe(first.weightsDigest);
       await trainTwoSteps(subject.worker);
       expect((await subject.worker.status()).model?.weightsDigest).toBeNull();
+      expect((await subject.worker.forward(sequences)).weightsDigest).toBeNull();
       expect((await subject.worker.save(`${path}-other`)).weightsDigest).not.toBe(first.weightsDigest);
     });
 

@@ -136,7 +136,7 @@ export class Session {
   #forward({ returnEntropy }: Params<'forward'>, tensors: Tensors): Outcome<'forward'> {
     const { model } = this.#model();
     const scores = score(model, readSequences(tensors), returnEntropy);
-    return { result: { tokens: data(tensors, 'ids').length }, tensors: scores };
+    return { result: { tokens: data(tensors, 'ids').length, weightsDigest: this.#digest }, tensors: scores };
   }
 
   async #forwardBackward(
@@ -213,7 +213,10 @@ export class Session {
       });
       pausedAt = tokens;
     }
-    return { result: { newTokens: tokens }, tensors: packAnswers(answers, params) };
+    return {
+      result: { newTokens: tokens, weightsDigest: this.#digest },
+      tensors: packAnswers(answers, params),
+    };
   }
 
   #save({ path, kind }: Params<'save'>): Outcome<'save'> {
