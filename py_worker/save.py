@@ -27,25 +27,32 @@ OPTIMIZER_FILE = "optimizer.safetensors"
 RNG_FILE = "rng.safetensors"
 
 
-def save_weights(model: Model, path: str | Path, stop_ids: Sequence[int] | None = None) -> dict[str, Any]:
+def save_weights(
+    model: Model, path: str | Path, stop_ids: Sequence[int] | None = None, *, digest: str | None = None
+) -> dict[str, Any]:
     """Write a directory that transformers or PEFT loads as it is; it appears complete or not at all.
 
-    Where ``stop_ids`` are given they are what ends a sequence for those who load it (a PEFT directory does not say).
+    Where ``stop_ids`` are given they are what ends a sequence for those who load it (a PEFT directory does not say). A ``digest``
+    of the weights that is known already is not computed again: then every byte is hashed once, for the list of files.
 
     Returns path, bytes, files (name, bytes, sha256) and weights_digest. Raises BAD_PARAMS where ``path`` holds anything,
     SAVE_FAILED where the disk refuses.
     """
-    return _save(model, Path(path), None, stop_ids)
+    return _save(model, Path(path), None, digest, stop_ids)
 
 
 def save_training_state(
-    model: Model, state: tuple[Mapping[str, torch.Tensor], Mapping[str, Any]], path: str | Path
+    model: Model,
+    state: tuple[Mapping[str, torch.Tensor], Mapping[str, Any]],
+    path: str | Path,
+    *,
+    digest: str | None = None,
 ) -> dict[str, Any]:
     """Write what ``save_weights`` writes and all that training continues from, bit-equal on CPU.
 
     ``state`` is the optimiser's: tensors by name, and values that are kept as JSON.
     """
-    return _save(model, Path(path), state)
+    return _save(model, Path(path), state, digest)
 
 
 def require_as_saved(path: str | Path, expected_digest: str | None) -> None:
@@ -96,6 +103,7 @@ def _save(
     model: Model,
     target: Path,
     optimizer_state: tuple[Mapping[str, torch.Tensor], Mapping[str, Any]] | None,
+    digest: str | None,
     stop_ids: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     target = target.expanduser().absolute()
@@ -103,7 +111,7 @@ def _save(
     written = [*weights.values(), *(optimizer_state[0].values() if optimizer_state else [])]
     bytes_needed = sum(tensor.numel() * tensor.element_size() for tensor in written)
     with atomic_directory(target, bytes_needed) as directory:
-        digest = weights_digest(model)
+        digest = digest or weights_digest(model)
         if isinstance(model.trained, PeftModel):
             _write_adapter(model.trained, weights, directory)
         else:

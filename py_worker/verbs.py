@@ -62,6 +62,7 @@ class Session:
         self._steps = 0
         self._gradients: list[int] = []
         self._digest: str | None = None
+        """Of the weights as they are, where it is known: they are hashed once between two steps, whoever asks."""
         self._threads = torch.get_num_threads()
         """Of a load that asks for no number: what this process began with, whatever an earlier load asked for."""
         self._lacked_memory = False
@@ -182,6 +183,7 @@ class Session:
                 "DEPENDENCY_FAILED",
                 f"{found}: one failed, was cancelled or is unknown; gradients are cleared",
             )
+        self._digest = None  # before the step: memory may run out in the middle of it
         adamw = optim.Adamw(**msgspec.structs.asdict(params.adamw))
         report = optim.step(
             model,
@@ -193,7 +195,6 @@ class Session:
         )
         self._gradients = []
         self._steps += 1
-        self._digest = None
         updates = report.updates and protocol.UpdateCounts(**vars(report.updates))
         return protocol.OptimStepResult(grad_norm=report.grad_norm, step=self._steps, updates=updates), {}
 
@@ -229,12 +230,11 @@ class Session:
         """Write weights, or all that training continues from."""
         model, path = self.model, Path(params.path)
         if params.kind == "weights":
-            saved = save_weights(model, path, params.stop_ids)
+            saved = save_weights(model, path, params.stop_ids, digest=self._digest)
         else:
             tensors, optimizer = optim.state_tensors(model, self._optimizer)
-            saved = save_training_state(
-                model, (tensors, {"optimizer": optimizer, "steps": self._steps}), path
-            )
+            state = (tensors, {"optimizer": optimizer, "steps": self._steps})
+            saved = save_training_state(model, state, path, digest=self._digest)
         self._digest = saved["weights_digest"]
         return saved_result(saved), {}
 

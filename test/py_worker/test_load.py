@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import subprocess
@@ -6,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 from builders import bpe_tokenizer, char_tokenizer, tiny_network, write_model
@@ -22,7 +24,7 @@ from py_worker.model import Model
 from py_worker.save import save_weights
 from py_worker.source import files_digest
 from py_worker.verbs import Session
-from py_worker.wire import Request
+from py_worker.wire import Request, encode_message
 
 IDS = torch.tensor([[5, 40, 41, 42, 60, 61]])
 
@@ -376,9 +378,64 @@ def test_a_load_without_threads_takes_those_of_the_beginning(llama: Path) -> Non
     assert torch.get_num_threads() == before
 
 
-def job(verb: str, params: dict[str, Any]) -> Job:
-    request = Request(v=1, id=1, op=verb, p=msgspec.Raw(msgspec.msgpack.encode(params)), tz=[])
-    return Job(b"client", request, [], lambda _: None)
+class CountedHash:
+    """SHA-256 that counts the bytes it is fed."""
+
+    fed = 0
+
+    def __init__(self, content: Any = b"") -> None:
+        self._hash = hashlib.new("sha256")
+        self.update(content)
+
+    def update(self, content: Any) -> None:
+        CountedHash.fed += memoryview(content).nbytes
+        self._hash.update(content)
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+
+def test_weights_whose_digest_is_known_are_hashed_once_by_a_save(
+    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashlib, "sha256", CountedHash)
+    session = Session()
+
+    def save(name: str, kind: str = "weights") -> tuple[Any, int]:
+        CountedHash.fed = 0
+        params = {"path": str(tmp_path / name), "kind": kind, "stopIds": None}
+        saved, _ = session.run(job("save", params))
+        return saved, CountedHash.fed
+
+    session.run(job("load", load_params(llama) | {"digest": True}))
+    loaded, hashed = save("loaded")
+    assert hashed == loaded.bytes
+    losses = {"ce": {"normalizer": 1.0}, "dft": None, "policyGradient": None, "dropoutSeed": None}
+    told = {"returnLogprobs": False, "returnEntropy": False}
+    tensors: dict[str, np.ndarray] = {
+        "ids": np.array([5, 6], np.int32),
+        "offsets": np.array([0, 2], np.int32),
+    }
+    tensors |= {"ceWeights": np.array([0, 1], np.float32)}
+    session.run(job("forwardBackward", losses | told, tensors))
+    adamw = {"learningRate": 0.1, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weightDecay": 0.0}
+    none = {"muon": None, "maxGradNorm": None, "countUpdates": False}
+    session.run(job("optimStep", {"dependsOn": [1], "adamw": adamw, **none}))
+    state, hashed = save("state", "trainingState")
+    size = sum(file.bytes for file in state.files if file.name == "model.safetensors")
+    assert hashed > state.bytes + size * 0.9
+    stepped, hashed = save("stepped")
+    assert hashed == stepped.bytes
+    assert stepped.weights_digest == state.weights_digest != loaded.weights_digest
+    for saved in (loaded, state, stepped):
+        assert saved.weights_digest == weights_digest(load(saved.path))
+
+
+def job(verb: str, params: dict[str, Any], tensors: dict[str, np.ndarray] | None = None) -> Job:
+    header, *frames = encode_message("res", 1, {}, tensors)
+    table = msgspec.msgpack.decode(header)["tz"]
+    request = Request(v=1, id=1, op=verb, p=msgspec.Raw(msgspec.msgpack.encode(params)), tz=table)
+    return Job(b"client", request, frames, lambda _: None)
 
 
 def load_params(model: Path) -> dict[str, Any]:
