@@ -70,7 +70,7 @@ def load_model(options: LoadOptions) -> Model:
     device = _choose_device(options.device)
     dtype, compute_dtype = choose_dtypes(options, device)
     determinism = _choose_determinism(options, device)
-    _apply_determinism(determinism, device, notes)
+    _apply_determinism(determinism)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     if device.type == "cuda":
@@ -182,13 +182,8 @@ def _choose_determinism(options: LoadOptions, device: torch.device) -> str:
     return options.determinism
 
 
-def _apply_determinism(determinism: str, device: torch.device, notes: list[str]) -> None:
-    strict = determinism == "strict"
-    if strict and device.type == "cuda" and "CUBLAS_WORKSPACE_CONFIG" not in os.environ:
-        # cuBLAS reads it when its first handle is made, so this is early enough in a worker that has just started.
-        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
-        notes.append("CUBLAS_WORKSPACE_CONFIG was set to :4096:8 for strict determinism.")
-    torch.use_deterministic_algorithms(strict)
+def _apply_determinism(determinism: str) -> None:
+    torch.use_deterministic_algorithms(determinism == "strict")
     # An aid to find reads of unwritten memory, which costs a pass over every new tensor.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
 
