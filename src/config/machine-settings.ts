@@ -10,6 +10,13 @@ export const samplerSettings = z
       z.enum(['torch']).default('torch'),
       'Engine that generates: torch, inside the training process.',
     ),
+    workers: affects(
+      'numerics',
+      ours(
+        few.nullable().default(null),
+        'Processes that only sample, beside the one that trains; null: that one samples, too.',
+      ),
+    ),
     max_rows: affects(
       'numerics',
       readWhen(

@@ -1,7 +1,7 @@
 /** The sets that are answered in words: all of them answered at each temperature, then scored. */
 import type { SetRecord } from '../run/records.ts';
 import type { Answer, Worker } from '../worker/worker.ts';
-import { answerAll, answerSeeds } from './answer.ts';
+import { type Asker, answerAll, answerSeeds } from './answer.ts';
 import { chunksOf } from './chunks.ts';
 import { type AnswerText, isRight } from './scorer.ts';
 import type { AnsweredSet } from './sets.ts';
@@ -11,6 +11,8 @@ import type { Tally } from './tally.ts';
 const answersAtOnce = 256;
 
 export type AnswerOptions = {
+  /** What is asked; the worker only turns answers into text. */
+  readonly sampler: Asker;
   readonly seed: number;
   readonly maxRows: number | null;
   readonly stopIds: readonly number[];
@@ -48,7 +50,7 @@ export async function answerSets(
 async function answerInWords(
   worker: Worker,
   sets: readonly AnsweredSet[],
-  { seed, temperature, maxRows, stopIds, tally }: AnswerOptions & { readonly temperature: number },
+  { sampler, seed, temperature, maxRows, stopIds, tally }: AnswerOptions & { readonly temperature: number },
 ): Promise<AnswerText[][]> {
   const seedOf = answerSeeds(seed, 'evaluation answer');
   const asked = sets.flatMap(({ name, questions, prompts, maxNewTokens, stopTexts }) =>
@@ -59,7 +61,7 @@ async function answerInWords(
       stopTexts,
     })),
   );
-  const answers = await answerAll(worker, asked, { temperature, maxRows, stopIds, tally });
+  const answers = await answerAll(sampler, asked, { temperature, maxRows, stopIds, tally });
   const texts = await toText(worker, answers, tally);
   let place = 0;
   return sets.map(({ questions }) => {

@@ -6,6 +6,9 @@ import type { Tally } from './tally.ts';
 /** Temperatures differ in the seed when they differ by this much. */
 const temperatureStep = 1e-3;
 
+/** What gives answers; log-probabilities are always the worker's that trains. */
+export type Asker = Pick<Worker, 'generate'>;
+
 export type Asked = {
   readonly prompt: Int32Array;
   readonly seed: number;
@@ -35,7 +38,7 @@ export function answerSeeds(
 
 /** One answer to each, in order. Questions with the same length limit and stop texts share calls, whatever set they are of. */
 export async function answerAll(
-  worker: Worker,
+  sampler: Asker,
   asked: readonly Asked[],
   { temperature, maxRows, stopIds, tally }: Sampling & { readonly tally: Tally },
 ): Promise<Answer[]> {
@@ -44,7 +47,7 @@ export async function answerAll(
   for (const limits of new Set(asked.map(limitsOf))) {
     const places = [...asked.keys()].filter(place => limitsOf(asked[place] as Asked) === limits);
     const questions = places.map(place => asked[place] as Asked);
-    const found = await worker.generate(
+    const found = await sampler.generate(
       questions.map(({ prompt }) => prompt),
       {
         ...tally.next(),

@@ -1,6 +1,7 @@
 /** Measure one model: accuracy on every set, PLD on both splits, KL from the base. */
 import type { EvaluationRecord, SetRecord } from '../run/records.ts';
 import type { Worker } from '../worker/worker.ts';
+import type { Asker } from './answer.ts';
 import { answerSets, shareOf } from './answer-sets.ts';
 import { chooseOptions } from './choices.ts';
 import { type BaseSamples, type KlFromBase, measureKl, sampleAnswers } from './kl.ts';
@@ -12,8 +13,9 @@ import { type EvaluationCall, newTally, type Tally, type TokenCounts } from './t
 
 export type { EvaluationContext } from './prepare-evaluation.ts';
 
-/** Which model stands in the worker. `baseSamples` are what `sampleBase` gave; null: KL is not measured. */
+/** Which model stands in the worker, and in `sampler`, by default the worker. `baseSamples` are what `sampleBase` gave; null: KL is not measured. */
 export type MeasuredModel = EvaluationCall & {
+  readonly sampler?: Asker;
   readonly training: string;
   readonly step: number;
   readonly weightsDigest: string;
@@ -24,10 +26,10 @@ export type MeasuredModel = EvaluationCall & {
 export async function evaluateModel(
   worker: Worker,
   context: EvaluationContext,
-  { training, step, weightsDigest, baseSamples, ...call }: MeasuredModel,
+  { training, step, weightsDigest, baseSamples, sampler = worker, ...call }: MeasuredModel,
 ): Promise<{ record: EvaluationRecord; tokens: TokenCounts }> {
   const tally = newTally(workIn(context, baseSamples), call);
-  const sets = await measureSets(worker, context, tally);
+  const sets = await measureSets(worker, { ...context, sampler }, tally);
   const test = await measureDivergence(worker, context.pld.test, tally);
   const train = await measureDivergence(worker, context.pld.train, tally);
   const kl = await measureKl(worker, baseSamples ?? { samples: [] }, tally);
@@ -39,22 +41,22 @@ export async function evaluateModel(
 export async function sampleBase(
   worker: Worker,
   { kl, maxRows, stopIds }: EvaluationContext,
-  call: EvaluationCall = {},
+  { sampler = worker, ...call }: EvaluationCall & { readonly sampler?: Asker } = {},
 ): Promise<{ samples: BaseSamples; tokens: TokenCounts }> {
   const tally = newTally(2 * kl.length, call);
-  const samples = await sampleAnswers(worker, kl, { maxRows, stopIds, tally });
+  const samples = await sampleAnswers(worker, kl, { sampler, maxRows, stopIds, tally });
   return { samples, tokens: tally.tokens() };
 }
 
 /** Records in the order of the sets. */
 async function measureSets(
   worker: Worker,
-  { sets, seed, maxRows, stopIds }: EvaluationContext,
+  { sets, seed, maxRows, stopIds, sampler }: EvaluationContext & { readonly sampler: Asker },
   tally: Tally,
 ): Promise<SetRecord[]> {
   const answered = sets.filter((set): set is AnsweredSet => set.kind === 'answered');
   const records = new Map<string, SetRecord>();
-  for (const record of await answerSets(worker, answered, { seed, maxRows, stopIds, tally }))
+  for (const record of await answerSets(worker, answered, { sampler, seed, maxRows, stopIds, tally }))
     records.set(record.name, record);
   for (const set of sets)
     if (set.kind === 'choice') records.set(set.name, recordOf(set, await chooseOptions(worker, set, tally)));

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { EvaluationRecord } from '../run/records.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
-import { type Asked, answerAll, answerSeeds, type Sampling } from './answer.ts';
+import { type Asked, type Asker, answerAll, answerSeeds, type Sampling } from './answer.ts';
 import { logprobsOf, sumBetween } from './logprobs.ts';
 import type { DivergenceExample } from './pld.ts';
 import { chooseByHash } from './read-set.ts';
@@ -37,13 +37,15 @@ type BaseSample = BaseSamples['samples'][number];
 
 export type KlFromBase = NonNullable<EvaluationRecord['kl']['target']>;
 
+type KlSampling = Pick<Sampling, 'maxRows' | 'stopIds'> & { readonly sampler: Asker; readonly tally: Tally };
+
 /** Let the base in the worker answer every prompt once, and score what it said. */
 export async function sampleAnswers(
   worker: Worker,
   prompts: readonly KlPrompt[],
-  { maxRows, stopIds, tally }: Pick<Sampling, 'maxRows' | 'stopIds'> & { readonly tally: Tally },
+  { sampler, maxRows, stopIds, tally }: KlSampling,
 ): Promise<BaseSamples> {
-  const answers = await answerAll(worker, prompts, { temperature: 1, maxRows, stopIds, tally });
+  const answers = await answerAll(sampler, prompts, { temperature: 1, maxRows, stopIds, tally });
   const sequences = prompts.map(({ prompt }, i) => [...prompt, ...(answers[i]?.ids ?? [])]);
   const logprobs = await logprobsOf(worker, sequences, tally);
   const samples = prompts.map(({ id, role, set, prompt }, i) => ({

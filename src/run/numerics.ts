@@ -11,7 +11,7 @@ export function changedNumerics({ numerics }: Pick<RunRecord, 'numerics'>, now: 
   const before = numerics.at(-1)?.values ?? {};
   const keys = [...new Set([...Object.keys(before), ...Object.keys(now)])];
   return keys
-    .filter(key => before[key] !== now[key])
+    .filter(key => (before[key] ?? null) !== (now[key] ?? null)) // a key that an earlier version did not have is null
     .map(key => `${key}: ${JSON.stringify(before[key])} → ${JSON.stringify(now[key])}`);
 }
 

@@ -29,7 +29,7 @@ function git(...args: string[]): string | null {
 
 /** Every key that affects numerics, as it turned out here, and what decides the last bits beside them. */
 export function currentNumerics(
-  { determinism, sampler }: RunConfig,
+  { determinism, sampler, worker }: RunConfig,
   model: ModelInfo,
   { versions, threads, deviceName, determinism: settings }: Result<'status'>,
 ): Numerics {
@@ -40,7 +40,8 @@ export function currentNumerics(
     'worker.device': model.device,
     'worker.token_budget': model.tokenBudget,
     'worker.threads': model.device === 'cpu' ? threads : null,
-    // Under strict sampling an answer never depends on its batch.
+    // Under strict sampling an answer never depends on its batch; on a CPU samplers share its threads.
+    'sampler.workers': samplersCount(sampler.workers, model, worker),
     'sampler.strict': sampler.strict,
     'sampler.max_rows': model.strictSampling ? 'any' : sampler.max_rows,
     'strict sampling': model.strictSampling,
@@ -51,6 +52,16 @@ export function currentNumerics(
     transformers: versions.transformers ?? '',
     MKL_CBWR: settings.MKL_CBWR ?? '',
   };
+}
+
+/** Null where answers have the same bits whoever samples. */
+function samplersCount(
+  workers: number | null,
+  { strictSampling, device }: ModelInfo,
+  worker: RunConfig['worker'],
+) {
+  const haveSameThreads = device !== 'cpu' || worker.threads !== null || workers === 1;
+  return strictSampling && haveSameThreads ? null : workers;
 }
 
 // Tokens a second as last measured on this machine with a model like this one: what `tms plan` estimates time from.

@@ -22,6 +22,7 @@ import { gitState, noteThroughput } from './environment.ts';
 import { methodsOf } from './make-plan.ts';
 import { type PreparedRun, prepareMeasures, prepareRun, type Surroundings } from './prepare.ts';
 import { goOn, refuseOtherBits, refuseOtherResults } from './resume.ts';
+import { samplersOf } from './samplers-of.ts';
 import { untilStopped } from './until-stopped.ts';
 
 export type RunOptions = Surroundings & {
@@ -76,6 +77,7 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
   const { progress, signal, home } = options;
   for (const note of prepared.evaluation.notes) progress.say(`note: ${note}`);
   const directory = openDirectory(config, prepared, options);
+  const samplers = samplersOf(config, options);
   try {
     writeFacts(directory, config, { ...prepared, input: options.input });
     if (options.resume)
@@ -84,7 +86,7 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
         form: prepared.prepared.form,
         progress,
       });
-    await runMethods({ ...prepared, directory });
+    await runMethods({ ...prepared, directory, samplers });
     directory.finish('finished');
   } catch (cause) {
     const { output_dir: path } = config;
@@ -98,6 +100,7 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
     recordEnd(directory, error, progress);
     throw error;
   } finally {
+    await samplers?.close();
     directory.close();
   }
   noteThroughput(home, prepared.numerics, directory.file('timing.jsonl'));

@@ -14,6 +14,7 @@ import { loadOptions, newAdapter } from '../training/load-options.ts';
 import { meanOverTokens } from '../training/loss.ts';
 import { baseRecipe, recipeOf } from '../training/recipe.ts';
 import type { Progress, Run } from '../training/run.ts';
+import type { StartSampler } from '../training/samplers.ts';
 import type { ModelInfo, Result } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
 import { diskFacts } from './check-disk.ts';
@@ -21,8 +22,11 @@ import { refuseWithoutEffect } from './data-form.ts';
 import { currentNumerics, readThroughput } from './environment.ts';
 import { makePlan } from './make-plan.ts';
 import { type PreparedData, prepareData } from './prepare-data.ts';
+
 export type Surroundings = {
   readonly worker: Worker;
+  /** Where the configuration asks for samplers; by default as it says. */
+  readonly startSampler?: StartSampler;
   /** `TMS_HOME`. */
   readonly home: string;
   readonly progress: Progress;
@@ -30,7 +34,7 @@ export type Surroundings = {
 };
 
 /** Everything about a run but its directory and what is measured. */
-export type PreparedRun = Omit<Run, 'directory' | 'evaluation' | 'evaluationKey'> & {
+export type PreparedRun = Omit<Run, 'directory' | 'evaluation' | 'evaluationKey' | 'samplers'> & {
   /** Trainings on the gold answers that the store has: they will not be trained again. */
   readonly stored: readonly string[];
   readonly identity: Omit<RunIdentity, 'evaluationDigests'>;

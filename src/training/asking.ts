@@ -4,9 +4,11 @@ import { redrawIndex, type SamplingPlan, samplingSeeds } from '../plan/sampling-
 import type { AnswerRecord } from '../run/records.ts';
 import { AnswerStore, answerKey, type StoredAnswer } from '../store/answer-store.ts';
 import { answersPath } from '../store/store.ts';
+import { samplerNumerics } from './held.ts';
 import { samplerOptions } from './policy.ts';
 import { faultOf } from './read-answers.ts';
 import { type Run, timed } from './run.ts';
+import type { Sampler } from './samplers.ts';
 import type { Trainer, Weights } from './trainer.ts';
 
 /** Sample number `samples[i]` (from 0) for example `examples[i]`; 8 bytes each, for there can be millions. */
@@ -127,26 +129,31 @@ export class Asking {
         `${place}: ${open.length - missing.length} of ${open.length} answers are in the store`,
       );
     if (missing.length === 0) return;
-    await this.#trainer.load(weights);
+    const { sampler, release } = await this.#trainer.hold(weights);
     const line = { unit: `answers of ${place}`, kind: 'answer', training: this.#options.for } as const;
-    await timed(run, line, async () => {
+    const work = async () => {
       let [done, tokens] = [0, 0];
       for (const indices of chunks(Uint32Array.from(missing), promptsAtOnce)) {
         run.signal.throwIfAborted();
         const report = (more: number, count: number) =>
           run.progress.update(`answers of ${place}`, done + more, missing.length, count);
-        tokens += await this.#sample(await Promise.all(indices.map(want)), report);
+        tokens += await this.#sample(sampler, await Promise.all(indices.map(want)), report);
         done += indices.length;
       }
       return { value: undefined, tokens };
-    });
+    };
+    await timed(run, line, work).finally(release);
   }
 
-  async #sample(wanted: readonly Wanted[], report: (done: number, tokens: number) => void): Promise<number> {
+  async #sample(
+    sampler: Sampler,
+    wanted: readonly Wanted[],
+    report: (done: number, tokens: number) => void,
+  ): Promise<number> {
     const { run } = this.#trainer;
     const { maxNewTokens, temperature, topP, stop } = this.#options.sampling;
     let [seen, sampled] = [0, 0];
-    await run.worker.generateParts(
+    await sampler.generateParts(
       wanted.map(({ prompt }) => prompt),
       {
         ...samplerOptions(run),
@@ -175,10 +182,11 @@ export class Asking {
 
 /** Everything that an answer depends on besides its prompt and seed. */
 function answersKey(
-  { model, stopIds, numerics, config }: Run,
+  run: Run,
   weightsDigest: string,
   { temperature, topP, maxNewTokens, stop }: SamplingPlan,
 ): string {
+  const { model, stopIds, numerics, config } = run;
   // Off strict sampling the last bits depend on what is sampled beside it.
   const batch = model.strictSampling ? null : config.sampler.max_rows;
   return sha256OfRecord({
@@ -190,6 +198,7 @@ function answersKey(
     stopTexts: stop,
     engine: 'torch',
     ...numerics,
+    ...samplerNumerics(run),
     strict: model.strictSampling,
     batch,
   });

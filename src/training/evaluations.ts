@@ -9,6 +9,7 @@ import { readChecked, readRecord, writeChecked } from '../files/read-record.ts';
 import { type EvaluationRecord, evaluationRecord, metricsLine, stepName } from '../run/records.ts';
 import { touch } from '../store/in-use.ts';
 import { evaluationPath } from '../store/store.ts';
+import { samplerNumerics } from './held.ts';
 import { type Run, safePoint, timed } from './run.ts';
 import type { Trainer, Weights } from './trainer.ts';
 
@@ -54,8 +55,10 @@ async function measure(trainer: Trainer, weights: Weights): Promise<EvaluationRe
     await trainer.load(weights);
     const weightsDigest = await trainer.digestOf(weights);
     const call = callOf(run, `evaluate ${training} at step ${step}`);
-    const measured: MeasuredModel = { training, step, weightsDigest, baseSamples: samples, ...call };
-    const { record, tokens } = await evaluateModel(run.worker, run.evaluation, measured);
+    const { sampler, release } = await trainer.hold(weights);
+    const measured: MeasuredModel = { training, step, weightsDigest, baseSamples: samples, sampler, ...call };
+    const measuring = evaluateModel(run.worker, run.evaluation, measured);
+    const { record, tokens } = await measuring.finally(release);
     // The weights of others are known only when they are trained: nobody would look for these.
     if (isShared) keep(run, weightsDigest, { record, samples: training === 'base' ? samples : null });
     return { value: record, tokens: tokens.generated + tokens.scored };
@@ -88,14 +91,19 @@ async function samplesOfBase(trainer: Trainer): Promise<BaseSamples | null> {
 async function sample(trainer: Trainer): Promise<BaseSamples> {
   const { run } = trainer;
   await trainer.load(trainer.base);
-  return (await sampleBase(run.worker, run.evaluation, callOf(run, 'sample the base'))).samples;
+  const { sampler, release } = await trainer.hold(trainer.base);
+  const call = { sampler, ...callOf(run, 'sample the base') };
+  return (await sampleBase(run.worker, run.evaluation, call).finally(release)).samples;
 }
 
 /** KL is measured against the base, so that is in the key too. */
-function pathOf({ model, store, evaluationKey, numerics, evaluation }: Run, weightsDigest: string): string {
+function pathOf(run: Run, weightsDigest: string): string {
+  const { model, store, evaluationKey, evaluation } = run;
   const base = model.weightsDigest;
   // Off strict sampling the last bits depend on what is sampled beside it.
   const batch = model.strictSampling ? null : evaluation.maxRows;
+  const sampling = samplerNumerics(run);
+  const numerics = { ...run.numerics, ...(Object.keys(sampling).length > 0 && { sampling }) };
   return evaluationPath(store, sha256OfRecord({ weightsDigest, base, evaluationKey, numerics, batch }));
 }
 

@@ -3,7 +3,9 @@
 import { type SamplingPlan, samplingSeeds } from '../plan/sampling-plan.ts';
 import type { Visit } from '../plan/training-plan.ts';
 import type { Answer, GenerateOptions } from '../worker/worker.ts';
+import { holdStanding } from './held.ts';
 import type { Run } from './run.ts';
+import type { Weights } from './trainer.ts';
 
 /** `ids` end with what ended them; `logprobs` are of each under the policy, in nats. */
 export type PolicyAnswer = Pick<Answer, 'ids' | 'logprobs'> & {
@@ -34,8 +36,8 @@ export function samplerOptions({
   return { stopIds, ...(maxRows !== null && { maxRows }), signal };
 }
 
-/** The answers of a step depend on step, example and number, so that a resume has the same. */
-export function policyAt(run: Run, step: number, baseLogprobs: Policy['baseLogprobs']): Policy {
+/** The answers of a step depend on step, example and number, so that a resume has the same. `weights` stand in the worker. */
+export function policyAt(run: Run, weights: Weights, baseLogprobs: Policy['baseLogprobs']): Policy {
   const { data, worker, config } = run;
   const seedOf = samplingSeeds(config.seed);
   return {
@@ -50,8 +52,9 @@ export function policyAt(run: Run, step: number, baseLogprobs: Policy['baseLogpr
           return ids.slice(0, promptLength);
         }),
       );
-      const seeds = asked.map(({ example, sample }) => seedOf(step, data.idOf(example), sample));
-      const answers = await worker.generate(prompts, {
+      const seeds = asked.map(({ example, sample }) => seedOf(weights.step, data.idOf(example), sample));
+      const { sampler, release } = await holdStanding(run, weights);
+      const asking = sampler.generate(prompts, {
         ...samplerOptions(run),
         seeds,
         temperature,
@@ -59,17 +62,31 @@ export function policyAt(run: Run, step: number, baseLogprobs: Policy['baseLogpr
         maxNewTokens,
         stopTexts: stop,
       });
+      const answers = await asking.finally(release);
       const texts = await worker.decode(answers.map(({ said }) => said));
-      return answers.map(({ ids, logprobs, finishReason }, i) => ({
+      const logprobs = await logprobsOf(run, prompts, answers);
+      return answers.map(({ ids, finishReason }, i) => ({
         example: (asked[i] as (typeof asked)[number]).example,
         prompt: prompts[i] as Int32Array,
         ids,
-        logprobs,
+        logprobs: logprobs[i] as Float32Array,
         text: texts[i] ?? '',
         isFinished: finishReason !== 'length',
       }));
     },
   };
+}
+
+/** Of each token of the answers under the policy: as it was sampled with, or by the trainer where another process sampled. */
+async function logprobsOf(
+  { worker, samplers }: Run,
+  prompts: readonly Int32Array[],
+  answers: readonly Answer[],
+): Promise<Float32Array[]> {
+  if (samplers === null) return answers.map(({ logprobs }) => logprobs);
+  const sequences = prompts.map((prompt, i) => Int32Array.of(...prompt, ...(answers[i] as Answer).ids));
+  const { logprobs } = await worker.forward(sequences);
+  return logprobs.map((row, i) => row.slice((prompts[i] as Int32Array).length));
 }
 
 /** An answer behind its prompt as a policy gradient learns it: weight 1 and the advantage on every token of the answer. */

@@ -11,6 +11,7 @@ import type { RunDirectory } from '../run/run-directory.ts';
 import type { Store } from '../store/store.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
+import type { Samplers } from './samplers.ts';
 
 /** The question of a training example; where it stands in the file is known to its id. */
 export type TrainingQuestion = Omit<Question, 'line'>;
@@ -47,6 +48,8 @@ export type Run = {
   readonly directory: RunDirectory;
   readonly store: Store;
   readonly worker: Worker;
+  /** What answers prompts; null: the worker that trains does. */
+  readonly samplers: Samplers | null;
   /** The base, as it was loaded. */
   readonly model: ModelInfo;
   /** Versions and settings that the last bits of results depend on. */

@@ -3,6 +3,8 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { stepName } from '../run/records.ts';
 import type { RunDirectory } from '../run/run-directory.ts';
 import { digestOfFiles, type SavedWeights } from '../store/weights.ts';
+import { WorkerError } from '../worker/worker-error.ts';
+import { loadOptions } from './load-options.ts';
 import { type Run, timed } from './run.ts';
 
 /** Write the last weights, which stand in the worker, into the run directory. */
@@ -57,6 +59,23 @@ export function removeOldStates({ directory, config }: Run, training: string): v
   for (const name of existsSync(folder) ? readdirSync(folder) : [])
     if (name.startsWith(`${training}-step-`) && !kept.has(`states/${name}`))
       rmSync(directory.file('states', name), { recursive: true, force: true });
+}
+
+/** Load saved weights into the trainer's worker, with what training goes on from where asked. False: damaged, said, and removed. */
+export async function loadWhole(
+  { worker, config, progress }: Run,
+  { path: model, digest }: SavedWeights,
+  restoreTrainingState: boolean,
+): Promise<boolean> {
+  try {
+    await worker.load({ ...loadOptions(config), model, restoreTrainingState, expectedDigest: digest });
+    return true;
+  } catch (error) {
+    if (!(error instanceof WorkerError && error.data?.reason === 'damaged')) throw error;
+    progress.say(`${model} is damaged: it is made again (${error.message})`);
+    rmSync(model, { recursive: true, force: true });
+    return false;
+  }
 }
 
 /** What the ledger says of saved weights. */

@@ -8,15 +8,15 @@ import type { MixturePlan } from '../plan/draws.ts';
 import type { PlannedTraining } from '../plan/plan.ts';
 import type { SamplingPlan } from '../plan/sampling-plan.ts';
 import type { SavedWeights } from '../store/weights.ts';
-import { WorkerError } from '../worker/worker-error.ts';
 import { type Choose, chosenTargets } from './chosen-targets.ts';
 import { evaluateWeights } from './evaluations.ts';
 import { Harvest } from './harvest.ts';
+import { type Held, holdWeights, removeHeld } from './held.ts';
 import { loadOptions, newAdapter } from './load-options.ts';
 import { baseRecipe } from './recipe.ts';
 import { type Rewards, rewardsOf, type ScorerSettings } from './rewards.ts';
 import type { Run } from './run.ts';
-import { saveEnd, statesUpTo } from './saved.ts';
+import { loadWhole, saveEnd, statesUpTo } from './saved.ts';
 import { goldTargets, type Targets } from './targets.ts';
 import { Training, type TrainingOptions } from './training.ts';
 
@@ -43,6 +43,7 @@ export class Trainer {
   /** The base must stand in the worker, fresh. */
   constructor(run: Run) {
     this.run = run;
+    removeHeld(run);
     this.gold = goldTargets(run);
     this.#loaded = { weights: this.base, optimiser: 'fresh' };
   }
@@ -83,7 +84,21 @@ export class Trainer {
     return evaluateWeights(this, weights);
   }
 
-  /** Make the worker hold these weights, to be asked: as they are, from where they are kept, or by training again. */
+  /** Make weights ready to be asked, in the worker or in samplers; release them. */
+  hold(weights: Weights): Promise<Held> {
+    return holdWeights(this, weights);
+  }
+
+  /** What weights are the same as, and where those are kept. */
+  kept(given: Weights): { weights: Weights; saved: readonly SavedWeights[] } {
+    const weights = this.#origin(given);
+    return {
+      weights,
+      saved: weights.training === 'base' ? [] : this.#named(weights.training).savedAt(weights.step),
+    };
+  }
+
+  /** Make the worker hold these weights: as they are, from where they are kept, or by training again. */
   async load(given: Weights): Promise<void> {
     const weights = this.#origin(given);
     if (isSame(this.#loaded.weights, weights)) return;
@@ -225,22 +240,9 @@ export class Trainer {
 
   /** False where there is nothing, or nothing whole: that is said, and done again. */
   async #loadSaved(weights: Weights, saved: SavedWeights, optimiser = 'fresh'): Promise<boolean> {
-    const { worker, config, progress } = this.run;
     if (!existsSync(saved.path)) return false;
-    try {
-      await worker.load({
-        ...loadOptions(config),
-        model: saved.path,
-        restoreTrainingState: optimiser !== 'fresh',
-        expectedDigest: saved.digest,
-      });
-    } catch (error) {
-      if (!(error instanceof WorkerError && error.data?.reason === 'damaged')) throw error;
-      progress.say(`${saved.path} is damaged: it is made again (${error.message})`);
-      rmSync(saved.path, { recursive: true, force: true });
-      this.#loaded = nothing;
-      return false;
-    }
+    this.#loaded = nothing;
+    if (!(await loadWhole(this.run, saved, optimiser !== 'fresh'))) return false;
     this.#loaded = { weights, optimiser };
     return true;
   }

@@ -63,7 +63,10 @@ export class Training {
 
   /** The weights before a step, from 0, while they stand in the worker. */
   policyAt(step: number): Policy {
-    return policyAt(this.#trainer.run, step, sequences => this.#trainer.baseLogprobs(this, step, sequences));
+    const weights = { training: this.name, step };
+    return policyAt(this.#trainer.run, weights, sequences =>
+      this.#trainer.baseLogprobs(this, step, sequences),
+    );
   }
 
   /** Train to `step`, from wherever it is; on the way measure and keep what the plan says. */

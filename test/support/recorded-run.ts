@@ -18,6 +18,7 @@ import { importMethod } from '../../src/config/import-method.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { executeRun } from '../../src/runner/execute.ts';
 import { prepareRun } from '../../src/runner/prepare.ts';
+import type { StartSampler } from '../../src/training/samplers.ts';
 import type { Call, CallOptions, Channel, Reply } from '../../src/worker/channel.ts';
 import type { MessageLimits } from '../../src/worker/parts.ts';
 import type { Params, VerbName } from '../../src/worker/protocol.ts';
@@ -101,6 +102,8 @@ export type RunSurroundings = {
   readonly onCall?: (verb: VerbName) => void;
   readonly resume?: boolean;
   readonly signal?: AbortSignal;
+  /** Where the settings ask for samplers. */
+  readonly startSampler?: StartSampler;
 };
 
 /** What there is after a run. */
@@ -139,7 +142,15 @@ export function workFolder(): string {
 export async function recordRun(
   folder: string,
   settings: Settings,
-  { home, channel = new ToyChannel(), most, onCall = () => {}, resume = false, signal }: RunSurroundings = {},
+  {
+    home,
+    channel = new ToyChannel(),
+    most,
+    onCall = () => {},
+    resume = false,
+    signal,
+    startSampler,
+  }: RunSurroundings = {},
 ): Promise<RecordedRun> {
   const place = mkdtempSync(join(folder, 'run-'));
   const output = String(settings.output_dir ?? join(place, 'out'));
@@ -150,6 +161,7 @@ export async function recordRun(
   await importMethod(settings.method);
   await executeRun(parseConfig(text, 'test.yaml'), {
     worker: new Worker(recorder, most),
+    ...(startSampler && { startSampler }),
     home: usedHome,
     progress: { update: () => {}, say: line => void said.push(line) },
     signal: signal ?? new AbortController().signal,

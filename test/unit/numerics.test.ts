@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { listSettings } from '../../src/config/settings-list.ts';
+import { changedNumerics } from '../../src/run/numerics.ts';
 import { currentNumerics } from '../../src/runner/environment.ts';
 import type { ModelInfo, Result } from '../../src/worker/protocol.ts';
 
@@ -35,6 +36,25 @@ it('threads count on a CPU, and rows that are sampled side by side where samplin
   const onCpu = { ...model, device: 'cpu', strictSampling: true };
   expect(currentNumerics(lower, onCpu, status)).toEqual(currentNumerics(config(), onCpu, status));
   expect(currentNumerics(config(), onCpu, status)['worker.threads']).toBe(8);
+});
+
+it('samplers count where an answer depends on what is sampled beside it, and where they share threads', () => {
+  const value = (found: object, ...sets: string[]) =>
+    currentNumerics(config('sampler.workers=2', ...sets), { ...model, ...found }, status)['sampler.workers'];
+  expect(value({})).toBe(2);
+  expect(value({ strictSampling: true })).toBeNull();
+  expect(value({ strictSampling: true, device: 'cpu' })).toBe(2);
+  expect(value({ strictSampling: true, device: 'cpu' }, 'worker.threads=4')).toBeNull();
+});
+
+it('a key that a run of an earlier version does not name is null', () => {
+  const values = { determinism: 'auto' };
+  expect(
+    changedNumerics({ numerics: [{ at: '', after: null, values }] }, { ...values, later: null }),
+  ).toEqual([]);
+  expect(changedNumerics({ numerics: [{ at: '', after: null, values }] }, { ...values, later: 2 })).toEqual([
+    'later: undefined → 2',
+  ]);
 });
 
 it('another device, driver setting or version is another', () => {

@@ -1,0 +1,94 @@
+/** Weights held where they can be asked: in the worker that trains, or in samplers, which read them from a directory. */
+import { existsSync, rmSync } from 'node:fs';
+import { stepName } from '../run/records.ts';
+import { damageOf } from '../store/weights.ts';
+import { loadOptions, newAdapter } from './load-options.ts';
+import type { Run } from './run.ts';
+import type { Place, Sampler } from './samplers.ts';
+import type { Trainer, Weights } from './trainer.ts';
+
+/** Ask `sampler` until `release` is called; with separate samplers, whatever the trainer does meanwhile. */
+export type Held = { readonly sampler: Sampler; readonly release: () => void };
+
+/** Below the run directory: weights that nothing else keeps, while samplers need them. */
+const folder = 'samplers';
+
+/** Make weights ready to be asked: loaded into the trainer's worker where there are no samplers. */
+export async function holdWeights(trainer: Trainer, given: Weights): Promise<Held> {
+  const { run } = trainer;
+  if (run.samplers === null) {
+    await trainer.load(given);
+    return { sampler: run.worker, release: () => {} };
+  }
+  const { weights, saved } = trainer.kept(given);
+  if (weights.training === 'base') return inSamplers(run, basePlace(run));
+  for (const { path, ...facts } of saved) {
+    if (!existsSync(path)) continue;
+    if (damageOf({ path, ...facts }) === null)
+      return inSamplers(run, placeAt(run, weights, { path, ...facts }));
+    run.progress.say(`${path} is damaged: it is made again`);
+    rmSync(path, { recursive: true, force: true });
+  }
+  await trainer.load(weights);
+  return holdStanding(run, weights);
+}
+
+/** The same of weights that stand in the trainer's worker already, as these. */
+export async function holdStanding(run: Run, weights: Weights): Promise<Held> {
+  if (run.samplers === null) return { sampler: run.worker, release: () => {} };
+  const path = run.directory.file(folder, `${weights.training}-${stepName(weights.step)}`);
+  rmSync(path, { recursive: true, force: true });
+  const { weightsDigest } = await run.worker.save(path, { stopIds: run.stopIds });
+  const release = () => rmSync(path, { recursive: true, force: true });
+  return { ...inSamplers(run, placeAt(run, weights, { path, digest: weightsDigest })), release };
+}
+
+/** What a kill left. */
+export function removeHeld({ directory }: Pick<Run, 'directory'>): void {
+  rmSync(directory.file(folder), { recursive: true, force: true });
+}
+
+function inSamplers({ samplers, worker }: Run, place: Place): Held {
+  return { sampler: samplers?.at(place) ?? worker, release: () => {} };
+}
+
+function basePlace(run: Run): Place {
+  const model = run.config.model_name_or_path;
+  const load = {
+    ...loadOptions(run.config),
+    ...samplerThreads(run),
+    model,
+    adapter: newAdapter(run.config),
+    digest: true,
+  };
+  return { name: 'the base', load, digest: run.model.weightsDigest };
+}
+
+function placeAt(
+  run: Run,
+  { training, step }: Weights,
+  { path, digest }: { readonly path: string; readonly digest: string | null },
+): Place {
+  const load = { ...loadOptions(run.config), ...samplerThreads(run), model: path, expectedDigest: digest };
+  return { name: `${training} at step ${step}`, load, digest };
+}
+
+/** Processes on a CPU share its cores, unless the configuration says how many threads each has. */
+function samplerThreads({ samplers, numerics, config }: Run): { readonly threads?: number } {
+  const { threads } = numerics; // 0 on a GPU
+  if (samplers === null || config.worker.threads !== null || typeof threads !== 'number' || threads === 0)
+    return {};
+  return { threads: Math.max(1, Math.floor(threads / samplers.count)) };
+}
+
+/** What the last bits of answers depend on where samplers give them, beside the numerics of the run; nothing where they are the trainer's own. */
+export function samplerNumerics(run: Run): Readonly<Record<string, number>> {
+  const { samplers, model, numerics } = run;
+  if (samplers === null) return {};
+  const { threads = numerics.threads } = samplerThreads(run);
+  return {
+    ...(threads !== numerics.threads && { threads: Number(threads) }),
+    // Off strict sampling an answer depends on what is sampled beside it.
+    ...(!model.strictSampling && { samplers: samplers.count }),
+  };
+}

@@ -1,0 +1,240 @@
+/**
+ * Workers beside the one that trains, which only hold weights to be asked. What each answers follows from the prompts and their seeds,
+ * never from who is quicker; what a dead one leaves is answered by the others.
+ */
+import { fnv1a } from '../data/random.ts';
+import { TmsError } from '../errors.ts';
+import type { ErrorCode, Progress } from '../worker/protocol.ts';
+import type { Answer, GenerateOptions, LoadOptions, Worker } from '../worker/worker.ts';
+import { WorkerError } from '../worker/worker-error.ts';
+
+/** Start sampler number `index`, from 0. The pool closes it. */
+export type StartSampler = (index: number) => Promise<Worker>;
+
+/** What gives answers: a worker with weights in it, or samplers that hold the same ones. */
+export type Sampler = Pick<Worker, 'generate' | 'generateParts'>;
+
+/** Weights where samplers find them; `name` is for people, `digest` of the tensors. */
+export type Place = { readonly name: string; readonly load: LoadOptions; readonly digest: string | null };
+
+export type SamplersOptions = {
+  readonly count: number;
+  readonly start: StartSampler;
+  /** A line for a person. */
+  readonly say: (line: string) => void;
+};
+
+type Take = Parameters<Worker['generateParts']>[2];
+type Request = {
+  readonly prompts: Parameters<Worker['generateParts']>[0];
+  readonly options: GenerateOptions;
+  readonly take: Take;
+};
+type Member = {
+  readonly index: number;
+  readonly worker: Worker | null;
+  holds: string | null;
+  end: Error | null;
+};
+/** Prompts of a request that are not answered yet, by place, and the tokens of the answers that came. */
+type Work = { open: ReadonlySet<number>; tokens: number };
+
+/** A sampler that fails so is ended; anything else is wrong with what was asked, whoever is asked. */
+const deaths: readonly ErrorCode[] = [
+  'WORKER_DIED',
+  'WORKER_STUCK',
+  'SPAWN_FAILED',
+  'TIMEOUT',
+  'OOM',
+  'INTERNAL',
+];
+
+/** Started when they are first asked. Close them. */
+export class Samplers {
+  readonly count: number;
+  readonly #options: SamplersOptions;
+  #team: Promise<Member[]> | null = null;
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(options: SamplersOptions) {
+    this.count = options.count;
+    this.#options = options;
+  }
+
+  /** Samplers that hold these weights; one asking at a time has them all. */
+  at(place: Place): Sampler {
+    const generateParts: Sampler['generateParts'] = (prompts, options, take) => {
+      const asked = this.#turn.then(() => this.#ask(place, { prompts, options, take }));
+      this.#turn = asked.catch(() => {});
+      return asked.then(() => ({ weightsDigest: place.digest }));
+    };
+    const generate: Sampler['generate'] = async (prompts, options) => {
+      const answers: Answer[] = [];
+      await generateParts(prompts, options, part => {
+        for (const [i, answer] of part) answers[i] = answer;
+      });
+      return answers;
+    };
+    return { generate, generateParts };
+  }
+
+  /** End them all. Idempotent. */
+  async close(): Promise<void> {
+    const members = await this.#team?.catch(() => []);
+    await Promise.all((members ?? []).map(({ worker }) => worker?.close()));
+    await this.#turn;
+  }
+
+  async #ask(place: Place, request: Request): Promise<void> {
+    const { prompts, take } = request;
+    const work: Work = { open: new Set(prompts.keys()), tokens: 0 };
+    while (work.open.size > 0) {
+      const living = (await this.#members()).filter(({ end }) => end === null);
+      if (living.length === 0) throw await this.#allDead(place);
+      const left = new Set(work.open);
+      await this.#askOnce(place, living, work, {
+        ...request,
+        take: part => {
+          take(part); // where that throws they are not answered
+          for (const [i, { ids }] of part) {
+            left.delete(i);
+            work.tokens += ids.length;
+          }
+        },
+      });
+      if (left.size > 0 && living.every(({ end }) => end === null))
+        throw new Error('samplers left prompts without an answer');
+      work.open = left;
+    }
+  }
+
+  /** Each of the living answers its share. Those who die leave theirs; any other error ends the asking, once all have stopped. */
+  async #askOnce(place: Place, living: readonly Member[], work: Work, request: Request): Promise<void> {
+    const { prompts, options } = request;
+    const shares = sharesOf([...work.open], living.length, i =>
+      contentOf(prompts[i] as Int32Array, options.seeds?.[i] ?? i),
+    );
+    const stop = new AbortController();
+    const signal = AbortSignal.any([stop.signal, ...(options.signal ? [options.signal] : [])]);
+    const report = progressOf(request, work);
+    let failure: unknown;
+    await Promise.all(
+      living.map(async (member, m) => {
+        try {
+          await answer(member, place, shares[m] as number[], {
+            ...request,
+            options: { ...options, signal, onProgress: part => report(m, part) },
+          });
+        } catch (error) {
+          if (isDeath(error)) return this.#bury(member, error);
+          failure ??= error;
+          stop.abort(error);
+        }
+      }),
+    );
+    if (failure !== undefined) throw failure;
+  }
+
+  #members(): Promise<Member[]> {
+    this.#team ??= Promise.all(Array.from({ length: this.count }, (_, index) => this.#begin(index)));
+    return this.#team;
+  }
+
+  async #begin(index: number): Promise<Member> {
+    try {
+      return { index, worker: await this.#options.start(index), holds: null, end: null };
+    } catch (error) {
+      if (!isDeath(error)) throw error;
+      const member = { index, worker: null, holds: null, end: error };
+      this.#bury(member, error);
+      return member;
+    }
+  }
+
+  #bury(member: Member, error: Error): void {
+    member.end = error;
+    void member.worker?.close(); // it may only have run out of memory
+    if (this.count === 1) return;
+    this.#options.say(
+      `sampler ${member.index + 1} of ${this.count} is lost, the others do its work: ${error.message}`,
+    );
+  }
+
+  async #allDead({ name }: Place): Promise<TmsError> {
+    const cause = (await this.#members()).find(({ end }) => end !== null)?.end;
+    const who = this.count === 1 ? 'the sampler is lost' : `all ${this.count} samplers are lost`;
+    return new TmsError(`${who}, asked for answers of ${name}; the first: ${cause?.message}`, {
+      fix: 'go on with tms resume: answers that came are kept',
+      cause,
+    });
+  }
+}
+
+/** Let one sampler answer the prompts at these places. */
+async function answer(
+  member: Member,
+  place: Place,
+  share: readonly number[],
+  { prompts, options, take }: Request,
+): Promise<void> {
+  const { worker } = member;
+  if (share.length === 0 || worker === null) return;
+  const { signal } = options;
+  const key = `${place.load.model} ${place.digest}`;
+  if (member.holds !== key) {
+    member.holds = null;
+    const { weightsDigest } = await worker.load(place.load, signal && { signal });
+    requireDigest(place, weightsDigest);
+    member.holds = key;
+  }
+  const seeds = share.map(i => options.seeds?.[i] ?? i);
+  const { weightsDigest } = await worker.generateParts(
+    share.map(i => prompts[i] as Int32Array),
+    { ...options, seeds },
+    part => take(part.map(([i, given]) => [share[i] as number, given])),
+  );
+  requireDigest(place, weightsDigest);
+}
+
+/** Null is not known. */
+function requireDigest({ name, digest, load }: Place, found: string | null): void {
+  if (digest === null || found === null || found === digest) return;
+  throw new TmsError(
+    `the weights in ${load.model} are not those of ${name}: their digest is ${found}, not ${digest}`,
+    {
+      fix: 'put back those that the run began with, then go on with tms resume; or start a new run',
+    },
+  );
+}
+
+/** The prompts of each of `count`, by content: the same ones in any order, whoever else there is. */
+function sharesOf(open: readonly number[], count: number, contentOf: (i: number) => number): number[][] {
+  const shares = Array.from({ length: count }, (): number[] => []);
+  for (const i of open) shares[contentOf(i) % count]?.push(i);
+  return shares;
+}
+
+function contentOf(prompt: ArrayLike<number>, seed: number): number {
+  return fnv1a(`${seed} ${Array.from(prompt).join(' ')}`) >>> 0;
+}
+
+/** What all of them did of a request, as one worker would say it. */
+function progressOf(
+  { prompts, options }: Request,
+  { open, tokens }: Work,
+): (member: number, part: Progress) => void {
+  const parts: Progress[] = [];
+  return (member, part) => {
+    parts[member] = part;
+    const sum = (value: (part: Progress) => number) => parts.reduce((total, one) => total + value(one), 0);
+    options.onProgress?.({
+      done: prompts.length - open.size + sum(({ done }) => done),
+      total: prompts.length,
+      tokens: tokens + sum(part => part.tokens),
+    });
+  };
+}
+
+function isDeath(error: unknown): error is WorkerError {
+  return error instanceof WorkerError && deaths.includes(error.code);
+}

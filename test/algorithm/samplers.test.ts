@@ -1,0 +1,121 @@
+/** Samplers beside the worker that trains: the same run as with that worker alone, whatever their number, and whoever of them dies. */
+import { readdirSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { sha256OfText } from '../../src/files/digest.ts';
+import type { Call, CallOptions, Channel, Reply } from '../../src/worker/channel.ts';
+import type { Params, VerbName } from '../../src/worker/protocol.ts';
+import type { Tensors } from '../../src/worker/tensors.ts';
+import { Worker } from '../../src/worker/worker.ts';
+import { WorkerError } from '../../src/worker/worker-error.ts';
+import { callsOf, filesIn, type RunSurroundings, recordRun, workFolder } from '../support/recorded-run.ts';
+import { saySet, smallRun } from '../support/small-run.ts';
+import { ToyChannel } from '../support/toy-worker.ts';
+
+const folder = workFolder();
+const varying = /^(run\.json|timing|ledger|config\.|environment|plan)/;
+
+/** A toy that notes what it is asked, and is gone from its `dies`-th request for answers on. */
+class Sampler implements Channel {
+  readonly asked: VerbName[] = [];
+  readonly prompts: string[] = [];
+  readonly #inner = new ToyChannel();
+  #left: number;
+
+  constructor(dies = Number.POSITIVE_INFINITY) {
+    this.#left = dies;
+  }
+
+  call<V extends VerbName>(
+    verb: V,
+    params: Params<V>,
+    tensors: Tensors = {},
+    options?: CallOptions,
+  ): Call<Reply<V>> {
+    this.asked.push(verb);
+    if (verb === 'generate' && --this.#left <= 0) {
+      const gone = Promise.reject(
+        new WorkerError('WORKER_DIED', 'the worker process killed by SIGKILL', { verb }),
+      );
+      gone.catch(() => {});
+      return Object.assign(gone, { id: 1 });
+    }
+    if (verb === 'generate') this.prompts.push(`${tensors.ids?.data} ${tensors.seeds?.data}`);
+    return this.#inner.call(verb, params, tensors, options);
+  }
+
+  close(): Promise<void> {
+    return this.#inner.close();
+  }
+}
+
+/** One prompt a message: what came before a death was answered. */
+const oneByOne = { headerBytes: 1 << 20, tensorBytes: 1 };
+
+/** Digests of every file that must be the same. */
+const digestsOf = (output: string) =>
+  Object.fromEntries(
+    Object.entries(filesIn(output)).flatMap(([name, text]) =>
+      varying.test(name) ? [] : [[name, sha256OfText(text)]],
+    ),
+  );
+
+const settings = (workers: number | null, more: object = {}) =>
+  smallRun(folder, {
+    eval: { sets: [saySet(folder)] },
+    kl: { size: 2 },
+    sampler: { workers },
+    ...more,
+  });
+
+async function runWith(samplers: readonly Sampler[], more: object = {}, surroundings: RunSurroundings = {}) {
+  const startSampler = (index: number) => Promise.resolve(new Worker(samplers[index] as Sampler, oneByOne));
+  const run = await recordRun(folder, settings(samplers.length, more), { ...surroundings, startSampler });
+  return { said: run.said, calls: run.calls, files: digestsOf(run.output) };
+}
+
+let alone: Promise<Record<string, string>> | undefined;
+function filesAlone(): Promise<Record<string, string>> {
+  alone ??= recordRun(folder, settings(null)).then(({ output }) => digestsOf(output));
+  return alone;
+}
+
+it.each([1, 2, 3])(
+  '%i of them: every file is what the training worker makes alone, which samples nothing',
+  async count => {
+    const samplers = Array.from({ length: count }, () => new Sampler());
+    const { files, calls } = await runWith(samplers);
+    expect(files).toEqual(await filesAlone());
+    expect(Object.keys(files)).toEqual(expect.arrayContaining(['answers/student/sft-step-000003.jsonl']));
+    expect(callsOf(calls, 'generate')).toEqual([]);
+    for (const { asked } of samplers) expect(asked).toContain('generate');
+    const prompts = samplers.flatMap(sampler => sampler.prompts);
+    expect(prompts.length).toBeGreaterThan(10);
+  },
+);
+
+it('what a dead one leaves the others do, and what it gave is not asked again', async () => {
+  const [first, second] = [new Sampler(4), new Sampler()];
+  const { files, said } = await runWith([first, second]);
+  expect(files).toEqual(await filesAlone());
+  expect(said.filter(line => line.includes('is lost'))).toEqual([
+    expect.stringMatching(/^sampler 1 of 2 is lost, the others do its work: .*killed by SIGKILL/),
+  ]);
+  expect(first.prompts).toHaveLength(3);
+  const ofOne = new Sampler();
+  await runWith([ofOne]);
+  expect([...first.prompts, ...second.prompts].sort()).toEqual([...ofOne.prompts].sort());
+});
+
+it('the last one dead ends the run with one error, and a resume asks only for what did not come', async () => {
+  const dying = [new Sampler(12), new Sampler(8)];
+  const output_dir = `${folder}/all-dead`;
+  const home = `${folder}/home-of-all-dead`;
+  await expect(runWith(dying, { output_dir }, { home })).rejects.toMatchObject({
+    message: expect.stringMatching(/^all 2 samplers are lost, asked for answers of .*; the first: .*SIGKILL/),
+    fix: expect.stringContaining('tms resume'),
+  });
+  expect(readdirSync(output_dir)).not.toContain('samplers');
+  const living = [new Sampler(), new Sampler()];
+  const { files } = await runWith(living, { output_dir }, { home, resume: true });
+  expect(files).toEqual(await filesAlone());
+});
