@@ -15,6 +15,7 @@ from py_worker.errors import WorkerError, is_out_of_memory
 from py_worker.mkl import set_branch
 
 if TYPE_CHECKING:
+    from py_worker.gate import Keys
     from py_worker.job import Run
 
 
@@ -39,7 +40,19 @@ def main() -> None:
 
     from py_worker.server import Server
 
-    Server(endpoint, token).serve(import_verbs)
+    Server(endpoint, token, keys_for(endpoint)).serve(import_verbs)
+
+
+def keys_for(endpoint: str) -> Keys | None:
+    """Return the keys of a worker on the network; a path is guarded by its permissions."""
+    if not endpoint.startswith("tcp://"):
+        return None
+    from py_worker.gate import keys_of
+
+    try:
+        return keys_of(os.environ)
+    except ValueError as error:
+        sys.exit(f"py_worker on {endpoint}: {error}")
 
 
 def set_defaults(environment: MutableMapping[str, str]) -> None:

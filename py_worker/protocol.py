@@ -15,6 +15,7 @@ ErrorCode = Literal[
     "BAD_MESSAGE",
     "BAD_VERSION",
     "UNAUTHORIZED",
+    "BUSY",
     "NO_HELLO",
     "UNKNOWN_VERB",
     "BAD_PARAMS",

@@ -6,9 +6,6 @@ that the I/O thread forwards. Here is the broad ``except``: every failure become
 
 from __future__ import annotations
 
-import hmac
-import os
-import platform
 import queue
 import sys
 import threading
@@ -23,9 +20,11 @@ import zmq
 
 from py_worker import lifeline, wire
 from py_worker.errors import WorkerError, is_device_lost
+from py_worker.gate import Gate, Keys, bound, say
 from py_worker.job import Job, Run, envelope
-from py_worker.protocol import MAX_TENSOR_BYTES, PROTOCOL_VERSION, VERBS
+from py_worker.protocol import MAX_TENSOR_BYTES
 from py_worker.pulse import Pulse
+from py_worker.welcome import welcome
 from py_worker.wire import Bye, Cancel, Header, Hello, Ping, Request
 
 POLL_MS = 500
@@ -38,7 +37,7 @@ PIPE = "inproc://replies"
 class Server:
     """The socket and the threads of one worker; ``serve`` returns after ``bye``. Made by the thread that runs requests."""
 
-    def __init__(self, endpoint: str, token: str) -> None:
+    def __init__(self, endpoint: str, token: str, keys: Keys | None = None) -> None:
         self._token = token
         self._pulse = Pulse()
         self._is_ready = False
@@ -58,7 +57,7 @@ class Server:
         self._router.set(zmq.LINGER, 2000)
         self._inward = self._pair(zmq.PULL, bind=True)
         self._outward = self._pair(zmq.PUSH, bind=False)
-        self._router.bind(endpoint)
+        self._gate = bound(self._router, endpoint, keys)
 
     def serve(self, prepare: Callable[[], Run]) -> None:
         """Run requests on the calling thread until a client says ``bye``; clients are welcomed while ``prepare`` works."""
@@ -105,10 +104,14 @@ class Server:
         poller = zmq.Poller()
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._inward, zmq.POLLIN)
+        if self._gate:
+            poller.register(self._gate.questions, zmq.POLLIN)
         while True:
             ready = dict(poller.poll(POLL_MS))
             if lifeline.has_hung_up():
                 lifeline.end()
+            if self._gate:
+                self._keep(self._gate, ready)
             self._idle_seconds()
             self._pay()
             if self._inward in ready and not self._forward():
@@ -116,6 +119,16 @@ class Server:
                 return
             if self._router in ready:
                 self._receive()
+
+    def _keep(self, gate: Gate, ready: dict[Any, int]) -> None:
+        """Answer who may enter, and end this process with its client: what that asked for is nobody's any more."""
+        if gate.questions in ready:
+            gate.answer()
+        if client := gate.to_probe():
+            self._pong(client, 0)
+        if self._router not in ready and (why := gate.end(self._clients)):
+            say(f"{why}: the worker stops")
+            lifeline.end()
 
     def _forward(self) -> bool:
         """Pass one message of the main thread to its client; False at the end of the worker."""
@@ -151,6 +164,8 @@ class Server:
                 raise WorkerError(
                     "NO_HELLO", "no hello came on this connection; if it was re-made, the session is lost"
                 )
+            if self._gate:
+                self._gate.heard(identity)
             self._dispatch(identity, header, frames[1:])
         except WorkerError as error:
             self._send(identity, wire.encode_message("err", 0, {"e": envelope(error)}))
@@ -182,21 +197,10 @@ class Server:
         self._jobs.put(job)
 
     def _hello(self, client: bytes, hello: Hello) -> None:
-        if not hmac.compare_digest(hello.token.encode(), self._token.encode()):
-            raise WorkerError("UNAUTHORIZED", "the token is not the one this worker was started with")
-        lowest, highest = hello.proto
-        if not lowest <= PROTOCOL_VERSION <= highest:
-            found = (
-                f"client {hello.client} speaks protocol {lowest} to {highest}, this worker {PROTOCOL_VERSION}"
-            )
-            raise WorkerError("BAD_VERSION", f"{found}; install the same version of tms on both sides")
+        facts = welcome(hello, self._token)
+        if self._gate:
+            self._gate.admit(client)
         self._clients.add(client)
-        facts = {
-            "protocol": PROTOCOL_VERSION,
-            "pid": os.getpid(),
-            "python": platform.python_version(),
-            "verbs": list(VERBS),
-        }
         self._send(client, wire.encode_message("welcome", hello.id, facts))
 
     def _pong(self, client: bytes, ping: int) -> None:
@@ -222,6 +226,7 @@ class Server:
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
+            self._clients.discard(client)
         return True
 
     def _pair(self, kind: int, *, bind: bool) -> zmq.Socket[bytes]:

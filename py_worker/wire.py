@@ -30,6 +30,8 @@ class Hello(msgspec.Struct, tag_field="t", tag="hello"):
     proto: tuple[int, int]
     client: str
     token: str
+    nonces: list[str] = []
+    """Files of the client that a worker elsewhere must see."""
 
 
 class Request(msgspec.Struct, tag_field="t", tag="req"):

@@ -13,7 +13,10 @@ import type { Tensors } from './tensors.ts';
 import { checkParams, checkPart, checkReply, decodeMessage, encodeMessage, tensorTable } from './wire.ts';
 import { WorkerError } from './worker-error.ts';
 
-export type ConnectionOptions = ProcessOptions & {
+export type ConnectionOptions = ProcessOptions & SessionOptions;
+
+/** How long what may take. */
+export type SessionOptions = {
   /** How long the worker may take to say welcome; it does so before it imports torch. */
   readonly startTimeoutSeconds?: number;
   /** A worker that misses `pingMisses` pings in a row is stuck. An import of torch may hold Python's lock for seconds. */
@@ -25,6 +28,8 @@ export type ConnectionOptions = ProcessOptions & {
    */
   readonly idleSeconds?: number;
 };
+
+type Greeting = SessionOptions & { readonly nonces?: readonly string[] };
 
 type Pending = {
   readonly verb: VerbName;
@@ -63,23 +68,28 @@ export class Connection implements Channel {
   #unanswered = 0;
   #pingTimer: NodeJS.Timeout | undefined;
   #ended: WorkerError | undefined;
-  #isWelcome = false;
+  #welcome: (WorkerHeader & { t: 'welcome' }) | undefined;
 
   private constructor(process: WorkerProcess, idleSeconds: number) {
     this.#process = process;
     this.#idleSeconds = idleSeconds;
-    this.#socket.connect(process.endpoint);
+    process.connect(this.#socket);
     this.#welcomed.promise.catch(() => {});
   }
 
   /** Start a worker and greet it. Rejects with SPAWN_FAILED or TIMEOUT, with the worker's last words. */
   static async open(options: ConnectionOptions): Promise<Connection> {
+    return Connection.over(await startProcess(options), options);
+  }
+
+  /** Greet a worker that is there. `nonces`: files whose content it is to tell, see `seen`. */
+  static async over(process: WorkerProcess, options: Greeting): Promise<Connection> {
     const { startTimeoutSeconds, pingIntervalSeconds, pingMisses, idleSeconds } = { ...defaults, ...options };
-    const connection = new Connection(await startProcess(options), idleSeconds);
+    const connection = new Connection(process, idleSeconds);
     void connection.#watch();
     void connection.#receive();
     const timer = setTimeout(() => {
-      connection.#fail('TIMEOUT', `the worker did not start within ${startTimeoutSeconds} s`);
+      connection.#fail('TIMEOUT', `${process.name} said nothing within ${startTimeoutSeconds} s`);
     }, startTimeoutSeconds * 1000);
     connection.#send({
       v: 1,
@@ -87,7 +97,8 @@ export class Connection implements Channel {
       id: 0,
       proto: [protocolVersion, protocolVersion],
       client: 'tms',
-      token: connection.#process.token,
+      token: process.token,
+      nonces: [...(options.nonces ?? [])],
     });
     await connection.#welcomed.promise.finally(() => clearTimeout(timer));
     connection.#startPings(pingIntervalSeconds, pingMisses);
@@ -95,7 +106,12 @@ export class Connection implements Channel {
   }
 
   get pid(): number {
-    return this.#process.pid;
+    return this.#process.pid ?? this.#welcome?.pid ?? 0;
+  }
+
+  /** What stands in the files of `nonces`, on the worker's machine. */
+  get seen(): readonly (string | null)[] {
+    return this.#welcome?.seen ?? [];
   }
 
   call<V extends VerbName>(
@@ -208,7 +224,7 @@ export class Connection implements Channel {
     const { header, tensors } = decodeMessage(frames);
     this.#unanswered = 0; // any message is a sign of life
     if (header.t === 'welcome') {
-      this.#isWelcome = true;
+      this.#welcome = header;
       this.#welcomed.resolve();
     }
     if (header.t === 'pong') this.#requireWork(header);
@@ -286,7 +302,7 @@ export class Connection implements Channel {
     const how = await this.#process.exited;
     const memory = how.includes('SIGKILL') ? ' (the system may have ended it for memory)' : '';
     const died = noMemory.test(this.#process.lastWords()) ? 'OOM' : 'WORKER_DIED';
-    this.#fail(this.#isWelcome ? died : 'SPAWN_FAILED', `the worker process ${how}${memory}`);
+    this.#fail(this.#welcome ? died : 'SPAWN_FAILED', `${this.#process.name} ${how}${memory}`);
   }
 
   #fail(code: WorkerError['code'], message: string): void {

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { delimiter } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Dealer } from 'zeromq';
 import { removeSocketDirectory, socketDirectory, socketPath } from './socket-directory.ts';
 import { WorkerError } from './worker-error.ts';
 
@@ -18,10 +19,15 @@ export type ProcessOptions = {
   readonly onLog?: (line: string) => void;
 };
 
+/** A process of ours, or what is known of one on another machine. */
 export type WorkerProcess = {
-  readonly pid: number;
-  readonly endpoint: string;
+  /** How a sentence about it begins. */
+  readonly name: string;
+  /** Null: of another machine, it says its own. */
+  readonly pid: number | null;
   readonly token: string;
+  /** Connect a new socket to it. */
+  connect(socket: Dealer): void;
   /** Resolves when the process has ended, with a sentence that says how. */
   readonly exited: Promise<string>;
   /** The last lines that the worker printed. */
@@ -59,9 +65,10 @@ export async function startProcess(options: ProcessOptions): Promise<WorkerProce
   if (pid === undefined)
     throw new WorkerError('SPAWN_FAILED', `Python worker: ${options.python} ${await exited}`);
   return {
+    name: 'the worker process',
     pid,
-    endpoint,
     token,
+    connect: socket => socket.connect(endpoint),
     exited,
     lastWords: () => lines.join('\n'),
     kill: grace => kill(pid, exited, grace),

@@ -31,6 +31,7 @@ export const errorCodes = {
   BAD_MESSAGE: 'The message could not be read: wrong frames, header or tensor table.',
   BAD_VERSION: 'Client and worker speak no common protocol version.',
   UNAUTHORIZED: 'The token in `hello` is wrong.',
+  BUSY: 'A worker on the network serves another client; it takes one at a time.',
   NO_HELLO: 'A request came before a good `hello`; after a reconnect this means that the session is lost.',
   UNKNOWN_VERB: 'The worker has no such verb.',
   BAD_PARAMS: 'A parameter or tensor is wrong; the message names the path.',
@@ -432,6 +433,8 @@ export const workerHeader = z.discriminatedUnion('t', [
     pid: count,
     python: z.string(),
     verbs: z.array(z.string()),
+    /** What stands in the files that `hello` names, null where this worker cannot read one. */
+    seen: z.array(z.string().nullable()),
   }),
   z.object({ v, t: z.literal('res'), id: uint32, r: z.unknown(), tz: tensorTable }),
   z.object({ v, t: z.literal('part'), id: uint32, tz: tensorTable }),
@@ -451,7 +454,16 @@ export const workerHeader = z.discriminatedUnion('t', [
 export type WorkerHeader = z.infer<typeof workerHeader>;
 
 export type ClientHeader =
-  | { v: 1; t: 'hello'; id: number; proto: [min: number, max: number]; client: string; token: string }
+  | {
+      v: 1;
+      t: 'hello';
+      id: number;
+      proto: [min: number, max: number];
+      client: string;
+      token: string;
+      /** Files that were written a moment ago, for a worker elsewhere to show that it sees them. */
+      nonces: string[];
+    }
   | {
       v: 1;
       t: 'req';

@@ -57,7 +57,8 @@ describe('encodeMessage', () => {
 
   it('refuses a header beyond the limit before anything is sent', () => {
     const text = 'x'.repeat(limits.headerBytes);
-    expect(() => encodeMessage({ v: 1, t: 'hello', id: 0, proto: [1, 1], client: text, token: '' })).toThrow(
+    const hello = { v: 1, t: 'hello', id: 0, client: text, token: '' } as const;
+    expect(() => encodeMessage({ ...hello, proto: [1, 1], nonces: [] })).toThrow(
       /message too large: header is \d+, at most 16777216; send fewer sequences \[BAD_PARAMS\]/,
     );
   });
