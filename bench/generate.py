@@ -22,9 +22,10 @@ import numpy as np
 import torch
 from transformers import GenerationConfig
 
+from bench.records import load_params
 from bench.report import conditions, median_ratio, table
 from py_worker.generate import generate
-from py_worker.load import LoadOptions, load_model
+from py_worker.load import load_model
 from py_worker.model import Model
 
 
@@ -48,7 +49,7 @@ Took = tuple[float, float]
 
 def main(arguments: argparse.Namespace) -> None:
     settings = {"dtype": arguments.dtype, "device": arguments.device, "threads": arguments.threads or None}
-    model = load_model(LoadOptions(arguments.model, **settings))
+    model = load_model(load_params(arguments.model, **settings))
     free = replace(model, strict=False)
     samplers: dict[str, tuple[Model, Sampler]] = {"transformers": (free, sample_transformers)}
     samplers["ours"] = (free, sample_ours)

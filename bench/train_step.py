@@ -11,16 +11,17 @@ import time
 
 import numpy as np
 
-from py_worker.load import LoadOptions, load_model
+from bench.records import adamw_params, load_params
+from py_worker.load import load_model
 from py_worker.mkl import set_branch
-from py_worker.optim import Adamw, OptimizerState, step
+from py_worker.optim import OptimizerState, step
 from py_worker.sequences import WeightedSequences
 from py_worker.train import GradientOptions, accumulate_gradients
 
 
 def main(model_directory: str, device: str, dtype: str, threads: str, rows: str, tokens: str) -> None:
     set_branch()
-    model = load_model(LoadOptions(model_directory, dtype=dtype, device=device, threads=int(threads) or None))
+    model = load_model(load_params(model_directory, dtype=dtype, device=device, threads=int(threads) or None))
     count, length = int(rows), int(tokens)
     weights = np.ones((count, length), np.float32)
     weights[:, 0] = 0
@@ -34,7 +35,7 @@ def main(model_directory: str, device: str, dtype: str, threads: str, rows: str,
         started, processor = time.perf_counter(), time.process_time()
         for _ in range(int(line)):
             accumulate_gradients(model, batch, normalizers, GradientOptions(), lambda: None)
-            step(model, state, Adamw(1e-5), None, 1.0)
+            step(model, state, adamw_params(1e-5), None, 1.0)
         took = {"seconds": time.perf_counter() - started, "cpuSeconds": time.process_time() - processor}
         print(json.dumps(took), flush=True)
 

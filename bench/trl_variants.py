@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, TrainerCallback
 
+from bench.records import adamw_params, load_params
 from bench.turns import Clock, Row, batches, read_rows
-from py_worker.load import LoadOptions, load_model
-from py_worker.optim import Adamw, OptimizerState, step
+from py_worker.load import load_model
+from py_worker.optim import OptimizerState, step
 from py_worker.sequences import WeightedSequences
 from py_worker.train import GradientOptions, accumulate_gradients
 
@@ -28,7 +29,7 @@ def run_variant(settings: dict[str, Any]) -> None:
 
 
 def ours(settings: dict[str, Any], rows: list[Row]) -> None:
-    options = LoadOptions(
+    options = load_params(
         settings["model"], dtype=settings["dtype"], device=settings["device"], threads=settings["threads"]
     )
     model, state = load_model(options), OptimizerState()
@@ -44,7 +45,7 @@ def ours(settings: dict[str, Any], rows: list[Row]) -> None:
         total = float(weights.sum())
         report = accumulate_gradients(model, sequences, {"ce": total}, GradientOptions(), lambda: None)
         began = time.perf_counter()
-        step(model, state, Adamw(LEARNING_RATE), None, 1.0)
+        step(model, state, adamw_params(LEARNING_RATE), None, 1.0)
         clock.optimizer = time.perf_counter() - began
         clock.stop(batch, report.components["ce"].loss_sum / total)
 

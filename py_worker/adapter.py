@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,25 +13,12 @@ from transformers import PreTrainedModel
 
 from py_worker.errors import WorkerError, from_library, one_line
 from py_worker.pretrained import is_about_pickle, refuse_pickle
+from py_worker.protocol import Adapter
 from py_worker.source import Source
 
 
-@dataclass(frozen=True)
-class AdapterOptions:
-    """A new LoRA adapter."""
-
-    r: int = 16
-    alpha: float = 32.0
-    dropout: float = 0.0
-    target_modules: list[str] | str | None = None
-    """Names of linear layers; None or ``all-linear``: every linear layer but the head."""
-    use_rslora: bool = False
-    modules_to_save: list[str] | None = None
-    seed: int = 0
-
-
 def new_adapter(
-    base: PreTrainedModel, options: AdapterOptions, base_name: str, revision: str | None = None
+    base: PreTrainedModel, options: Adapter, base_name: str, revision: str | None = None
 ) -> PeftModel:
     """Wrap ``base`` in a fresh adapter; the same seed gives the same adapter whatever was drawn before, on any device."""
     config = LoraConfig(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from py_worker.adapter import AdapterOptions, new_adapter, saved_adapter
+from py_worker.adapter import new_adapter, saved_adapter
 from py_worker.batch import probe_packing, probe_varlen
 from py_worker.describe import declared_eos, is_token_id
 from py_worker.digest import unique_tensors
@@ -20,6 +19,7 @@ from py_worker.generate_probe import probe_row_cache, probe_strict
 from py_worker.model import Model
 from py_worker.network import Network
 from py_worker.pretrained import Placement, load_causal_lm, load_config, load_tokenizer
+from py_worker.protocol import LoadParams
 from py_worker.soundness import require_sound
 from py_worker.source import Source, base_of_adapter, files_digest, find_source
 from py_worker.token_budget import CPU_TOKENS, default_token_budget, set_checkpointing
@@ -28,68 +28,36 @@ from py_worker.varlen import find_kernel, install
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-@dataclass(frozen=True)
-class LoadOptions:
-    """What to load and how to run it."""
-
-    model: str
-    """A directory or a hub id; a PEFT directory brings its base with it."""
-    revision: str | None = None
-    dtype: str = "float32"
-    """Of the stored weights."""
-    compute_dtype: str | None = None
-    """Of all that is computed; ``bfloat16`` works on copies of float32 weights. None: as stored; ``auto``: bfloat16 on a GPU that has it."""
-    rounding: str = "stochastic"
-    """How updates are written into weights that are held in bfloat16: ``stochastic``, or ``nearest``, which loses most of them."""
-    device: str = "auto"
-    attention: str = "auto"
-    """By its transformers name; ``auto``: what transformers chooses, and variable-length attention for packed rows on a GPU."""
-    trust_remote_code: bool = False
-    adapter: AdapterOptions | None = None
-    gradient_checkpointing: bool | None = False
-    """Takes effect while the network is in training mode. None: on a GPU only where few tokens fit without."""
-    token_budget: int | None = None
-    """Most padded tokens of a micro-batch; None: by the memory of the device."""
-    layout: str = "auto"
-    determinism: str = "auto"
-    """Of kernels: ``off``, ``seeded``, ``strict``; ``auto``: strict on CPU, else seeded."""
-    strict_sampling: bool | None = None
-    """Answers do not depend on their batch. None: demanded with ``strict``, tried with ``auto`` on CPU."""
-    threads: int | None = None
-    seed: int = 0
-    tokenizer_required: bool = True
-
-
-def load_model(options: LoadOptions) -> Model:
+def load_model(params: LoadParams, *, needs_tokenizer: bool = True) -> Model:
     """Load a model in evaluation mode; every fallback is a sentence in ``notes``.
 
     Raises NOT_FOUND (nothing there), BAD_MODEL (there but unusable) or BAD_PARAMS (an option does not fit).
     """
     transformers_logging.disable_progress_bar()
     notes: list[str] = []
-    device = _choose_device(options.device)
-    dtype, compute_dtype = choose_dtypes(options, device)
-    determinism = _choose_determinism(options, device)
+    device = _choose_device(params.device)
+    dtype, compute_dtype = choose_dtypes(params, device)
+    determinism = _choose_determinism(params, device)
     _apply_determinism(determinism)
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
+    if params.threads is not None:
+        torch.set_num_threads(params.threads)
     if device.type == "cuda":
         torch.backends.cuda.enable_cudnn_sdp(
             False
         )  # it makes a plan for every new shape, a quarter of a second each
-    source = find_source(options.model, options.revision)
+    source = find_source(params.model, params.revision)
     base = base_of_adapter(source) if source.is_adapter else source
-    config = load_config(base, options.trust_remote_code)
-    tokenizer = load_tokenizer([source, base], options.trust_remote_code, options.tokenizer_required)
+    config = load_config(base, params.trust_remote_code)
+    tokenizer = load_tokenizer([source, base], params.trust_remote_code, needs_tokenizer)
     # What an adapter leaves as it is is only computed with.
-    is_frozen = source.is_adapter or options.adapter is not None
+    is_frozen = source.is_adapter or params.adapter is not None
     placement = Placement(
-        device, compute_dtype if is_frozen else dtype, options.attention, options.trust_remote_code
+        device, compute_dtype if is_frozen else dtype, params.attention, params.trust_remote_code
     )
     causal_lm = load_causal_lm(base, config, placement, notes)
     plain_tensors = unique_tensors(causal_lm.state_dict(keep_vars=True))
     with warnings.catch_warnings(record=True) as caught:
-        trained = _wrap_adapter(causal_lm, options, source, base)
+        trained = _wrap_adapter(causal_lm, params, source, base)
     notes += [str(warning.message) for warning in caught]
     text_config = causal_lm.config.get_text_config()
     model = Model(
@@ -98,41 +66,39 @@ def load_model(options: LoadOptions) -> Model:
         device=device,
         vocab_size=text_config.vocab_size,
         max_positions=getattr(text_config, "max_position_embeddings", None),
-        token_budget=options.token_budget or CPU_TOKENS,
-        may_halve_budget=options.token_budget is None and determinism != "strict",
+        token_budget=params.token_budget or CPU_TOKENS,
+        may_halve_budget=params.token_budget is None and determinism != "strict",
         base_tensors=None if trained is causal_lm else plain_tensors,
-        rounding=options.rounding,
+        rounding=params.rounding,
         files_digest=files_digest([base.directory, source.directory]),
         notes=notes,
     )
     require_sound(model, str(source.directory))
-    is_strict = determinism == "strict" if options.strict_sampling is None else options.strict_sampling
+    is_strict = determinism == "strict" if params.strict_sampling is None else params.strict_sampling
     _probe(
         model,
         is_strict,
-        is_demanded=is_strict and (options.strict_sampling or options.determinism == "strict"),
+        is_demanded=is_strict and (params.strict_sampling or params.determinism == "strict"),
     )
-    model.layout = _choose_layout(model, options.layout)
-    model.varlen = options.attention == "auto" and _can_name_sequences(model)
-    set_checkpointing(model, options.gradient_checkpointing)
-    if options.token_budget is None:
+    model.layout = _choose_layout(model, params.layout)
+    model.varlen = params.attention == "auto" and _can_name_sequences(model)
+    set_checkpointing(model, params.gradient_checkpointing)
+    if params.token_budget is None:
         model.token_budget = default_token_budget(model)
     if determinism != "off":
-        torch.manual_seed(options.seed)
+        torch.manual_seed(params.seed)
     return model
 
 
-def _wrap_adapter(
-    causal_lm: PreTrainedModel, options: LoadOptions, source: Source, base: Source
-) -> nn.Module:
-    if source.is_adapter and options.adapter:
+def _wrap_adapter(causal_lm: PreTrainedModel, params: LoadParams, source: Source, base: Source) -> nn.Module:
+    if source.is_adapter and params.adapter:
         raise WorkerError(
             "BAD_PARAMS", f"adapter must be null: {source.directory} is an adapter, which is trained on."
         )
     if source.is_adapter:
         return saved_adapter(causal_lm, source, base.name)
-    if options.adapter:
-        return new_adapter(causal_lm, options.adapter, base.name, options.revision)
+    if params.adapter:
+        return new_adapter(causal_lm, params.adapter, base.name, params.revision)
     return causal_lm
 
 
@@ -156,19 +122,16 @@ def _choose_device(asked: str) -> torch.device:
     return torch.device("cuda", number)
 
 
-def choose_dtypes(options: LoadOptions, device: torch.device) -> tuple[torch.dtype, torch.dtype]:
-    """Return the dtypes of weights and of matrix products; raise BAD_PARAMS for names that are not known and for pairs that do not fit."""
-    compute = options.compute_dtype or options.dtype
+def choose_dtypes(params: LoadParams, device: torch.device) -> tuple[torch.dtype, torch.dtype]:
+    """Return the dtypes of weights and of matrix products; raise BAD_PARAMS for a pair that does not fit."""
+    compute = params.compute_dtype
     if compute == "auto":
-        compute = "bfloat16" if _has_bfloat16(device) else options.dtype
-    for field, value in (("dtype", options.dtype), ("compute_dtype", compute)):
-        if value not in DTYPES:
-            raise WorkerError("BAD_PARAMS", f"{field} {value!r} is unknown; use float32 or bfloat16.")
-    if options.dtype == "bfloat16" and compute == "float32":
+        compute = "bfloat16" if _has_bfloat16(device) else params.dtype
+    if params.dtype == "bfloat16" and compute == "float32":
         raise WorkerError(
             "BAD_PARAMS", "compute_dtype float32 needs dtype float32: bfloat16 weights have lost the bits."
         )
-    return DTYPES[options.dtype], DTYPES[compute]
+    return DTYPES[params.dtype], DTYPES[compute]
 
 
 def _has_bfloat16(device: torch.device) -> bool:
@@ -176,10 +139,10 @@ def _has_bfloat16(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def _choose_determinism(options: LoadOptions, device: torch.device) -> str:
-    if options.determinism == "auto":
+def _choose_determinism(params: LoadParams, device: torch.device) -> str:
+    if params.determinism == "auto":
         return "strict" if device.type == "cpu" else "seeded"
-    return options.determinism
+    return params.determinism
 
 
 def _apply_determinism(determinism: str) -> None:

@@ -9,7 +9,10 @@ import torch
 
 @dataclass(frozen=True)
 class PolicyGradient:
-    """Settings of the ``policy_gradient`` component; the defaults leave the ratio unclipped and add no KL."""
+    """Settings of the ``policy_gradient`` component; the defaults leave the ratio unclipped and add no KL.
+
+    The protocol's record has its normaliser too, which here stands with those of the other components.
+    """
 
     clip_low: float | None = None
     """Lower clip of the ratio is 1 - clip_low."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,32 +11,9 @@ from torch import nn
 
 from py_worker.errors import WorkerError
 from py_worker.model import Model
+from py_worker.protocol import Adamw, Muon, UpdateCounts
 from py_worker.rounding import RoundingAdamw
-from py_worker.update_counts import UpdateCounts, count_lost
-
-
-@dataclass(frozen=True)
-class Adamw:
-    """AdamW (arXiv 1711.05101). Weight decay is for matrices, LoRA's too: norms and biases have none, as in TRL."""
-
-    learning_rate: float
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-    weight_decay: float = 0.0
-
-
-@dataclass(frozen=True)
-class Muon:
-    """Muon (torch.optim.Muon) for two-dimensional matrices other than embeddings and head; AdamW takes the rest."""
-
-    learning_rate: float
-    momentum: float = 0.95
-    nesterov: bool = True
-    ns_steps: int = 5
-    weight_decay: float = 0.0
-    adjust_lr_fn: str | None = None
-    """``original`` (same as None) or ``match_rms_adamw``."""
+from py_worker.update_counts import count_lost
 
 
 @dataclass
@@ -76,6 +53,8 @@ def step(
 ) -> StepReport:
     """Update the parameters from their gradients, and clear these.
 
+    AdamW is arXiv 1711.05101, Muon torch.optim.Muon. Weight decay is for matrices, LoRA's too: norms and biases have none, as in TRL.
+
     Raises WorkerError BAD_PARAMS where there is no gradient or the kind differs from the first step's, and NON_FINITE
     where the norm is not finite. Then weights and state are as before; gradients are cleared in every case.
     """
@@ -86,7 +65,6 @@ def step(
             raise WorkerError(
                 "BAD_PARAMS", f"this model is being trained with {state.kind}; a step asked for {kind}"
             )
-        _validate_hyperparameters(adamw, muon, max_grad_norm)
         norm = _clip(list(parameters.values()), max_grad_norm)
         if state.kind is None:
             _create(model, state, kind)
@@ -186,40 +164,6 @@ def _by_decay(parameters: Iterable[nn.Parameter]) -> tuple[list[nn.Parameter], l
     return [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
 
 
-def _validate_hyperparameters(adamw: Adamw, muon: Muon | None, max_grad_norm: float | None) -> None:
-    """Refuse what torch would only check in a constructor, or find out in the middle of a step."""
-    rules: list[tuple[str, float, Callable[[float], bool], str]] = [
-        ("learning_rate", adamw.learning_rate, _is_not_negative, "at least 0"),
-        ("beta1", adamw.beta1, _is_fraction, "in [0, 1)"),
-        ("beta2", adamw.beta2, _is_fraction, "in [0, 1)"),
-        ("epsilon", adamw.epsilon, _is_not_negative, "at least 0"),
-        ("weight_decay", adamw.weight_decay, _is_not_negative, "at least 0"),
-    ]
-    if max_grad_norm is not None:
-        rules.append(("max_grad_norm", max_grad_norm, lambda norm: norm > 0.0, "above 0"))
-    if muon is not None:
-        rules += [
-            ("muon.learning_rate", muon.learning_rate, _is_not_negative, "at least 0"),
-            ("muon.momentum", muon.momentum, _is_fraction, "in [0, 1)"),
-            ("muon.ns_steps", muon.ns_steps, lambda steps: 1 <= steps < 100, "from 1 to 99"),
-            ("muon.weight_decay", muon.weight_decay, _is_not_negative, "at least 0"),
-        ]
-        if muon.adjust_lr_fn not in (None, "original", "match_rms_adamw"):
-            found = f"muon.adjust_lr_fn is {muon.adjust_lr_fn!r}"
-            raise WorkerError("BAD_PARAMS", f"{found}; original and match_rms_adamw exist")
-    for name, value, is_allowed, wanted in rules:
-        if not is_allowed(value):
-            raise WorkerError("BAD_PARAMS", f"{name} is {value}; it must be {wanted}")
-
-
-def _is_not_negative(value: float) -> bool:
-    return 0.0 <= value < float("inf")
-
-
-def _is_fraction(value: float) -> bool:
-    return 0.0 <= value < 1.0
-
-
 def _clip(parameters: list[nn.Parameter], max_grad_norm: float | None) -> float:
     gradients = [p.grad for p in parameters if p.grad is not None]
     if not gradients:
@@ -249,4 +193,4 @@ def _set_hyperparameters(state: OptimizerState, adamw: Adamw, muon: Muon | None)
             group["nesterov"] = muon.nesterov
             group["ns_steps"] = muon.ns_steps
             group["weight_decay"] = muon.weight_decay
-            group["adjust_lr_fn"] = muon.adjust_lr_fn
+            group["adjust_lr_fn"] = muon.adjust_learning_rate

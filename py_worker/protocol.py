@@ -236,7 +236,7 @@ class Muon(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     learning_rate: Annotated[float, msgspec.Meta(ge=0)]
     momentum: Annotated[float, msgspec.Meta(ge=0, lt=1)]
     nesterov: bool
-    ns_steps: Annotated[int, msgspec.Meta(ge=1)]
+    ns_steps: Annotated[int, msgspec.Meta(ge=1, le=99)]
     weight_decay: Annotated[float, msgspec.Meta(ge=0)]
     adjust_learning_rate: Literal["original", "match_rms_adamw"]
 

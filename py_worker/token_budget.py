@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import torch
 
 from py_worker.model import Model
@@ -30,6 +32,13 @@ def set_checkpointing(model: Model, asked: bool | None) -> None:
         model.causal_lm.gradient_checkpointing_enable({"use_reentrant": False})
     else:
         model.notes.append("The model cannot compute activations again: gradient checkpointing is off.")
+
+
+def free_memory() -> None:
+    """Give back what a failed request or a dropped model held."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def is_checkpointed(model: Model) -> bool:

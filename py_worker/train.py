@@ -17,10 +17,13 @@ from py_worker.errors import WorkerError, is_out_of_memory
 from py_worker.loss import Objective, PolicyGradient, Targets, TokenScores
 from py_worker.model import Check, Model, mode
 from py_worker.network import Inputs, Network, Tokens
+from py_worker.protocol import ComponentSums
 from py_worker.sequences import WeightedSequences, locate, validate_sequences, validate_weights
-from py_worker.token_budget import LEAST_TOKENS
+from py_worker.token_budget import LEAST_TOKENS, free_memory
 from py_worker.transfer import to_device, to_host
 from py_worker.varlen import Spans
+
+NOTHING = ComponentSums(loss_sum=0.0, weight_sum=0.0, token_count=0)
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,6 @@ class GradientOptions:
     logprobs: bool = False
     """Report log-probabilities of all tokens, under dropout where the model has some."""
     entropy: bool = False
-
-
-@dataclass
-class ComponentSums:
-    """Sums over the tokens with a nonzero weight; ``loss_sum`` is weighted and not divided by the normaliser."""
-
-    loss_sum: float = 0.0
-    weight_sum: float = 0.0
-    token_count: int = 0
 
 
 @dataclass
@@ -74,18 +68,16 @@ def accumulate_gradients(
     lengths = validate_sequences(model, batch.ids, batch.offsets)
     validate_weights(batch, normalizers)
     if options.policy.kl_coefficient != 0.0 and batch.reference_logprobs is None:
-        raise WorkerError(
-            "BAD_PARAMS", "kl_coefficient is not 0, so reference_logprobs are needed, one per token"
-        )
+        why = "kl_coefficient is not 0, so reference_logprobs are needed, one per token"
+        raise WorkerError("BAD_PARAMS", why)
     is_first = all(parameter.grad is None for parameter in model.network.trainable().values())
     while True:
         try:
             return _accumulate(model, batch, lengths, normalizers, options, check)
         except BaseException as error:
-            clear_gradients(model)
-            if not (is_first and model.may_halve_budget and is_out_of_memory(error)):
-                raise
-            if model.token_budget <= LEAST_TOKENS:
+            model.network.clear_gradients()
+            can_halve = is_first and model.may_halve_budget and model.token_budget > LEAST_TOKENS
+            if not (can_halve and is_out_of_memory(error)):
                 raise
         _halve_budget(model)  # here the error, and with it what it held, is gone
 
@@ -93,8 +85,7 @@ def accumulate_gradients(
 def _halve_budget(model: Model) -> None:
     model.token_budget //= 2
     model.notes.append(f"Memory ran out: micro-batches have {model.token_budget} tokens from now on.")
-    if model.device.type == "cuda":
-        torch.cuda.empty_cache()
+    free_memory()
 
 
 def _accumulate(
@@ -105,7 +96,7 @@ def _accumulate(
     options: GradientOptions,
     check: Check,
 ) -> GradientReport:
-    report = GradientReport({component: ComponentSums() for component in batch.weights})
+    report = GradientReport(dict.fromkeys(batch.weights, NOTHING))
     if options.logprobs:
         report.logprobs = np.zeros(len(batch.ids), dtype=np.float32)
     if options.entropy:
@@ -123,11 +114,6 @@ def _accumulate(
             report.padded_tokens += work.inputs.ids_BT.numel()
     _record(batch, found, report)
     return report
-
-
-def clear_gradients(model: Model) -> None:
-    """Set every gradient to None, so that a step without a new gradient would move nothing."""
-    model.network.clear_gradients()
 
 
 def _plan(
@@ -240,10 +226,12 @@ def _record_losses(
             {"sequence": sequence, "token": token},
         )
     for (component, weights_N), losses_P in zip(batch.weights.items(), losses_KP, strict=True):
-        sums = report.components[component]
-        sums.loss_sum += float(losses_P.sum(dtype=np.float64))
-        sums.weight_sum += float(weights_N[tokens].sum(dtype=np.float64))
-        sums.token_count += int(np.count_nonzero(weights_N[tokens]))
+        before = report.components[component]
+        report.components[component] = ComponentSums(
+            loss_sum=before.loss_sum + float(losses_P.sum(dtype=np.float64)),
+            weight_sum=before.weight_sum + float(weights_N[tokens].sum(dtype=np.float64)),
+            token_count=before.token_count + int(np.count_nonzero(weights_N[tokens])),
+        )
 
 
 def _is_weighted(batch: WeightedSequences) -> np.ndarray:

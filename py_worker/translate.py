@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
-import msgspec
 import numpy as np
 
-from py_worker import optim, protocol
-from py_worker.adapter import AdapterOptions
+from py_worker import protocol
 from py_worker.answers import Answers
+from py_worker.encode import Encoded
 from py_worker.errors import WorkerError
-from py_worker.load import LoadOptions
 from py_worker.loss import PolicyGradient
 from py_worker.sequences import WeightedSequences, locate
 from py_worker.train import GradientOptions, GradientReport
@@ -21,15 +19,6 @@ from py_worker.wire import Tensors
 
 COMPONENTS = {"ce": "ce", "dft": "dft", "policy_gradient": "policyGradient"}
 """Name of each loss component here and on the wire."""
-
-
-def load_options(params: protocol.LoadParams) -> LoadOptions:
-    """Translate from the wire; ``auto`` determinism is strict on CPU where the probe allows it."""
-    names = {field.name for field in fields(LoadOptions)}
-    values = {key: value for key, value in msgspec.structs.asdict(params).items() if key in names}
-    if params.adapter is not None:
-        values["adapter"] = AdapterOptions(**msgspec.structs.asdict(params.adapter))
-    return LoadOptions(**values)
 
 
 def weighted_sequences(parts: dict[str, Any], tensors: Tensors) -> WeightedSequences:
@@ -70,9 +59,19 @@ def gradient_options(params: protocol.ForwardBackwardParams) -> GradientOptions:
     return replace(options, policy=clip)
 
 
+def encode_result(encoded: Encoded) -> tuple[protocol.EncodeResult, Tensors]:
+    """Translate to the wire."""
+    warnings = [protocol.EncodeWarning(**warning) for warning in encoded.warnings]
+    arrays = {"ids": encoded.ids, "offsets": encoded.offsets, "promptLengths": encoded.prompt_lengths}
+    result = protocol.EncodeResult(
+        warnings=warnings, stop_ids=encoded.stop_ids, reads_date=encoded.reads_date
+    )
+    return result, as_int32(arrays) | {"learned": encoded.learned}
+
+
 def gradient_result(report: GradientReport) -> protocol.ForwardBackwardResult:
     """Translate to the wire."""
-    sums = {name: protocol.ComponentSums(**vars(part)) for name, part in report.components.items()}
+    sums = report.components
     return protocol.ForwardBackwardResult(
         ce=sums.get("ce"),
         dft=sums.get("dft"),
@@ -96,16 +95,6 @@ def saved_result(saved: dict[str, Any]) -> protocol.SaveResult:
     """Translate to the wire."""
     files = [protocol.SavedFile(**file) for file in saved["files"]]
     return protocol.SaveResult(**{**saved, "files": files})
-
-
-def muon_options(muon: protocol.Muon | None) -> optim.Muon | None:
-    """Translate from the wire."""
-    if muon is None:
-        return None
-    values = msgspec.structs.asdict(muon)
-    return optim.Muon(
-        **{("adjust_lr_fn" if key == "adjust_learning_rate" else key): values[key] for key in values}
-    )
 
 
 def plain_example(example: protocol.Example) -> tuple[Any, Any, Any]:

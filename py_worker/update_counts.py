@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from py_worker.protocol import UpdateCounts
+
 SAMPLE = 65_536
 """About as many elements of a tensor are looked at, all of a smaller one."""
-
-
-@dataclass(frozen=True)
-class UpdateCounts:
-    """Of the elements looked at."""
-
-    counted: int
-    """Had a gradient other than 0."""
-    lost: int
-    """Of those: did not change."""
 
 
 def count_lost(parameters: Iterable[nn.Parameter], update: Callable[[], None]) -> UpdateCounts:
@@ -28,7 +19,7 @@ def count_lost(parameters: Iterable[nn.Parameter], update: Callable[[], None]) -
     update()
     counted = sum(int(moving.sum()) for _, _, moving in watched)
     lost = sum(int(((_some(p) == before) & moving).sum()) for p, before, moving in watched)
-    return UpdateCounts(counted, lost)
+    return UpdateCounts(counted=counted, lost=lost)
 
 
 def _some(tensor: torch.Tensor) -> torch.Tensor:

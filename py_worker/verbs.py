@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +31,14 @@ from py_worker.score import score
 from py_worker.soundness import require_embedded
 from py_worker.status import status
 from py_worker.stop_texts import stop_texts
-from py_worker.train import accumulate_gradients, clear_gradients
+from py_worker.token_budget import free_memory
+from py_worker.train import accumulate_gradients
 from py_worker.translate import (
     COMPONENTS,
     answer_tensors,
-    as_int32,
+    encode_result,
     gradient_options,
     gradient_result,
-    load_options,
-    muon_options,
     plain_example,
     present,
     require_finite,
@@ -108,7 +105,7 @@ class Session:
         job.check()
         if params.restore_training_state or params.expected_digest is not None:
             require_as_saved(params.model, params.expected_digest)
-        model = load_model(replace(load_options(params), threads=params.threads or self._threads))
+        model = load_model(msgspec.structs.replace(params, threads=params.threads or self._threads))
         digest = weights_digest(model) if params.digest or params.expected_digest is not None else None
         if params.expected_digest not in (None, digest):
             raise damaged(Path(params.model), f"weights {digest}", f"weights {params.expected_digest}")
@@ -134,12 +131,7 @@ class Session:
             date=params.date,
         )
         require_embedded(self.model, encoded.ids, encoded.offsets)
-        warnings = [protocol.EncodeWarning(**warning) for warning in encoded.warnings]
-        arrays = {"ids": encoded.ids, "offsets": encoded.offsets, "promptLengths": encoded.prompt_lengths}
-        result = protocol.EncodeResult(
-            warnings=warnings, stop_ids=encoded.stop_ids, reads_date=encoded.reads_date
-        )
-        return result, as_int32(arrays) | {"learned": encoded.learned}
+        return encode_result(encoded)
 
     def decode(self, params: protocol.DecodeParams, tensors: Tensors, job: Job) -> Reply:
         """Text of ids."""
@@ -176,27 +168,21 @@ class Session:
         """Step on the gradients of exactly the requests that the client names."""
         model = self.model
         if set(params.depends_on) != set(self._gradients):
-            found = (
-                f"it depends on requests {params.depends_on}, but the gradients held are of {self._gradients}"
-            )
-            raise WorkerError(
-                "DEPENDENCY_FAILED",
-                f"{found}: one failed, was cancelled or is unknown; gradients are cleared",
-            )
+            found = f"it depends on {params.depends_on}, but the gradients held are of {self._gradients}"
+            why = "one failed, was cancelled or is unknown; gradients are cleared"
+            raise WorkerError("DEPENDENCY_FAILED", f"{found}: {why}")
         self._digest = None  # before the step: memory may run out in the middle of it
-        adamw = optim.Adamw(**msgspec.structs.asdict(params.adamw))
-        report = optim.step(
+        done = optim.step(
             model,
             self._optimizer,
-            adamw,
-            muon_options(params.muon),
+            params.adamw,
+            params.muon,
             params.max_grad_norm,
             count_updates=params.count_updates,
         )
         self._gradients = []
         self._steps += 1
-        updates = report.updates and protocol.UpdateCounts(**vars(report.updates))
-        return protocol.OptimStepResult(grad_norm=report.grad_norm, step=self._steps, updates=updates), {}
+        return protocol.OptimStepResult(grad_norm=done.grad_norm, step=self._steps, updates=done.updates), {}
 
     def generate(self, params: protocol.GenerateParams, tensors: Tensors, job: Job) -> Reply:
         """Sample an answer to each prompt; those that finish early leave in parts."""
@@ -253,19 +239,11 @@ class Session:
     def _tokenizer(self) -> Any:
         tokenizer = self.model.tokenizer
         if tokenizer is None:
-            raise WorkerError(
-                "NOT_FOUND", "the loaded model has no tokenizer; put its files into the model's directory"
-            )
+            why = "the loaded model has no tokenizer; put its files into the model's directory"
+            raise WorkerError("NOT_FOUND", why)
         return tokenizer
 
     def _drop_gradients(self) -> None:
         self._gradients = []
         if self._model is not None:
-            clear_gradients(self._model)
-
-
-def free_memory() -> None:
-    """Give back what a failed request or a dropped model held."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+            self._model.network.clear_gradients()

@@ -1,6 +1,6 @@
 """Training speed of the worker at one shape: tokens a second, MFU, peak memory, and where the time of a request goes.
 
-python3 -m bench.gpu.train DEVICE SHAPE full|lora|packed [key=value …]     # fields of LoadOptions
+python3 -m bench.gpu.train DEVICE SHAPE full|lora|packed [key=value …]     # fields of LoadParams
 """
 
 from __future__ import annotations

@@ -9,20 +9,22 @@ from typing import Any
 import numpy as np
 
 from bench.gpu.case import Rows
-from py_worker.adapter import AdapterOptions
+from bench.records import adamw_params, adapter_params, load_params
 from py_worker.generate import generate
-from py_worker.load import LoadOptions, load_model
+from py_worker.load import load_model
 from py_worker.model import Model
-from py_worker.optim import Adamw, OptimizerState, step
+from py_worker.optim import OptimizerState, step
 from py_worker.sequences import WeightedSequences
 from py_worker.train import GradientOptions, accumulate_gradients
 
 
 def load(directory: Path, device: str, *, is_lora: bool = False, **options: Any) -> Model:
-    """Load as a run with default settings does on that device; ``options`` are fields of LoadOptions."""
-    adapter = AdapterOptions(r=16) if is_lora else None
-    defaults: dict[str, Any] = {"compute_dtype": "auto", "tokenizer_required": False, "adapter": adapter}
-    return load_model(LoadOptions(str(directory), device=device, **(defaults | options)))
+    """Load as a run with default settings does on that device; ``options`` are fields of LoadParams."""
+    adapter = adapter_params(r=16) if is_lora else None
+    defaults: dict[str, Any] = {"compute_dtype": "auto", "adapter": adapter}
+    return load_model(
+        load_params(str(directory), device=device, **(defaults | options)), needs_tokenizer=False
+    )
 
 
 class Trainer:
@@ -40,7 +42,7 @@ class Trainer:
         return report.components["ce"].loss_sum / total, report.micro_batches
 
     def optim_step(self) -> None:
-        step(self.model, self.state, Adamw(1e-5), None, 1.0)
+        step(self.model, self.state, adamw_params(1e-5), None, 1.0)
 
 
 def sample(model: Model, prompts: Sequence[np.ndarray], new_tokens: int, max_rows: int | None = None) -> int:

@@ -159,6 +159,10 @@ export const verbs = {
   load: {
     doc:
       'Load a model from a local directory or hub id, with a new or existing LoRA adapter; replaces the one loaded before. ' +
+      '`dtype` is of the stored weights, `computeDtype` of all that is computed: bfloat16 works on copies of float32 weights, `auto` is ' +
+      'bfloat16 on a GPU that has it; `rounding` is of updates written into bfloat16. `attention` has its transformers name; `auto`: what ' +
+      'transformers chooses, with variable-length attention for packed rows on a GPU. `gradientCheckpointing` null: on a GPU only where ' +
+      'few tokens fit without; `tokenBudget` null: as many padded tokens a micro-batch as the memory holds. ' +
       '`determinism` is of the kernels; `strictSampling` says whether answers must not depend on their batch: null with `strict` and, ' +
       'where it holds, with `auto` on a CPU. With ' +
       '`expectedDigest` its weights must have that digest, and every file of a directory that `save` wrote must be as it was written: ' +
@@ -309,7 +313,7 @@ export const verbs = {
           learningRate: z.number().min(0),
           momentum: z.number().min(0).lt(1),
           nesterov: z.boolean(),
-          nsSteps: z.int().min(1),
+          nsSteps: z.int().min(1).max(99),
           weightDecay: z.number().min(0),
           adjustLearningRate: z.enum(['original', 'match_rms_adamw']),
         })

@@ -11,7 +11,7 @@ from conftest import Sequences, no_check
 from py_worker.loss import PolicyGradient
 from py_worker.model import Model
 from py_worker.sequences import WeightedSequences
-from py_worker.train import GradientOptions, accumulate_gradients, clear_gradients
+from py_worker.train import GradientOptions, accumulate_gradients
 
 POLICY = PolicyGradient(clip_low=0.2, clip_high=0.3, kl_coefficient=0.05)
 NORMALIZERS = {"ce": 30.0, "dft": 7.0, "policy_gradient": 11.0}
@@ -72,7 +72,7 @@ def assert_like_reference(model: Model, batch: WeightedSequences, options: Gradi
     """Compare the gradients of every parameter within float32 rounding of its largest entry."""
     reference_loss(model, batch, NORMALIZERS, options.policy).backward()
     expected = gradients(model)
-    clear_gradients(model)
+    model.network.clear_gradients()
     accumulate_gradients(model, batch, NORMALIZERS, options, no_check)
     found = gradients(model)
     assert found.keys() == expected.keys()

@@ -13,7 +13,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 from worker_verbs import gradients_of, greedy_answers, load, logprobs_of, save, take_step
 
-from py_worker.adapter import AdapterOptions
+from bench.records import adapter_params
 from py_worker.errors import WorkerError
 
 LENGTHS = (5, 12, 33, 1, 12, 20, 7)
@@ -82,7 +82,7 @@ def test_a_family_computes_what_plain_transformers_does(
 @pytest.mark.parametrize("name", ADAPTED)
 def test_an_adapter_of_a_family_is_what_peft_loads(name: str, tmp_path: Path):
     base, sequences = write_family(name, tmp_path / "model"), some_prompts()
-    model = load(base, adapter=AdapterOptions(r=4, alpha=8.0))
+    model = load(base, adapter=adapter_params(r=4, alpha=8.0))
     before = logprobs_of(model, sequences)
     take_step(model, sequences, 1e-2)
     learned = logprobs_of(model, sequences)

@@ -14,8 +14,9 @@ import torch
 from builders import write_model
 from safetensors.torch import load_file, save_file
 
+from bench.records import load_params
 from py_worker.errors import WorkerError
-from py_worker.load import LoadOptions, load_model
+from py_worker.load import load_model
 from py_worker.model import Model
 
 Damage = Callable[[Path], object]
@@ -25,7 +26,7 @@ BIN = "pytorch_model.bin"
 
 
 def load(directory: Path | str, **options: Any) -> Model:
-    return load_model(LoadOptions(str(directory), determinism="off", device="cpu", **options))
+    return load_model(load_params(str(directory), determinism="off", device="cpu", **options))
 
 
 @pytest.fixture(scope="module")

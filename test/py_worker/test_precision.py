@@ -9,10 +9,11 @@ import torch
 from conftest import make_tiny_model, no_check, random_sequences
 from transformers import AutoModelForCausalLM
 
+from bench.records import adamw_params, muon_params
 from py_worker.digest import weights_digest
 from py_worker.errors import WorkerError
 from py_worker.model import Model
-from py_worker.optim import Adamw, Muon, OptimizerState, restore, state_tensors, step
+from py_worker.optim import OptimizerState, restore, state_tensors, step
 from py_worker.rounding import stochastically_rounded
 from py_worker.save import save_weights
 from py_worker.sequences import WeightedSequences
@@ -39,7 +40,7 @@ def train(model: Model, state: OptimizerState, steps: int, rate: float = 1e-5) -
     batch = WeightedSequences(ids, offsets, {"ce": weights})
     for _ in range(steps):
         accumulate_gradients(model, batch, {"ce": float(weights.sum())}, GradientOptions(), no_check)
-        step(model, state, Adamw(rate), None, 1.0)
+        step(model, state, adamw_params(rate), None, 1.0)
 
 
 def exact_loss(model: Model) -> float:
@@ -145,7 +146,7 @@ def test_muon_on_bfloat16_weights_wants_another_rounding():
     for parameter in model.network.trainable().values():
         parameter.grad = torch.ones_like(parameter)
     with pytest.raises(WorkerError, match="rounding nearest"):
-        step(model, OptimizerState(), Adamw(0.1), Muon(0.1), None)
+        step(model, OptimizerState(), adamw_params(0.1), muon_params(0.1), None)
 
 
 def test_losing_updates_is_counted_only_where_they_are_lost():
@@ -154,6 +155,8 @@ def test_losing_updates_is_counted_only_where_they_are_lost():
         model = in_bfloat16(rounding)
         for parameter in model.network.trainable().values():
             parameter.grad = torch.ones_like(parameter)
-        found[rounding] = step(model, OptimizerState(), Adamw(1e-5), None, None, count_updates=True).updates
+        found[rounding] = step(
+            model, OptimizerState(), adamw_params(1e-5), None, None, count_updates=True
+        ).updates
     assert found["stochastic"] is None
     assert found["nearest"].lost > 0.5 * found["nearest"].counted

@@ -22,14 +22,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from py_worker.adapter import AdapterOptions
+from bench.records import adapter_params, load_params
 from py_worker.atomic import atomic_directory
 from py_worker.describe import eos_token_ids
 from py_worker.digest import tensors_digest, weights_digest
 from py_worker.encode import encode
 from py_worker.errors import WorkerError
-from py_worker.load import LoadOptions, load_model
+from py_worker.load import load_model
 from py_worker.model import Model
+from py_worker.protocol import Adapter
 from py_worker.save import (
     load_training_state,
     require_as_saved,
@@ -48,7 +49,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def load(model: Path, **options: Any) -> Model:
     defaults: dict[str, Any] = {"determinism": "seeded", "device": "cpu"}
-    return load_model(LoadOptions(model=str(model), **defaults | options))
+    return load_model(load_params(str(model), **defaults | options))
 
 
 def refused(act: Callable[[], Any]) -> WorkerError:
@@ -101,7 +102,7 @@ def test_saved_weights_end_where_they_were_made_to_end_in_plain_transformers(tmp
 
 
 def test_a_saved_adapter_loads_in_plain_peft_with_equal_logits(llama: Path, tmp_path: Path) -> None:
-    options = AdapterOptions(r=2, alpha=3, use_rslora=True, modules_to_save=["lm_head"])
+    options = adapter_params(r=2, alpha=3, use_rslora=True, modules_to_save=["lm_head"])
     model = load(llama, adapter=options)
     perturb(model)
     saved = save_weights(model, tmp_path / "adapter")
@@ -161,7 +162,7 @@ def test_the_digest_of_a_model_can_be_computed_from_its_files(
 
 
 def test_the_digest_of_an_adapter_covers_its_base_and_does_not_move_with_names(llama: Path) -> None:
-    model = load(llama, adapter=AdapterOptions(r=2))
+    model = load(llama, adapter=adapter_params(r=2))
     first = weights_digest(model)
     assert model.base_digest == weights_digest(load(llama))
     perturb(model)
@@ -179,9 +180,9 @@ def test_encoding_between_two_saves_does_not_change_a_byte(llama: Path, tmp_path
     assert first["files"] == second["files"]
 
 
-@pytest.mark.parametrize("adapter", [None, AdapterOptions(r=2)])
+@pytest.mark.parametrize("adapter", [None, adapter_params(r=2)])
 def test_a_save_of_a_loaded_save_has_the_same_bytes(
-    adapter: AdapterOptions | None, llama: Path, tmp_path: Path
+    adapter: Adapter | None, llama: Path, tmp_path: Path
 ) -> None:
     first = save_weights(load(llama, adapter=adapter), tmp_path / "first")
     second = save_weights(load(tmp_path / "first"), tmp_path / "second")
@@ -190,21 +191,21 @@ def test_a_save_of_a_loaded_save_has_the_same_bytes(
 
 def test_hash_seeds_do_not_change_the_bytes_of_an_adapter(llama: Path, tmp_path: Path) -> None:
     program = (
-        "import sys; from py_worker.load import LoadOptions, load_model; from py_worker.save import save_weights\n"
-        "from py_worker.adapter import AdapterOptions\n"
-        "save_weights(load_model(LoadOptions(sys.argv[1], determinism='off', adapter=AdapterOptions(r=2))), sys.argv[2])"
+        "import sys; from py_worker.load import load_model; from py_worker.save import save_weights\n"
+        "from bench.records import adapter_params, load_params\n"
+        "save_weights(load_model(load_params(sys.argv[1], determinism='off', adapter=adapter_params(r=2))), sys.argv[2])"
     )
     other_seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     command = [sys.executable, "-c", program, str(llama), str(tmp_path / "1")]
     child = subprocess.Popen(command, env=os.environ | {"PYTHONHASHSEED": other_seed})
-    save_weights(load(llama, determinism="off", adapter=AdapterOptions(r=2)), tmp_path / "0")
+    save_weights(load(llama, determinism="off", adapter=adapter_params(r=2)), tmp_path / "0")
     assert child.wait() == 0
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "1" / name).read_bytes()
 
 
 def test_training_continues_bit_equal_after_save_and_load(llama: Path, tmp_path: Path) -> None:
-    model = load(llama, adapter=AdapterOptions(r=2, dropout=0.3), seed=1)
+    model = load(llama, adapter=adapter_params(r=2, dropout=0.3), seed=1)
     optimizer = torch.optim.AdamW(trained(model).values(), lr=1e-2)
     train(model, optimizer, 3)
     names = list(trained(model))
@@ -231,7 +232,7 @@ def test_training_continues_bit_equal_after_save_and_load(llama: Path, tmp_path:
 @pytest.mark.parametrize("family", ["weights", "state", "adapter"])
 def test_a_flipped_byte_in_any_saved_file_is_found(family: str, llama: Path, tmp_path: Path) -> None:
     directory = tmp_path / "saved"
-    model = load(llama, adapter=AdapterOptions(r=2) if family == "adapter" else None)
+    model = load(llama, adapter=adapter_params(r=2) if family == "adapter" else None)
     if family == "state":
         saved = save_training_state(model, ({"moment": torch.ones(1000)}, {}), directory)
     else:

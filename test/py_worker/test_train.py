@@ -12,7 +12,7 @@ from plain_loop import NORMALIZERS, POLICY, assert_like_reference, gradients, we
 
 from py_worker.errors import WorkerError
 from py_worker.sequences import WeightedSequences
-from py_worker.train import GradientOptions, accumulate_gradients, clear_gradients
+from py_worker.train import GradientOptions, accumulate_gradients
 
 
 @pytest.mark.parametrize("layout", ["bucket", "pack"])
@@ -67,7 +67,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(
     model, options = tiny_model(lora=lora), GradientOptions(dropout_seed=3)
     accumulate_gradients(model, weighted(sequences), NORMALIZERS, options, no_check)
     plain = gradients(model)
-    clear_gradients(model)
+    model.network.clear_gradients()
     model.causal_lm.gradient_checkpointing_enable({"use_reentrant": False})
     accumulate_gradients(model, weighted(sequences), NORMALIZERS, options, no_check)
     assert all(torch.equal(gradient, plain[name]) for name, gradient in gradients(model).items())
@@ -144,7 +144,7 @@ def test_dropout_is_decided_by_its_seed_alone(tiny_model: Factory, sequences: Se
         accumulate_gradients(model, weighted(sequences), NORMALIZERS, options, no_check)
         assert torch.equal(state, torch.random.get_rng_state())
         found.append(torch.cat([gradient.flatten() for gradient in gradients(model).values()]))
-        clear_gradients(model)
+        model.network.clear_gradients()
         torch.rand(3)
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])

@@ -13,20 +13,21 @@ import numpy as np
 import torch
 from conftest import no_check
 
+from bench.records import adamw_params, load_params
 from py_worker import optim
 from py_worker.generate import generate
-from py_worker.load import LoadOptions, load_model
+from py_worker.load import load_model
 from py_worker.model import Model
 from py_worker.save import save_weights
 from py_worker.score import score
 from py_worker.sequences import WeightedSequences
-from py_worker.train import GradientOptions, accumulate_gradients, clear_gradients
+from py_worker.train import GradientOptions, accumulate_gradients
 
 
 def load(directory: Path, **options: Any) -> Model:
     """Load a directory without a tokenizer, in float32 on the CPU."""
     defaults: dict[str, Any] = {"device": "cpu", "layout": "bucket", "determinism": "seeded"}
-    return load_model(LoadOptions(str(directory), tokenizer_required=False, **(defaults | options)))
+    return load_model(load_params(str(directory), **(defaults | options)), needs_tokenizer=False)
 
 
 def gradients_of(
@@ -36,7 +37,7 @@ def gradients_of(
     batch = WeightedSequences(*ragged(sequences), {"ce": np.concatenate(weights)})
     accumulate_gradients(model, batch, {"ce": normalizer}, GradientOptions(), no_check)
     found = {name: p.grad.clone() for name, p in model.trained.named_parameters() if p.grad is not None}
-    clear_gradients(model)
+    model.network.clear_gradients()
     return found
 
 
@@ -47,7 +48,7 @@ def take_step(model: Model, sequences: Sequence[np.ndarray], learning_rate: floa
     weights[offsets[:-1]] = 0
     batch = WeightedSequences(ids, offsets, {"ce": weights})
     accumulate_gradients(model, batch, {"ce": float(weights.sum())}, GradientOptions(), no_check)
-    optim.step(model, optim.OptimizerState(), optim.Adamw(learning_rate), None, None)
+    optim.step(model, optim.OptimizerState(), adamw_params(learning_rate), None, None)
 
 
 def logprobs_of(model: Model, sequences: Sequence[np.ndarray]) -> list[np.ndarray]:
