@@ -15,6 +15,7 @@ import type { EnvironmentRecord } from '../run/records.ts';
 import { RunDirectory } from '../run/run-directory.ts';
 import { useStore } from '../store/in-use.ts';
 import { openStore } from '../store/store.ts';
+import { Beside } from '../training/beside.ts';
 import type { Progress, Run } from '../training/run.ts';
 import { Trainer } from '../training/trainer.ts';
 import { checkDisk, type DiskPlaces } from './check-disk.ts';
@@ -78,6 +79,7 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
   for (const note of prepared.evaluation.notes) progress.say(`note: ${note}`);
   const directory = openDirectory(config, prepared, options);
   const samplers = samplersOf(config, options);
+  const beside = new Beside();
   try {
     writeFacts(directory, config, { ...prepared, input: options.input });
     if (options.resume)
@@ -86,7 +88,13 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
         form: prepared.prepared.form,
         progress,
       });
-    await runMethods({ ...prepared, directory, samplers });
+    await runMethods({
+      ...prepared,
+      directory,
+      samplers,
+      beside,
+      signal: AbortSignal.any([signal, beside.signal]),
+    });
     directory.finish('finished');
   } catch (cause) {
     const { output_dir: path } = config;
@@ -142,7 +150,11 @@ async function runMethods(run: Run): Promise<void> {
       const settings = settingsOf(config, method);
       await trainer.runMethod(method.name, () => method.run({ settings, plan: decided, config, trainer }));
     }
+  } catch (error) {
+    run.beside.stop(error);
+    throw run.beside.signal.reason; // where work beside the training failed, it stopped the rest
   } finally {
+    await run.beside.close();
     await trainer.close();
   }
 }

@@ -34,7 +34,7 @@ export type Surroundings = {
 };
 
 /** Everything about a run but its directory and what is measured. */
-export type PreparedRun = Omit<Run, 'directory' | 'evaluation' | 'evaluationKey' | 'samplers'> & {
+export type PreparedRun = Omit<Run, 'directory' | 'evaluation' | 'evaluationKey' | 'samplers' | 'beside'> & {
   /** Trainings on the gold answers that the store has: they will not be trained again. */
   readonly stored: readonly string[];
   readonly identity: Omit<RunIdentity, 'evaluationDigests'>;

@@ -4,7 +4,7 @@ import { redrawIndex, type SamplingPlan, samplingSeeds } from '../plan/sampling-
 import type { AnswerRecord } from '../run/records.ts';
 import { AnswerStore, answerKey, type StoredAnswer } from '../store/answer-store.ts';
 import { answersPath } from '../store/store.ts';
-import { samplerNumerics } from './held.ts';
+import { type Held, samplerNumerics } from './held.ts';
 import { samplerOptions } from './policy.ts';
 import { faultOf } from './read-answers.ts';
 import { type Run, timed } from './run.ts';
@@ -33,6 +33,7 @@ export class Asking {
   readonly #trainer: Trainer;
   readonly #options: AskingOptions;
   readonly #store: AnswerStore;
+  #held: Held | null = null;
 
   private constructor(trainer: Trainer, options: AskingOptions, store: AnswerStore) {
     this.#trainer = trainer;
@@ -44,6 +45,25 @@ export class Asking {
     const digest = await trainer.digestOf(options.weights);
     const path = answersPath(trainer.run.store, answersKey(trainer.run, digest, options.sampling));
     return new Asking(trainer, options, new AnswerStore(path));
+  }
+
+  /** Where answers are missing and samplers give them: hold the weights there until `release`, so that the trainer can go on. */
+  async holds({ examples, samples }: Asked, samplesPerPrompt: number): Promise<boolean> {
+    if (this.#trainer.run.samplers === null) return false;
+    const want = (i: number) =>
+      this.#wanted(examples[i] as number, redrawIndex(samples[i] as number, 0, samplesPerPrompt));
+    const missing = await this.#missing(
+      Uint32Array.from(examples, (_, i) => i),
+      want,
+    );
+    if (missing.length > 0) this.#held = await this.#trainer.hold(this.#options.weights);
+    return this.#held !== null;
+  }
+
+  /** The samplers need no longer hold them. */
+  release(): void {
+    this.#held?.release();
+    this.#held = null;
   }
 
   /** An answer to each, in order: unusable ones are drawn again where the plan says so. */
@@ -121,15 +141,14 @@ export class Asking {
   async #sampleMissing(open: Uint32Array, want: (index: number) => Promise<Wanted>): Promise<void> {
     const { run } = this.#trainer;
     const { weights } = this.#options;
-    const missing: number[] = [];
-    for (const index of open) if (!this.#store.has((await want(index)).key)) missing.push(index);
+    const missing = await this.#missing(open, want);
     const place = weights.training === 'base' ? 'the base' : `${weights.training} at step ${weights.step}`;
     if (missing.length < open.length)
       run.progress.say(
         `${place}: ${open.length - missing.length} of ${open.length} answers are in the store`,
       );
     if (missing.length === 0) return;
-    const { sampler, release } = await this.#trainer.hold(weights);
+    const { sampler, release } = this.#held ?? (await this.#trainer.hold(weights));
     const line = { unit: `answers of ${place}`, kind: 'answer', training: this.#options.for } as const;
     const work = async () => {
       let [done, tokens] = [0, 0];
@@ -142,7 +161,13 @@ export class Asking {
       }
       return { value: undefined, tokens };
     };
-    await timed(run, line, work).finally(release);
+    await timed(run, line, work).finally(this.#held === null ? release : undefined);
+  }
+
+  async #missing(open: Uint32Array, want: (index: number) => Promise<Wanted>): Promise<number[]> {
+    const missing: number[] = [];
+    for (const index of open) if (!this.#store.has((await want(index)).key)) missing.push(index);
+    return missing;
   }
 
   async #sample(

@@ -43,7 +43,10 @@ export class Harvest {
     return this.#answers.count;
   }
 
-  /** Let weights answer what visits will read of them; they become the next policy of the mixture. Writes a file of the run. */
+  /**
+   * Let weights answer what visits will read of them; they become the next policy of the mixture. Writes a file of the run. Samplers
+   * answer while the trainer goes on: when this returns, those before have answered.
+   */
   async answersOf(weights: Weights): Promise<void> {
     const { run } = this.#trainer;
     await safePoint(run);
@@ -65,15 +68,15 @@ export class Harvest {
       asked.examples[index] = example;
       asked.samples[index++] = sample;
     }
-    await writeLines(path, asking.answers(asked, this.options.mixture.draws.samplesPerPrompt));
-    const { name: training } = this.options;
-    run.directory.ledger.append({
-      unit: 'answers',
-      training,
-      step: weights.step,
-      file,
-      sha256: sha256OfFile(path),
-    });
+    const { name: training, mixture } = this.options;
+    const { samplesPerPrompt } = mixture.draws;
+    const work = async () => {
+      await writeLines(path, asking.answers(asked, samplesPerPrompt));
+      const sha256 = sha256OfFile(path);
+      run.directory.ledger.append({ unit: 'answers', training, step: weights.step, file, sha256 });
+    };
+    if (!(await asking.holds(asked, samplesPerPrompt))) return work();
+    await run.beside.begin(() => work().finally(() => asking.release()));
   }
 
   /** Where the answers of weights lie, below the run directory. */
@@ -82,7 +85,8 @@ export class Harvest {
   }
 
   /** What each visit learns, by its draw. Writes curriculum.jsonl and the targets' file. */
-  targets(options: MixOptions): Promise<Targets> {
+  async targets(options: MixOptions): Promise<Targets> {
+    await this.#trainer.run.beside.done();
     return mixTargets(this.#trainer, this, options);
   }
 }

@@ -11,6 +11,7 @@ import type { RunDirectory } from '../run/run-directory.ts';
 import type { Store } from '../store/store.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
+import type { Beside } from './beside.ts';
 import type { Samplers } from './samplers.ts';
 
 /** The question of a training example; where it stands in the file is known to its id. */
@@ -50,6 +51,8 @@ export type Run = {
   readonly worker: Worker;
   /** What answers prompts; null: the worker that trains does. */
   readonly samplers: Samplers | null;
+  /** What samplers do while the trainer goes on. */
+  readonly beside: Beside;
   /** The base, as it was loaded. */
   readonly model: ModelInfo;
   /** Versions and settings that the last bits of results depend on. */
@@ -63,7 +66,7 @@ export type Run = {
   /** A digest of all that is measured and how. */
   readonly evaluationKey: string;
   readonly progress: Progress;
-  /** Aborted when the person asks to stop. */
+  /** Aborted when the person asks to stop, and when what goes on beside the training failed. */
   readonly signal: AbortSignal;
 };
 

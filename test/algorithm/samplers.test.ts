@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { sha256OfText } from '../../src/files/digest.ts';
-import type { Call, CallOptions, Channel, Reply } from '../../src/worker/channel.ts';
+import { asCall, type Call, type CallOptions, type Channel, type Reply } from '../../src/worker/channel.ts';
 import type { Params, VerbName } from '../../src/worker/protocol.ts';
 import type { Tensors } from '../../src/worker/tensors.ts';
 import { Worker } from '../../src/worker/worker.ts';
@@ -19,6 +19,7 @@ class Sampler implements Channel {
   readonly asked: VerbName[] = [];
   readonly prompts: string[] = [];
   readonly #inner = new ToyChannel();
+  waitsFor: Promise<void> = Promise.resolve();
   #left: number;
 
   constructor(dies = Number.POSITIVE_INFINITY) {
@@ -33,14 +34,17 @@ class Sampler implements Channel {
   ): Call<Reply<V>> {
     this.asked.push(verb);
     if (verb === 'generate' && --this.#left <= 0) {
-      const gone = Promise.reject(
-        new WorkerError('WORKER_DIED', 'the worker process killed by SIGKILL', { verb }),
+      return asCall(
+        1,
+        Promise.reject(new WorkerError('WORKER_DIED', 'the worker process killed by SIGKILL', { verb })),
       );
-      gone.catch(() => {});
-      return Object.assign(gone, { id: 1 });
     }
     if (verb === 'generate') this.prompts.push(`${tensors.ids?.data} ${tensors.seeds?.data}`);
-    return this.#inner.call(verb, params, tensors, options);
+    if (verb !== 'generate') return this.#inner.call(verb, params, tensors, options);
+    return asCall(
+      1,
+      this.waitsFor.then(() => this.#inner.call(verb, params, tensors, options)),
+    );
   }
 
   close(): Promise<void> {
@@ -92,6 +96,25 @@ it.each([1, 2, 3])(
     expect(prompts.length).toBeGreaterThan(10);
   },
 );
+
+it('a checkpoint answers while training goes on', async () => {
+  const sampler = new Sampler();
+  let steps = 0;
+  let goOn = () => {};
+  // θ₃ answers only once step 4 is asked for: a trainer that waited for its answers would never get there.
+  sampler.waitsFor = new Promise(resolve => {
+    goOn = resolve;
+  });
+  const onCall = (verb: VerbName) => {
+    if (verb === 'optimStep' && ++steps === 4) goOn();
+  };
+  const { files } = await runWith([sampler], { eval: { sets: [] }, kl: { size: 0 } }, { onCall });
+  const same = Object.entries(await filesAlone()).filter(([name]) =>
+    /^(answers|models|curriculum)/.test(name),
+  );
+  expect(same.length).toBeGreaterThan(5);
+  expect(files).toMatchObject(Object.fromEntries(same));
+});
 
 it('what a dead one leaves the others do, and what it gave is not asked again', async () => {
   const [first, second] = [new Sampler(4), new Sampler()];

@@ -29,7 +29,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** A directory of its own with a configuration; every stage is in it, with saved states between. */
-function newRun(name: string): { config: string; home: string; output: string } {
+function newRun(name: string, more = ''): { config: string; home: string; output: string } {
   const place = join(folder, name);
   mkdirSync(place);
   const output = join(place, 'run');
@@ -53,17 +53,22 @@ pld: {size: 6}
 kl: {size: 3}
 eval_points: 3
 controls: {base_samples: true}
-`,
+${more}`,
   );
   return { config, home: join(place, 'home'), output };
 }
 
-function drive({ config, home }: { config: string; home: string }, killAt?: number, python = '') {
+function drive(
+  { config, home }: { config: string; home: string },
+  killAt?: number,
+  python = '',
+  more: Record<string, string> = {},
+) {
   const args = ['--import', 'tsx', driver, config, home, ...(killAt === undefined ? [] : [String(killAt)])];
   return spawnSync(process.execPath, args, {
     cwd: root,
     encoding: 'utf8',
-    env: { ...process.env, TMS_PYTHON: python },
+    env: { ...process.env, TMS_PYTHON: python, ...more },
   });
 }
 
@@ -122,6 +127,16 @@ describe('a run that is killed and resumed', () => {
     }
   });
 
+  it('ends in the same bytes where samplers answer beside the training', () => {
+    const samplers = 'sampler: {workers: 2}\n';
+    for (const share of [0.3, 0.5]) {
+      const run = newRun(`samplers-killed-${share}`, samplers);
+      expect(drive(run, Math.floor(operations * share) * 2).signal).toBe('SIGKILL');
+      expect(drive(run).stderr).toBe('');
+      expect(digests(run.output)).toEqual(expected);
+    }
+  });
+
   it('takes damaged files for missing ones: a ledger cut in a line, an answer shard changed, metrics too long', () => {
     const run = newRun('damaged');
     expect(drive(run, Math.floor(operations * 0.75) * 2).signal).toBe('SIGKILL');
@@ -172,10 +187,10 @@ describe('a run that is killed and resumed', () => {
 });
 
 describe('with torch', () => {
-  it('a run killed in the middle of the student ends in the same bytes, weights too', async () => {
+  it('a run with two samplers, one of them killed, killed itself in the middle of the student, ends in the same bytes', async () => {
     const [python, model] = [await pythonPath(), await tinyModel()];
-    const begin = (name: string) => {
-      const run = newRun(name);
+    const begin = (name: string, more = '') => {
+      const run = newRun(name, `worker: {threads: 1}\n${more}`);
       writeFileSync(
         run.config,
         readFileSync(run.config, 'utf8')
@@ -187,8 +202,9 @@ describe('with torch', () => {
     const whole = begin('torch-whole');
     const result = drive(whole, undefined, python);
     expect(result.stderr).toBe('');
-    const killed = begin('torch-killed');
-    expect(drive(killed, Math.floor(Number(result.stdout) * 0.6) * 2, python).signal).toBe('SIGKILL');
+    const killed = begin('torch-killed', 'sampler: {workers: 2}\n');
+    const end = Math.floor(Number(result.stdout) * 0.6) * 2;
+    expect(drive(killed, end, python, { TMS_KILL_SAMPLER: 'first' }).signal).toBe('SIGKILL');
     expect(drive(killed, undefined, python).stderr).toBe('');
     const digest = digests(whole.output);
     expect(digest['models/student/model.safetensors']).toMatch(/^[0-9a-f]{64}$/);

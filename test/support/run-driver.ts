@@ -4,11 +4,13 @@
  *     tsx run-driver.ts CONFIG HOME [KILL_AT]
  *
  * Durable operations (fsync, rename) are counted from 1; an odd KILL_AT dies before operation (KILL_AT + 1) / 2, an even one after
- * operation KILL_AT / 2. Without KILL_AT it prints how many there were.
+ * operation KILL_AT / 2. Without KILL_AT it prints how many there were. Samplers are what the worker is; with TMS_KILL_SAMPLER the first
+ * is ended with SIGKILL at its first request for answers.
  */
 import fs, { existsSync, readFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
+import type { Channel } from '../../src/worker/channel.ts';
 
 const [configFile, home, killAt] = process.argv.slice(2) as [string, string, string | undefined];
 let operations = 0;
@@ -34,10 +36,17 @@ const { ToyChannel } = await import('./toy-worker.ts');
 
 const config = loadConfig(configFile);
 const python = process.env.TMS_PYTHON;
-const channel = python ? await Connection.open({ python, root: projectRoot() }) : new ToyChannel();
+const open = async () => (python ? Connection.open({ python, root: projectRoot() }) : new ToyChannel());
+const channel = await open();
+const startSampler = async (index: number) => {
+  const sampler = await open();
+  const isKilled = index === 0 && process.env.TMS_KILL_SAMPLER !== undefined && 'pid' in sampler;
+  return new Worker(isKilled ? killedAtOnce(sampler) : sampler);
+};
 const worker = new Worker(channel);
 await executeRun(config, {
   worker,
+  startSampler,
   home,
   progress: { update: () => {}, say: () => {} },
   signal: new AbortController().signal,
@@ -47,3 +56,15 @@ await executeRun(config, {
 });
 await worker.close();
 process.stdout.write(`${operations}\n`);
+
+/** Passes everything on; the process is gone before it has answered. */
+function killedAtOnce(connection: Channel & { readonly pid: number }): Channel {
+  return {
+    call: (verb, ...rest) => {
+      const call = connection.call(verb, ...rest);
+      if (verb === 'generate') process.kill(connection.pid, 'SIGKILL');
+      return call;
+    },
+    close: () => connection.close(),
+  };
+}
