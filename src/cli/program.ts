@@ -8,6 +8,7 @@ import { addRunCommands } from './run.ts';
 import { addSetupCommand } from './setup.ts';
 import { addStoreCommands } from './store.ts';
 import type { CliContext } from './terminal.ts';
+import { addWorkerCommand } from './worker.ts';
 
 const exitCodeHelp = `
 Exit codes:
@@ -29,6 +30,7 @@ export function makeProgram(context: CliContext): Command {
   addGenerateCommand(program, context);
   addDataCommands(program, context);
   addStoreCommands(program, context);
+  addWorkerCommand(program, context);
   addSetupCommand(program, context);
   addDoctorCommand(program, context);
   return program;

@@ -124,7 +124,13 @@ type Finding = Omit<Problem, 'line'>;
 
 /** Everything in a well-typed configuration that does not fit together. */
 function checkTogether(config: RunConfig): Finding[] {
-  return [...checkTraining(config), ...checkMethod(config), ...checkData(config), ...checkSets(config)];
+  return [
+    ...checkTraining(config),
+    ...checkMethod(config),
+    ...checkData(config),
+    ...checkSets(config),
+    ...checkSamplers(config),
+  ];
 }
 
 function checkMethod(config: RunConfig): Finding[] {
@@ -143,6 +149,13 @@ function checkTraining({ warmup_steps, max_steps }: RunConfig): Finding[] {
   if (max_steps === 0)
     findings.push(finding(['max_steps'], '0', 'at least 1, or -1 to go by num_train_epochs'));
   return findings;
+}
+
+function checkSamplers({ sampler: { workers, endpoints } }: RunConfig): Finding[] {
+  if (workers === null || endpoints === null) return [];
+  return [
+    finding(['sampler', 'workers'], show(workers), 'null, because sampler.endpoints says which there are'),
+  ];
 }
 
 function checkData({ test_size }: RunConfig): Finding[] {

@@ -3,6 +3,14 @@ import { is, readWhen } from './condition.ts';
 import { answeredSomewhere } from './evaluation-settings.ts';
 import { affects, few, ours, positive, text } from './setting.ts';
 
+const endpoint = z.strictObject({
+  address: ours(
+    z.string().regex(/^tcp:\/\/[^:/]+:\d+$/, 'expected tcp://HOST:PORT'),
+    'Where it waits: tcp://HOST:PORT.',
+  ),
+  key: ours(z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits'), 'Its public key.'),
+});
+
 /** What generates the answers. */
 export const samplerSettings = z
   .strictObject({
@@ -15,6 +23,14 @@ export const samplerSettings = z
       ours(
         few.nullable().default(null),
         'Processes that only sample, beside the one that trains; null: that one samples, too.',
+      ),
+    ),
+    endpoints: affects(
+      'numerics',
+      ours(
+        z.array(endpoint).min(1).nullable().default(null),
+        'Samplers on other machines, each waiting there by `tms worker --listen`, which prints what stands here; output_dir and TMS_HOME ' +
+          'must be there under the same paths. null: none.',
       ),
     ),
     max_rows: affects(

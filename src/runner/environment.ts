@@ -11,6 +11,7 @@ import type { Throughput } from '../plan/plan.ts';
 import type { Numerics } from '../run/numerics.ts';
 import { type EnvironmentRecord, type TimingLine, timingLine } from '../run/records.ts';
 import type { ModelInfo, Result } from '../worker/protocol.ts';
+import { samplersAsked } from './samplers-of.ts';
 
 /** Commit of the working directory and whether it has uncommitted changes; null outside a repository or without git. */
 export function gitState(): EnvironmentRecord['git'] {
@@ -41,7 +42,8 @@ export function currentNumerics(
     'worker.token_budget': model.tokenBudget,
     'worker.threads': model.device === 'cpu' ? threads : null,
     // Under strict sampling an answer never depends on its batch; on a CPU samplers share its threads.
-    'sampler.workers': samplersCount(sampler.workers, model, worker),
+    'sampler.workers': samplersCount(samplersAsked(sampler), model, worker),
+    'sampler.endpoints': sampler.endpoints?.length ?? null,
     'sampler.strict': sampler.strict,
     'sampler.max_rows': model.strictSampling ? 'any' : sampler.max_rows,
     'strict sampling': model.strictSampling,

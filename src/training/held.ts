@@ -1,5 +1,6 @@
 /** Weights held where they can be asked: in the worker that trains, or in samplers, which read them from a directory. */
 import { existsSync, rmSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { stepName } from '../run/records.ts';
 import { damageOf } from '../store/weights.ts';
 import { loadOptions, newAdapter } from './load-options.ts';
@@ -53,7 +54,8 @@ function inSamplers({ samplers, worker }: Run, place: Place): Held {
 }
 
 function basePlace(run: Run): Place {
-  const model = run.config.model_name_or_path;
+  const named = run.config.model_name_or_path;
+  const model = existsSync(named) ? resolve(named) : named; // a sampler elsewhere has another working directory
   const load = {
     ...loadOptions(run.config),
     ...samplerThreads(run),
@@ -69,7 +71,12 @@ function placeAt(
   { training, step }: Weights,
   { path, digest }: { readonly path: string; readonly digest: string | null },
 ): Place {
-  const load = { ...loadOptions(run.config), ...samplerThreads(run), model: path, expectedDigest: digest };
+  const load = {
+    ...loadOptions(run.config),
+    ...samplerThreads(run),
+    model: resolve(path),
+    expectedDigest: digest,
+  };
   return { name: `${training} at step ${step}`, load, digest };
 }
 

@@ -1,6 +1,6 @@
 /** Key pairs of the two ends of a connection over the network (CurveZMQ). Hex for people, shells and YAML; ZeroMQ's own spelling is none for them. */
 import { existsSync, linkSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { curveKeyPair } from 'zeromq';
 import { z } from 'zod';
 import { UsageError } from '../errors.ts';
@@ -17,6 +17,11 @@ const keyPattern = /^[0-9a-f]{64}$/;
 /** Whether a text is a key. */
 export function isKey(text: string): boolean {
   return keyPattern.test(text);
+}
+
+/** Where the pair is by which runs of a user are known to workers elsewhere; `home` is TMS_HOME. */
+export function clientKeyFile(home: string): string {
+  return join(home, 'keys', 'client.json');
 }
 
 /** A pair that lives as long as this process. */

@@ -47,10 +47,28 @@ export async function startProcess(options: ProcessOptions): Promise<WorkerProce
   });
   const endpoint = `ipc://${socketPath(directory)}`;
   const token = randomBytes(16).toString('hex');
+  const variables = { TMS_WORKER_ENDPOINT: endpoint, TMS_WORKER_TOKEN: token };
+  const spawned = await spawnWorker(options, variables).catch(error => {
+    removeSocketDirectory(directory);
+    throw error;
+  });
+  void spawned.exited.then(() => removeSocketDirectory(directory));
+  const connect = (socket: Dealer) => socket.connect(endpoint);
+  return { name: 'the worker process', token, connect, ...spawned };
+}
+
+/** A process of ours that runs py_worker, whoever speaks to it. */
+export type SpawnedWorker = Pick<WorkerProcess, 'exited' | 'lastWords' | 'kill'> & { readonly pid: number };
+
+/** Start py_worker; `variables` say where it binds. Rejects with SPAWN_FAILED when the interpreter cannot be started. */
+export async function spawnWorker(
+  options: ProcessOptions,
+  variables: Readonly<Record<string, string>>,
+): Promise<SpawnedWorker> {
   const child = spawn(options.python, ['-m', 'py_worker'], {
     stdio: ['pipe', 'pipe', 'pipe'], // nothing is ever written: that stdin closes tells the worker of our death, however we die
     detached: true, // its own group: Ctrl-C in the terminal is ours to interpret
-    env: { ...process.env, ...workerEnvironment(options, endpoint, token) },
+    env: { ...process.env, ...workerEnvironment(options), ...variables },
   });
   child.stdin.on('error', () => {}); // the worker is gone: its exit tells
   const lines = collectLines(child, options.onLog);
@@ -60,26 +78,13 @@ export async function startProcess(options: ProcessOptions): Promise<WorkerProce
     );
     child.once('error', error => resolve(`could not be started: ${error.message}`));
   });
-  void exited.then(() => removeSocketDirectory(directory));
   const pid = child.pid;
   if (pid === undefined)
     throw new WorkerError('SPAWN_FAILED', `Python worker: ${options.python} ${await exited}`);
-  return {
-    name: 'the worker process',
-    pid,
-    token,
-    connect: socket => socket.connect(endpoint),
-    exited,
-    lastWords: () => lines.join('\n'),
-    kill: grace => kill(pid, exited, grace),
-  };
+  return { pid, exited, lastWords: () => lines.join('\n'), kill: grace => kill(pid, exited, grace) };
 }
 
-function workerEnvironment(
-  { root, env }: ProcessOptions,
-  endpoint: string,
-  token: string,
-): Record<string, string> {
+function workerEnvironment({ root, env }: ProcessOptions): Record<string, string> {
   const inherited = process.env.PYTHONPATH;
   return {
     OMP_WAIT_POLICY: process.env.OMP_WAIT_POLICY ?? 'PASSIVE',
@@ -88,8 +93,6 @@ function workerEnvironment(
     PYTHONUNBUFFERED: '1',
     PYTHONSAFEPATH: '1', // a torch.py in the working directory must not be imported
     PYTHONPATH: inherited ? `${root}${delimiter}${inherited}` : root,
-    TMS_WORKER_ENDPOINT: endpoint,
-    TMS_WORKER_TOKEN: token,
   };
 }
 
