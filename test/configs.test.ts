@@ -79,20 +79,20 @@ describe('every shipped configuration', () => {
 });
 
 describe('the plan', () => {
-  it('of the quickstart is 24 epochs of 19 steps for 600 prompts, and ten checkpoints', async () => {
+  it('of the quickstart is 48 epochs of 19 steps for 600 prompts, and ten checkpoints', async () => {
     const plan = await planRun(
       folder,
       standIn(parse(readFileSync(join(root, 'configs/quickstart.yaml'), 'utf8'))),
     );
     expect(plan.trainings.sft).toMatchObject({
-      steps: 456,
+      steps: 912,
       stepsPerEpoch: 19,
-      evaluationSteps: [0, 114, 228, 342, 456],
+      evaluationSteps: [0, 228, 456, 684, 912],
     });
-    expect(plan.trainings.student).toMatchObject({ steps: 456, evaluationSteps: [0, 114, 228, 342, 456] });
-    expect(plan.methods.tms.checkpointSteps).toEqual([46, 91, 137, 182, 228, 274, 319, 365, 410, 456]);
+    expect(plan.trainings.student).toMatchObject({ steps: 912, evaluationSteps: [0, 228, 456, 684, 912] });
+    expect(plan.methods.tms.checkpointSteps).toEqual([91, 182, 274, 365, 456, 547, 638, 730, 821, 912]);
     expect(plan.data).toMatchObject({ trainExamples: 600, testExamples: 300 });
-    expect(plan.methods.tms.mixture.goldVisits / 14_400).toBeCloseTo(0.25, 1);
+    expect(plan.methods.tms.mixture.goldVisits / 28_800).toBeCloseTo(0.5, 1);
   });
 
   it('of SmolLM2 on GSM8K is 3 epochs of 6 steps for 48 prompts, and three checkpoints', async () => {
