@@ -2,8 +2,10 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { installedUv } from '../src/python/install.ts';
+import { temporaryRoot } from '../test/support/temporary-root.ts';
 import { developmentPython, runSteps } from './steps.ts';
 
+process.env.TMPDIR = temporaryRoot();
 const folder = '.venv-oldest';
 const python = join(folder, 'bin/python');
 const base = (await developmentPython()).path;

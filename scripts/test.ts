@@ -1,8 +1,10 @@
 // npm test: both test suites, on an environment that is made if there is none.
+import { temporaryRoot } from '../test/support/temporary-root.ts';
 import { developmentPython, nodeTool, runSteps } from './steps.ts';
 
 const python = (await developmentPython()).path;
 process.env.TMS_PYTHON = python; // the tests take the same one
+process.env.TMPDIR = temporaryRoot();
 
 const isOk = runSteps([
   { name: 'TypeScript tests', command: [nodeTool('vitest'), 'run'] },

@@ -3,15 +3,13 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { projectRoot } from '../../src/python/paths.ts';
-import { tms } from '../support/command-line.ts';
+import { program as main, tms } from '../support/command-line.ts';
 import { writeProgram } from '../support/python-environments.ts';
 import { writeFinishedRun } from '../support/run-fixture.ts';
 import { temporaryDirectory, temporaryFile } from '../support/temporary-directory.ts';
 import { pythonPath, tinyModel } from '../support/tiny-model.ts';
 
-const main = join(projectRoot(), 'src', 'cli', 'main.ts');
-const program = [process.execPath, '--import', import.meta.resolve('tsx'), main];
+const program = [process.execPath, main];
 /** Long, since the machine may be busy; none of the tests waits for so long by design. */
 const patience = { timeout: 300_000, interval: 50 };
 

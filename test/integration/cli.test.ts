@@ -2,6 +2,7 @@ import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { minimumVersions } from '../../src/python/requirements.ts';
+import { program } from '../support/command-line.ts';
 import {
   bareEnvironment,
   copyOfThisProject,
@@ -86,8 +87,7 @@ interface Surroundings {
 
 /** Run the program of the project in `cwd`; only commands that change nothing run in this one. */
 function tms(args: readonly string[], { cwd = root, env = {} }: Surroundings = {}): SpawnSyncReturns<string> {
-  const program = ['--import', 'tsx', join('src', 'cli', 'main.ts'), ...args];
-  return spawnSync(process.execPath, program, {
+  return spawnSync(process.execPath, [program, ...args], {
     cwd,
     env: { ...bareEnvironment(), ...env },
     encoding: 'utf8',

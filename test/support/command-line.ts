@@ -40,12 +40,11 @@ export function startTms(args: readonly string[], { cwd, env }: Surroundings = {
   return { kill: signal => void child.kill(signal), said: () => texts.stderr, ended };
 }
 
+/** The program as it is shipped: test/support/build.ts has compiled it. */
+export const program = join(import.meta.dirname, '..', '..', 'dist', 'cli', 'main.js');
+
 function commandOf(args: readonly string[]): [program: string, args: string[]] {
-  const root = join(import.meta.dirname, '..', '..');
-  return [
-    process.execPath,
-    ['--import', import.meta.resolve('tsx'), join(root, 'src', 'cli', 'main.ts'), ...args],
-  ];
+  return [process.execPath, [program, ...args]];
 }
 
 function environmentOf(env: NodeJS.ProcessEnv | undefined): NodeJS.ProcessEnv {
