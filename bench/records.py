@@ -42,7 +42,13 @@ def adapter_params(**changes: Any) -> Adapter:
 
 def adamw_params(learning_rate: float, **changes: Any) -> Adamw:
     """Return the settings of AdamW."""
-    settings = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.0}
+    settings: dict[str, Any] = {
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "epsilon": 1e-8,
+        "weight_decay": 0.0,
+        "eight_bit": False,
+    }
     return Adamw(learning_rate=learning_rate, **(settings | changes))
 
 

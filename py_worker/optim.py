@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from py_worker.eight_bit import eight_bit_adamw
 from py_worker.errors import WorkerError
 from py_worker.model import Model
 from py_worker.protocol import Adamw, Muon, UpdateCounts
@@ -21,7 +22,7 @@ class OptimizerState:
     """The optimisers of a model; empty until the first step decides their kind. An optimiser without parameters is None."""
 
     kind: str | None = None
-    """``adamw`` or ``muon``."""
+    """``adamw``, ``adamw_8bit`` or ``muon``."""
     adamw: torch.optim.Optimizer | None = None
     muon: torch.optim.Muon | None = None
 
@@ -60,7 +61,7 @@ def step(
     """
     parameters = trainable_parameters(model)
     try:
-        kind = "adamw" if muon is None else "muon"
+        kind = "muon" if muon is not None else "adamw_8bit" if adamw.eight_bit else "adamw"
         if state.kind not in (None, kind):
             raise WorkerError(
                 "BAD_PARAMS", f"this model is being trained with {state.kind}; a step asked for {kind}"
@@ -87,14 +88,19 @@ def trainable_parameters(model: Model) -> dict[str, nn.Parameter]:
 
 def muon_parameters(model: Model) -> dict[str, nn.Parameter]:
     """Return the trained two-dimensional matrices that belong to no embedding and not to the head."""
+    outer_names = _outer_names(model)
+    trained = trainable_parameters(model).items()
+    return {name: p for name, p in trained if p.ndim == 2 and name not in outer_names}
+
+
+def _outer_names(model: Model) -> set[str]:
+    """Return the names of embeddings and head."""
     outer = [m for m in model.trained.modules() if isinstance(m, nn.Embedding)]
     outer += [
         m for m in (model.causal_lm.get_input_embeddings(), model.causal_lm.get_output_embeddings()) if m
     ]
     excluded = {id(parameter) for module in outer for parameter in module.parameters()}
-    outer_names = {name for name, p in model.trained.named_parameters() if id(p) in excluded}
-    trained = trainable_parameters(model).items()
-    return {name: p for name, p in trained if p.ndim == 2 and name not in outer_names}
+    return {name for name, p in model.trained.named_parameters() if id(p) in excluded}
 
 
 def state_tensors(model: Model, state: OptimizerState) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -108,7 +114,7 @@ def state_tensors(model: Model, state: OptimizerState) -> tuple[dict[str, torch.
             continue
         for name, parameter in trainable_parameters(model).items():
             for entry, tensor in optimizer.state.get(parameter, {}).items():
-                tensors[f"{title}/{entry}/{name}"] = tensor
+                tensors[f"{title}/{entry}/{name}"] = torch.as_tensor(tensor)  # some count steps in an int
     return tensors, {"kind": state.kind}
 
 
@@ -133,9 +139,13 @@ def restore(model: Model, tensors: dict[str, torch.Tensor], description: dict[st
             raise WorkerError(
                 "BAD_PARAMS", f"optimiser state {key} belongs to no trained parameter of this model"
             )
-        if tensor.shape not in (parameter.shape, torch.Size([])):
+        is_of_blocks = entry.startswith(("qmap", "absmax"))  # of moments in 8 bits
+        if tensor.shape not in (parameter.shape, torch.Size([])) and not is_of_blocks:
             found = f"optimiser state {key} has shape {list(tensor.shape)}"
             raise WorkerError("BAD_PARAMS", f"{found}, the parameter {list(parameter.shape)}")
+        if entry == "step" and state.kind == "adamw_8bit":
+            optimizer.state[parameter][entry] = int(tensor)
+            continue
         on_device = entry != "step" or optimizer.param_groups[0].get("fused")
         device = parameter.device if on_device else torch.device("cpu")
         optimizer.state[parameter][entry] = tensor.detach().to(device, copy=True)
@@ -146,16 +156,23 @@ def _create(model: Model, state: OptimizerState, kind: str) -> None:
     matrices = muon_parameters(model) if kind == "muon" else {}
     rest = {name: p for name, p in trainable_parameters(model).items() if name not in matrices}
     is_rounding = model.rounding == "stochastic" and any(p.dtype != torch.float32 for p in rest.values())
-    if is_rounding and matrices:
+    if is_rounding and (matrices or kind == "adamw_8bit"):
         raise WorkerError(
             "BAD_PARAMS",
-            "muon has no stochastic rounding: load the weights in float32, or with rounding nearest",
+            f"{kind} has no stochastic rounding: load the weights in float32, or with rounding nearest",
         )
+    groups = [{"params": part} for part in _by_decay(rest.values()) if part]
+    eight_bit = None
+    if kind == "adamw_8bit":
+        outer_names = _outer_names(model)
+        outer = [p for name, p in rest.items() if name in outer_names]
+        eight_bit = eight_bit_adamw(groups, outer, model.device)
     state.kind = kind
     state.muon = torch.optim.Muon(list(matrices.values())) if matrices else None
-    groups = [{"params": part} for part in _by_decay(rest.values()) if part]
-    if groups:
-        state.adamw = RoundingAdamw(rest, groups) if is_rounding else torch.optim.AdamW(groups, fused=True)
+    if groups and is_rounding:
+        state.adamw = RoundingAdamw(rest, groups)
+    elif groups:
+        state.adamw = eight_bit or torch.optim.AdamW(groups, fused=True)
 
 
 def _by_decay(parameters: Iterable[nn.Parameter]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

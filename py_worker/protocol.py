@@ -221,13 +221,14 @@ class ForwardBackwardResult(msgspec.Struct, frozen=True, kw_only=True, forbid_un
 
 
 class Adamw(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """Adamw record."""
+    """`eightBit`: moments in 8 bits, by bitsandbytes."""
 
     learning_rate: Annotated[float, msgspec.Meta(ge=0)]
     beta1: Annotated[float, msgspec.Meta(ge=0, lt=1)]
     beta2: Annotated[float, msgspec.Meta(ge=0, lt=1)]
     epsilon: Annotated[float, msgspec.Meta(ge=0)]
     weight_decay: Annotated[float, msgspec.Meta(ge=0)]
+    eight_bit: bool
 
 
 class Muon(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):

@@ -105,7 +105,7 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
   optimStep: {
     params: {
       dependsOn: [3, 4],
-      adamw: { learningRate: 1e-4, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
+      adamw: { learningRate: 1e-4, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, eightBit: false },
       muon: {
         learningRate: 0.003,
         momentum: 0.95,

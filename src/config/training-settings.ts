@@ -7,7 +7,7 @@ const retaining = 'Retaining by Doing (arXiv 2510.18874)';
 const withWarmup = { lr_scheduler_type: isNot('constant') };
 /** Muon takes the matrices; with LoRA nothing else is left, unless whole layers are trained beside the adapter. */
 const withAdamw = [
-  { optim: is('adamw_torch') },
+  { optim: isNot('muon') },
   { use_peft: is(false) },
   { lora_modules_to_save: isGiven },
 ] as const;
@@ -83,8 +83,9 @@ export const trainingSettings = {
   ),
   optim: guessed(
     trl(
-      z.enum(['adamw_torch', 'muon']).default('adamw_torch'),
-      'Optimiser: AdamW, or Muon for 2-D weights and AdamW for the rest (transformers: adamw_torch_fused).',
+      z.enum(['adamw_torch', 'adamw_8bit', 'muon']).default('adamw_torch'),
+      'Optimiser: AdamW; AdamW with moments in 8 bits, a quarter of their memory (needs bitsandbytes in the worker’s Python); or Muon ' +
+        'for 2-D weights and AdamW for the rest (transformers: adamw_torch_fused).',
     ),
     `AdamW in ${retaining}`,
   ),

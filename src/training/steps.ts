@@ -79,7 +79,7 @@ async function takeStep(
 function stepOptions({ config }: Run, learningRate: number): StepOptions {
   const { adam_beta1: beta1, adam_beta2: beta2, adam_epsilon: epsilon, weight_decay: weightDecay } = config;
   return {
-    adamw: { learningRate, beta1, beta2, epsilon, weightDecay },
+    adamw: { learningRate, beta1, beta2, epsilon, weightDecay, eightBit: config.optim === 'adamw_8bit' },
     ...(config.optim === 'muon' ? { muon: { learningRate, weightDecay } } : {}),
     ...(config.max_grad_norm > 0 ? { maxGradNorm: config.max_grad_norm } : {}),
   };

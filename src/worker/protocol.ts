@@ -306,8 +306,9 @@ export const verbs = {
           beta2: z.number().min(0).lt(1),
           epsilon: z.number().min(0),
           weightDecay: z.number().min(0),
+          eightBit: z.boolean(),
         })
-        .meta({ id: 'Adamw' }),
+        .meta({ id: 'Adamw', description: '`eightBit`: moments in 8 bits, by bitsandbytes.' }),
       muon: z
         .strictObject({
           learningRate: z.number().min(0),

@@ -42,7 +42,13 @@ export const adapterDefaults = {
 } as const;
 
 /** torch's own defaults, but for weight decay. */
-export const adamwDefaults = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 } as const;
+export const adamwDefaults = {
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  weightDecay: 0,
+  eightBit: false,
+} as const;
 export const muonDefaults = {
   momentum: 0.95,
   nesterov: true,

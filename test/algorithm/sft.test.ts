@@ -230,7 +230,14 @@ describe('the optimiser', () => {
       max_grad_norm: 0.75,
     });
     expect(step?.params).toMatchObject({
-      adamw: { learningRate: 0.5, beta1: 0.8, beta2: 0.9, epsilon: 1e-5, weightDecay: 0.125 },
+      adamw: {
+        learningRate: 0.5,
+        beta1: 0.8,
+        beta2: 0.9,
+        epsilon: 1e-5,
+        weightDecay: 0.125,
+        eightBit: false,
+      },
       muon: null,
       maxGradNorm: 0.75,
     });
@@ -239,7 +246,7 @@ describe('the optimiser', () => {
   it('by default has transformers’ numbers; a norm of 0 is no limit', async () => {
     const [step] = await stepsWith({});
     expect(step?.params).toMatchObject({
-      adamw: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
+      adamw: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, eightBit: false },
       maxGradNorm: 1,
     });
     const unclipped = await stepsWith({ max_grad_norm: 0 });
@@ -260,6 +267,11 @@ describe('the optimiser', () => {
       })),
     );
     expect(ratesOf(steps)).toEqual(steps.map(({ params }) => params.muon?.learningRate));
+  });
+
+  it('asks for moments in 8 bits where the config does', async () => {
+    const steps = stepsOf((await recordRun(folder, smallRun(folder, { optim: 'adamw_8bit' }))).calls);
+    expect(new Set(steps.map(({ params }) => params.adamw.eightBit))).toEqual(new Set([true]));
   });
 
   it('draws dropout anew in each step, and the same again in another run', async () => {

@@ -418,6 +418,7 @@ def test_weights_whose_digest_is_known_are_hashed_once_by_a_save(
     tensors |= {"ceWeights": np.array([0, 1], np.float32)}
     session.run(job("forwardBackward", losses | told, tensors))
     adamw = {"learningRate": 0.1, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weightDecay": 0.0}
+    adamw |= {"eightBit": False}
     none = {"muon": None, "maxGradNorm": None, "countUpdates": False}
     session.run(job("optimStep", {"dependsOn": [1], "adamw": adamw, **none}))
     state, hashed = save("state", "trainingState")

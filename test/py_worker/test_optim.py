@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -294,3 +295,44 @@ def test_counting_looks_at_all_columns_of_a_large_matrix_and_changes_no_step():
     counts = count_lost([parameter], update)
     assert 0.9 * SAMPLE <= counts.counted <= 1.1 * SAMPLE
     assert counts.lost == pytest.approx(counts.counted / 2, rel=0.01)
+
+
+def eight_bit_run(model: Model, state: OptimizerState, steps: range) -> None:
+    for index in steps:
+        accumulate(model, index)
+        step(model, state, adamw_params(1e-2, weight_decay=0.1, eight_bit=True), None, 1.0)
+
+
+def test_moments_in_eight_bits_learn_and_go_on_bit_equal_after_a_restart(tiny_model: Factory, tmp_path: Path):
+    pytest.importorskip("bitsandbytes", reason="it is not among the packages of the worker")
+    shape = {"hidden_size": 64, "intermediate_size": 128}
+    first, state = tiny_model(config=shape), OptimizerState()
+    before = accumulate(first, 0)
+    first.network.clear_gradients()
+    eight_bit_run(first, state, range(3))
+    tensors, description = state_tensors(first, state)
+    assert description == {"kind": "adamw_8bit"}
+    dtypes = {key.split("/")[2]: tensors[key].dtype for key in tensors if key.startswith("adamw/state1/")}
+    assert dtypes["model.layers.0.mlp.up_proj.weight"] == torch.uint8
+    assert dtypes["model.embed_tokens.weight"] == torch.float32
+    save_file({key: tensor.clone() for key, tensor in tensors.items()}, tmp_path / "state.safetensors")
+    second = tiny_model(config=shape)
+    second.trained.load_state_dict(first.trained.state_dict())
+    again = restore(second, load_file(tmp_path / "state.safetensors"), description)
+    eight_bit_run(first, state, range(3, 6))
+    eight_bit_run(second, again, range(3, 6))
+    assert weight_bytes(first) == weight_bytes(second)
+    assert accumulate(first, 0) < before - 0.05
+
+
+def test_without_its_library_eight_bits_are_refused_with_what_to_install(
+    tiny_model: Factory, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    model, state = tiny_model(), OptimizerState()
+    set_gradients(model, 1.0)
+    weights = weight_bytes(model)
+    with pytest.raises(WorkerError, match=r"pip install bitsandbytes.*or use optim adamw_torch") as caught:
+        step(model, state, adamw_params(0.1, eight_bit=True), None, None)
+    assert caught.value.code == "NOT_FOUND"
+    assert (state, weight_bytes(model)) == (OptimizerState(), weights)

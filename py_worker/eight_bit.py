@@ -1,0 +1,57 @@
+"""AdamW with moments in 8 bits (arXiv 2110.02861): a quarter of their memory, by a library that is not always there."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from py_worker.errors import WorkerError, is_out_of_memory, one_line
+
+PROBED_WEIGHTS = 4096
+"""The fewest that the library keeps in 8 bits."""
+
+
+def eight_bit_adamw(
+    groups: list[dict[str, Any]], exact: Iterable[nn.Parameter], device: torch.device
+) -> torch.optim.Optimizer:
+    """Return AdamW over ``groups``; the moments of ``exact`` stay in float32, as transformers keeps those of embeddings.
+
+    Raises NOT_FOUND where the library cannot be loaded, BAD_PARAMS where it has nothing for this device.
+    """
+    library = _library()
+    probed = nn.Parameter(torch.zeros(PROBED_WEIGHTS, device=device))
+    probed.grad = torch.ones_like(probed)
+    try:
+        library.optim.AdamW8bit([probed], lr=1.0, weight_decay=0.0).step()
+        works = bool((probed < 0).all())
+        found = "a trial step moves weights wrongly"
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        works, found = False, one_line(error)
+    if not works:
+        fix = "use optim adamw_torch, or install a bitsandbytes that has kernels for this device"
+        raise WorkerError("BAD_PARAMS", f"8-bit AdamW does not work on {device} ({found}); {fix}")
+    optimizer = library.optim.AdamW8bit(groups)
+    # The library's own manager is one for the process, and knows parameters by ids that others get later.
+    optimizer.mng = type(optimizer.mng).__new__(type(optimizer.mng))
+    optimizer.mng.initialize()
+    optimizer.mng.override_config(list(exact), "optim_bits", 32)
+    return optimizer
+
+
+def _library() -> Any:
+    try:
+        return importlib.import_module("bitsandbytes")
+    except Exception as error:  # its binary may raise anything
+        if is_out_of_memory(error):
+            raise
+        fix = f"install it (`{sys.executable} -m pip install bitsandbytes`), or use optim adamw_torch"
+        raise WorkerError(
+            "NOT_FOUND", f"8-bit AdamW needs the package bitsandbytes ({one_line(error)}): {fix}"
+        ) from error
