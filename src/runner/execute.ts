@@ -21,6 +21,7 @@ import { Trainer } from '../training/trainer.ts';
 import { checkDisk, type DiskPlaces } from './check-disk.ts';
 import { gitState, noteThroughput } from './environment.ts';
 import { methodsOf } from './make-plan.ts';
+import { noteParity } from './note-parity.ts';
 import { type PreparedRun, prepareMeasures, prepareRun, type Surroundings } from './prepare.ts';
 import { goOn, refuseOtherBits, refuseOtherResults } from './resume.ts';
 import { samplersOf } from './samplers-of.ts';
@@ -95,6 +96,7 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
       beside,
       signal: AbortSignal.any([signal, beside.signal]),
     });
+    noteParity(directory, samplers);
     directory.finish('finished');
   } catch (cause) {
     const { output_dir: path } = config;

@@ -3,9 +3,11 @@ import { existsSync, rmSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { stepName } from '../run/records.ts';
 import { damageOf } from '../store/weights.ts';
+import { type Canary, canaryOf } from './canary.ts';
 import { loadOptions, newAdapter } from './load-options.ts';
+import type { Place } from './place.ts';
 import type { Run } from './run.ts';
-import type { Place, Sampler } from './samplers.ts';
+import type { Sampler } from './samplers.ts';
 import type { Trainer, Weights } from './trainer.ts';
 
 /** Ask `sampler` until `release` is called; with separate samplers, whatever the trainer does meanwhile. */
@@ -17,31 +19,28 @@ const folder = 'samplers';
 /** Make weights ready to be asked: loaded into the trainer's worker where there are no samplers. */
 export async function holdWeights(trainer: Trainer, given: Weights): Promise<Held> {
   const { run } = trainer;
-  if (run.samplers === null) {
-    await trainer.load(given);
-    return { sampler: run.worker, release: () => {} };
-  }
+  await trainer.load(given);
+  if (run.samplers === null) return inWorker(run);
   const { weights, saved } = trainer.kept(given);
-  if (weights.training === 'base') return inSamplers(run, basePlace(run));
-  for (const { path, ...facts } of saved) {
-    if (!existsSync(path)) continue;
-    if (damageOf({ path, ...facts }) === null)
-      return inSamplers(run, placeAt(run, weights, { path, ...facts }));
-    run.progress.say(`${path} is damaged: it is made again`);
-    rmSync(path, { recursive: true, force: true });
+  const canary = await canaryOf(run);
+  if (weights.training === 'base') return inSamplers(run, basePlace(run, canary));
+  for (const found of saved) {
+    if (!existsSync(found.path)) continue;
+    if (damageOf(found) === null) return inSamplers(run, placeAt(run, weights, { ...found, canary }));
+    run.progress.say(`${found.path} is damaged: it is made again`);
+    rmSync(found.path, { recursive: true, force: true });
   }
-  await trainer.load(weights);
   return holdStanding(run, weights);
 }
 
 /** The same of weights that stand in the trainer's worker already, as these. */
 export async function holdStanding(run: Run, weights: Weights): Promise<Held> {
-  if (run.samplers === null) return { sampler: run.worker, release: () => {} };
+  if (run.samplers === null) return inWorker(run);
   const path = run.directory.file(folder, `${weights.training}-${stepName(weights.step)}`);
   rmSync(path, { recursive: true, force: true });
   const { weightsDigest } = await run.worker.save(path, { stopIds: run.stopIds });
-  const release = () => rmSync(path, { recursive: true, force: true });
-  return { ...inSamplers(run, placeAt(run, weights, { path, digest: weightsDigest })), release };
+  const place = placeAt(run, weights, { path, digest: weightsDigest, canary: await canaryOf(run) });
+  return { ...inSamplers(run, place), release: () => rmSync(path, { recursive: true, force: true }) };
 }
 
 /** What a kill left. */
@@ -49,11 +48,15 @@ export function removeHeld({ directory }: Pick<Run, 'directory'>): void {
   rmSync(directory.file(folder), { recursive: true, force: true });
 }
 
+function inWorker({ worker }: Run): Held {
+  return { sampler: worker, release: () => {} };
+}
+
 function inSamplers({ samplers, worker }: Run, place: Place): Held {
   return { sampler: samplers?.at(place) ?? worker, release: () => {} };
 }
 
-function basePlace(run: Run): Place {
+function basePlace(run: Run, canary: Canary): Place {
   const named = run.config.model_name_or_path;
   const model = existsSync(named) ? resolve(named) : named; // a sampler elsewhere has another working directory
   const load = {
@@ -63,13 +66,17 @@ function basePlace(run: Run): Place {
     adapter: newAdapter(run.config),
     digest: true,
   };
-  return { name: 'the base', load, digest: run.model.weightsDigest };
+  return { name: 'the base', load, digest: run.model.weightsDigest, canary };
 }
 
 function placeAt(
   run: Run,
   { training, step }: Weights,
-  { path, digest }: { readonly path: string; readonly digest: string | null },
+  {
+    path,
+    digest,
+    canary,
+  }: { readonly path: string; readonly digest: string | null; readonly canary: Canary },
 ): Place {
   const load = {
     ...loadOptions(run.config),
@@ -77,7 +84,7 @@ function placeAt(
     model: resolve(path),
     expectedDigest: digest,
   };
-  return { name: `${training} at step ${step}`, load, digest };
+  return { name: `${training} at step ${step}`, load, digest, canary };
 }
 
 /** Processes on a CPU share its cores, unless the configuration says how many threads each has. */

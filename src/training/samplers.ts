@@ -5,17 +5,16 @@
 import { fnv1a } from '../data/random.ts';
 import { TmsError } from '../errors.ts';
 import type { ErrorCode, Progress } from '../worker/protocol.ts';
-import type { Answer, GenerateOptions, LoadOptions, Worker } from '../worker/worker.ts';
+import type { Answer, GenerateOptions, Worker } from '../worker/worker.ts';
 import { WorkerError } from '../worker/worker-error.ts';
+import { type Parity, together } from './parity.ts';
+import { loadPlace, type Place, requireDigest } from './place.ts';
 
 /** Start sampler number `index`, from 0. The pool closes it. */
 export type StartSampler = (index: number) => Promise<Worker>;
 
 /** What gives answers: a worker with weights in it, or samplers that hold the same ones. */
 export type Sampler = Pick<Worker, 'generate' | 'generateParts'>;
-
-/** Weights where samplers find them; `name` is for people, `digest` of the tensors. */
-export type Place = { readonly name: string; readonly load: LoadOptions; readonly digest: string | null };
 
 export type SamplersOptions = {
   readonly count: number;
@@ -32,7 +31,7 @@ type Request = {
 };
 type Member = {
   readonly index: number;
-  readonly worker: Worker | null;
+  worker: Worker | null;
   holds: string | null;
   end: Error | null;
 };
@@ -55,10 +54,16 @@ export class Samplers {
   readonly #options: SamplersOptions;
   #team: Promise<Member[]> | null = null;
   #turn: Promise<void> = Promise.resolve();
+  #parity: Parity | null = null;
 
   constructor(options: SamplersOptions) {
     this.count = options.count;
     this.#options = options;
+  }
+
+  /** Against the trainer, over all weights that they loaded; null before the first. */
+  get parity(): Parity | null {
+    return this.#parity;
   }
 
   /** Samplers that hold these weights; one asking at a time has them all. */
@@ -121,7 +126,7 @@ export class Samplers {
     await Promise.all(
       living.map(async (member, m) => {
         try {
-          await answer(member, place, shares[m] as number[], {
+          await this.#answer(member, place, shares[m] as number[], {
             ...request,
             options: { ...options, signal, onProgress: part => report(m, part) },
           });
@@ -133,6 +138,40 @@ export class Samplers {
       }),
     );
     if (failure !== undefined) throw failure;
+  }
+
+  /** Let one answer the prompts at these places. */
+  async #answer(
+    member: Member,
+    place: Place,
+    share: readonly number[],
+    { prompts, options, take }: Request,
+  ): Promise<void> {
+    if (share.length === 0) return;
+    const worker = await this.#load(member, place, options.signal);
+    const { weightsDigest } = await worker.generateParts(
+      share.map(i => prompts[i] as Int32Array),
+      { ...options, seeds: share.map(i => options.seeds?.[i] ?? i) },
+      part => take(part.map(([i, given]) => [share[i] as number, given])),
+    );
+    requireDigest(place, weightsDigest);
+  }
+
+  async #load(member: Member, place: Place, signal: AbortSignal | undefined): Promise<Worker> {
+    const before = member.worker as Worker; // of a living one
+    const key = `${place.load.model} ${place.digest}`;
+    if (member.holds === key) return before;
+    member.holds = null;
+    const { start, say } = this.#options;
+    const restart = async () => {
+      await member.worker?.close();
+      member.worker = await start(member.index);
+      return member.worker;
+    };
+    const { worker, parity } = await loadPlace(before, place, { restart, say, signal });
+    this.#parity = together(this.#parity, parity);
+    member.holds = key;
+    return worker;
   }
 
   #members(): Promise<Member[]> {
@@ -168,43 +207,6 @@ export class Samplers {
       cause,
     });
   }
-}
-
-/** Let one sampler answer the prompts at these places. */
-async function answer(
-  member: Member,
-  place: Place,
-  share: readonly number[],
-  { prompts, options, take }: Request,
-): Promise<void> {
-  const { worker } = member;
-  if (share.length === 0 || worker === null) return;
-  const { signal } = options;
-  const key = `${place.load.model} ${place.digest}`;
-  if (member.holds !== key) {
-    member.holds = null;
-    const { weightsDigest } = await worker.load(place.load, signal && { signal });
-    requireDigest(place, weightsDigest);
-    member.holds = key;
-  }
-  const seeds = share.map(i => options.seeds?.[i] ?? i);
-  const { weightsDigest } = await worker.generateParts(
-    share.map(i => prompts[i] as Int32Array),
-    { ...options, seeds },
-    part => take(part.map(([i, given]) => [share[i] as number, given])),
-  );
-  requireDigest(place, weightsDigest);
-}
-
-/** Null is not known. */
-function requireDigest({ name, digest, load }: Place, found: string | null): void {
-  if (digest === null || found === null || found === digest) return;
-  throw new TmsError(
-    `the weights in ${load.model} are not those of ${name}: their digest is ${found}, not ${digest}`,
-    {
-      fix: 'put back those that the run began with, then go on with tms resume; or start a new run',
-    },
-  );
 }
 
 /** The prompts of each of `count`, by content: the same ones in any order, whoever else there is. */

@@ -255,7 +255,8 @@ export class Training {
   #recipe(trainer: Trainer) {
     return recipeOf(trainer.run, {
       from: trainer.recipeOf(this.from),
-      on: this.on.key,
+      // The trainer's log-probabilities of what it sampled differ by rounding from those that it sampled with.
+      on: this.on.isOnPolicy && trainer.run.samplers !== null ? `${this.on.key}, samplers` : this.on.key,
       loss: this.loss.name,
       code: trainer.run.code[this.name],
       plan: this.plan,

@@ -1,5 +1,6 @@
 /** Samplers beside the worker that trains: the same run as with that worker alone, whatever their number, and whoever of them dies. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { sha256OfText } from '../../src/files/digest.ts';
 import { asCall, type Call, type CallOptions, type Channel, type Reply } from '../../src/worker/channel.ts';
@@ -7,7 +8,14 @@ import type { Params, VerbName } from '../../src/worker/protocol.ts';
 import type { Tensors } from '../../src/worker/tensors.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { WorkerError } from '../../src/worker/worker-error.ts';
-import { callsOf, filesIn, type RunSurroundings, recordRun, workFolder } from '../support/recorded-run.ts';
+import {
+  callsOf,
+  filesIn,
+  type RunSurroundings,
+  readRecord,
+  recordRun,
+  workFolder,
+} from '../support/recorded-run.ts';
 import { saySet, smallRun } from '../support/small-run.ts';
 import { ToyChannel } from '../support/toy-worker.ts';
 
@@ -20,6 +28,10 @@ class Sampler implements Channel {
   readonly prompts: string[] = [];
   readonly #inner = new ToyChannel();
   waitsFor: Promise<void> = Promise.resolve();
+  /** The log-probabilities that come with its answers are wrong. */
+  isOff = false;
+  /** Log-probabilities are of other weights so often. */
+  lies = 0;
   #left: number;
 
   constructor(dies = Number.POSITIVE_INFINITY) {
@@ -40,16 +52,27 @@ class Sampler implements Channel {
       );
     }
     if (verb === 'generate') this.prompts.push(`${tensors.ids?.data} ${tensors.seeds?.data}`);
+    if (verb === 'forward' && this.lies-- > 0)
+      return asCall(1, this.#inner.call(verb, params, tensors, options).then(lower));
     if (verb !== 'generate') return this.#inner.call(verb, params, tensors, options);
     return asCall(
       1,
-      this.waitsFor.then(() => this.#inner.call(verb, params, tensors, options)),
+      this.waitsFor
+        .then(() => this.#inner.call(verb, params, tensors, options))
+        .then(reply => (this.isOff ? lower(reply) : reply)),
     );
   }
 
   close(): Promise<void> {
     return this.#inner.close();
   }
+}
+
+/** With log-probabilities that are half a nat lower. */
+function lower<V extends VerbName>(reply: Reply<V>): Reply<V> {
+  const logprobs = reply.tensors.logprobs as Tensors[string];
+  const data = Float32Array.from(logprobs.data as Float32Array, value => value - 0.5);
+  return { ...reply, tensors: { ...reply.tensors, logprobs: { ...logprobs, data } } };
 }
 
 /** One prompt a message: what came before a death was answered. */
@@ -74,7 +97,7 @@ const settings = (workers: number | null, more: object = {}) =>
 async function runWith(samplers: readonly Sampler[], more: object = {}, surroundings: RunSurroundings = {}) {
   const startSampler = (index: number) => Promise.resolve(new Worker(samplers[index] as Sampler, oneByOne));
   const run = await recordRun(folder, settings(samplers.length, more), { ...surroundings, startSampler });
-  return { said: run.said, calls: run.calls, files: digestsOf(run.output) };
+  return { said: run.said, calls: run.calls, output: run.output, files: digestsOf(run.output) };
 }
 
 let alone: Promise<Record<string, string>> | undefined;
@@ -141,4 +164,50 @@ it('the last one dead ends the run with one error, and a resume asks only for wh
   const living = [new Sampler(), new Sampler()];
   const { files } = await runWith(living, { output_dir }, { home, resume: true });
   expect(files).toEqual(await filesAlone());
+});
+
+it('weights that are not what was loaded are found by their log-probabilities: one new start mends it, or the run ends', async () => {
+  const [stale, fresh] = [new Sampler(), new Sampler()];
+  stale.lies = 1;
+  const starts = [stale, fresh];
+  const startSampler = () => Promise.resolve(new Worker(starts.shift() as Sampler));
+  const { output, said } = await recordRun(folder, settings(1), { startSampler });
+  expect(digestsOf(output)).toEqual(await filesAlone());
+  expect(stale.asked).not.toContain('generate');
+  expect(said).toContainEqual(
+    expect.stringMatching(
+      /^note: the weights in the sampler are not the base: .*differ by 0\.50 nats .*it is started anew$/,
+    ),
+  );
+  // Of what was loaded in the end.
+  expect(readRecord(output, 'environment.json').notes.at(-1)).toMatch(
+    /^Samplers against the trainer.* tokens differ by 0 nats on average and 0 at most; about 0\.0 % of sampled tokens/,
+  );
+  const liars = [new Sampler(), new Sampler()];
+  for (const liar of liars) liar.lies = 9;
+  const again = () => Promise.resolve(new Worker(liars.shift() as Sampler));
+  await expect(recordRun(folder, settings(1), { startSampler: again })).rejects.toThrow(
+    /^the weights in the sampler are not the base: /,
+  );
+});
+
+it('GRPO learns with the trainer’s log-probabilities of what samplers answered', async () => {
+  const module = join(folder, 'letters.mjs');
+  const text = 'export const score = (_, answer) => Math.min(2, answer.replace(/[^a-z]/g, "").length) / 2;\n';
+  writeFileSync(module, text);
+  const grpo = {
+    method: 'grpo',
+    max_steps: 3,
+    grpo: { group_size: 3, max_new_tokens: 5, reward: { scorer: 'module', module } },
+    eval: { sets: [] },
+    kl: { size: 0 },
+    tms: {},
+  };
+  const alone = await recordRun(folder, { ...settings(null, grpo), num_train_epochs: undefined });
+  const sampler = new Sampler();
+  sampler.isOff = true;
+  const { files } = await runWith([sampler], grpo);
+  // 10 examples in batches of 4, 4 and 2, each answered 3 times.
+  expect(sampler.prompts).toHaveLength(10 * 3);
+  expect(files).toEqual(digestsOf(alone.output));
 });
