@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Tie this process to its client, settle what must be set before torch is imported, then serve."""
+    """Serve with PyTorch."""
+    run_worker(import_verbs)
+
+
+def run_worker(
+    prepare: Callable[[], Run], verbs: Sequence[str] | None = None, *, has_children: bool = False
+) -> None:
+    """Tie this process to its client, settle what must be set before torch is imported, then serve; no ``verbs`` are all."""
     try:
         endpoint, token = os.environ.pop("TMS_WORKER_ENDPOINT"), os.environ.pop("TMS_WORKER_TOKEN")
     except KeyError as missing:
@@ -32,7 +39,7 @@ def main() -> None:
             "py_worker must have the stdin that tms gives it, a pipe: it ends when that closes. A wrapper around Python must "
             "pass stdin on (no `< /dev/null`, no `&`)."
         )
-    lifeline.tie()
+    lifeline.tie(with_group=has_children)
     # Ctrl-C reaches the whole group; the client decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_branch()
@@ -40,7 +47,7 @@ def main() -> None:
 
     from py_worker.server import Server
 
-    Server(endpoint, token, keys_for(endpoint)).serve(import_verbs)
+    Server(endpoint, token, keys_for(endpoint), verbs).serve(prepare)
 
 
 def keys_for(endpoint: str) -> Keys | None:

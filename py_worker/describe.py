@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from py_worker.model import Model
+from py_worker.model import Known, Model
 from py_worker.token_budget import is_checkpointed
 
 
@@ -44,10 +44,16 @@ def eos_token_ids(model: Model) -> list[int]:
 
 def declared_eos(model: Model) -> list[Any]:
     """Return what the files of the model name as EOS, whatever it is."""
+    causal_lm = model.causal_lm
+    return eos_of_files(model.tokenizer, causal_lm.config, causal_lm.generation_config)
+
+
+def eos_of_files(tokenizer: Any, config: Any, generation_config: Any) -> list[Any]:
+    """Return what a tokenizer, a config and a generation config name as EOS, whatever it is; each may be missing but the config."""
     declared = [
-        model.tokenizer.eos_token_id if model.tokenizer else None,
-        model.causal_lm.config.get_text_config().eos_token_id,
-        model.causal_lm.generation_config.eos_token_id if model.causal_lm.generation_config else None,
+        tokenizer.eos_token_id if tokenizer else None,
+        config.get_text_config().eos_token_id,
+        generation_config.eos_token_id if generation_config else None,
     ]
     found: list[Any] = []
     for value in declared:
@@ -55,6 +61,6 @@ def declared_eos(model: Model) -> list[Any]:
     return found
 
 
-def is_token_id(model: Model, value: Any) -> bool:
+def is_token_id(model: Known, value: Any) -> bool:
     """Say whether ``value`` is an id that the model has an embedding of."""
     return isinstance(value, int) and 0 <= value < model.vocab_size

@@ -21,6 +21,10 @@ class WorkerError(Exception):
         self.data = data
 
 
+class EngineLostError(WorkerError):
+    """What a worker computes with is gone for good: it replies, then ends."""
+
+
 _NO_MEMORY = (
     "out of memory",  # CUDA, and most others
     "allocate memory",  # "can't allocate memory" (torch, libc), "Cannot allocate memory (os error 12)" (Rust)

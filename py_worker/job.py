@@ -20,8 +20,10 @@ PROGRESS_INTERVAL_SECONDS = 0.1
 MESSAGE_CHARACTERS = 4000
 TRACE_CHARACTERS = 8000
 
-Run = Callable[["Job"], tuple[msgspec.Struct, Tensors]]
-"""``run(job) -> (result, tensors)``; raises WorkerError or anything."""
+Reply = tuple[msgspec.Struct, Tensors]
+"""A result and its tensors."""
+Run = Callable[["Job"], Reply]
+"""Runs one request; raises WorkerError or anything."""
 
 
 @dataclass

@@ -21,8 +21,10 @@ def is_tied() -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-def tie() -> None:
+def tie(*, with_group: bool = False) -> None:
     """Have the system end this process at the hangup, in the middle of a call into a library too, and through any wrapper.
+
+    ``with_group``: its children too, where it leads its process group, as it does when tms starts it.
 
     SIGKILL, where the system lets it be chosen (Linux), ends a stopped process too; else SIGIO, which ends one by default. Where
     the system sends none, ``has_hung_up`` in the I/O thread tells.
@@ -30,7 +32,8 @@ def tie() -> None:
     signal.signal(signal.SIGIO, signal.SIG_DFL)
     if hasattr(fcntl, "F_SETSIG"):
         fcntl.fcntl(DESCRIPTOR, fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(DESCRIPTOR, fcntl.F_SETOWN, os.getpid())
+    own = os.getpid()
+    fcntl.fcntl(DESCRIPTOR, fcntl.F_SETOWN, -own if with_group and os.getpgrp() == own else own)
     flags = fcntl.fcntl(DESCRIPTOR, fcntl.F_GETFL)
     fcntl.fcntl(DESCRIPTOR, fcntl.F_SETFL, flags | os.O_ASYNC)
     if has_hung_up():  # before the signal was asked for

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -14,6 +15,25 @@ from py_worker.network import Network
 
 Check = Callable[[], None]
 """Raises WorkerError CANCELLED when the client has cancelled the running request; called once per micro-batch or token."""
+
+
+class Known(Protocol):
+    """What requests are checked against and texts are read with, whichever engine holds the weights."""
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase | None:
+        """None: the model has none."""
+        ...
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids are below this."""
+        ...
+
+    @property
+    def max_positions(self) -> int | None:
+        """None: as many as there is memory for."""
+        ...
 
 
 @dataclass

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from py_worker.errors import WorkerError
-from py_worker.model import Model
+from py_worker.model import Known
 
 COMPONENTS = ("ce", "dft", "policy_gradient")
 
@@ -29,7 +29,7 @@ class WeightedSequences:
     reference_logprobs: np.ndarray | None = None
 
 
-def validate_sequences(model: Model, ids: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def validate_sequences(model: Known, ids: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Return the lengths int64 [n] of the sequences; raise WorkerError BAD_PARAMS for what ``model`` cannot take."""
     if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != len(ids):
         raise WorkerError(

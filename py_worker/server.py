@@ -12,14 +12,14 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import zmq
 
 from py_worker import lifeline, wire
-from py_worker.errors import WorkerError, is_device_lost
+from py_worker.errors import EngineLostError, WorkerError, is_device_lost
 from py_worker.gate import Gate, Keys, bound, say
 from py_worker.job import Job, Run, envelope
 from py_worker.protocol import MAX_TENSOR_BYTES
@@ -37,8 +37,10 @@ PIPE = "inproc://replies"
 class Server:
     """The socket and the threads of one worker; ``serve`` returns after ``bye``. Made by the thread that runs requests."""
 
-    def __init__(self, endpoint: str, token: str, keys: Keys | None = None) -> None:
-        self._token = token
+    def __init__(
+        self, endpoint: str, token: str, keys: Keys | None = None, verbs: Sequence[str] | None = None
+    ) -> None:
+        self._token, self._verbs = token, verbs
         self._pulse = Pulse()
         self._is_ready = False
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -73,12 +75,13 @@ class Server:
         self._outward.send_multipart([b""])
         thread.join(timeout=3)
         if lost:
-            sys.exit(f"the device's context is lost: {lost}")
+            is_engine = isinstance(lost, EngineLostError)
+            sys.exit(str(lost) if is_engine else f"the device's context is lost: {lost}")
 
     # The main thread.
 
     def _execute(self, job: Job, run: Run) -> BaseException | None:
-        """Run and reply; return what left the device unusable, if anything did."""
+        """Run and reply; return what left this process unusable, if anything did."""
         job.started = time.monotonic()
         try:
             result, result_tensors = run(job)
@@ -87,7 +90,7 @@ class Server:
         except BaseException as error:  # noqa: BLE001 - the border: whatever happened, a panic of Rust too, becomes the reply
             job.flush_progress()
             job.reply("err", {"e": envelope(error)})
-            return error if is_device_lost(error) else None
+            return error if isinstance(error, EngineLostError) or is_device_lost(error) else None
         return None
 
     # The I/O thread.
@@ -197,7 +200,7 @@ class Server:
         self._jobs.put(job)
 
     def _hello(self, client: bytes, hello: Hello) -> None:
-        facts = welcome(hello, self._token)
+        facts = welcome(hello, self._token, self._verbs)
         if self._gate:
             self._gate.admit(client)
         self._clients.add(client)

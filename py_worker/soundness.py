@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from py_worker.errors import WorkerError, from_library, one_line
-from py_worker.model import Model
+from py_worker.model import Known, Model
 
 NAMED = 3
 """Tensors that a message names."""
@@ -46,7 +46,7 @@ def require_sound(model: Model, where: str) -> None:
         )
 
 
-def require_embedded(model: Model, ids: np.ndarray, offsets: np.ndarray) -> None:
+def require_embedded(model: Known, ids: np.ndarray, offsets: np.ndarray) -> None:
     """Raise BAD_PARAMS where the tokenizer wrote an id that the model has no embedding of, naming the example and the token."""
     outside = np.flatnonzero(ids >= model.vocab_size)
     if not len(outside):

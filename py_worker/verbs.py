@@ -13,10 +13,9 @@ from py_worker import optim, protocol
 from py_worker.answers import Answers
 from py_worker.describe import describe, eos_token_ids
 from py_worker.digest import weights_digest
-from py_worker.encode import decode, encode
 from py_worker.errors import WorkerError, is_out_of_memory
 from py_worker.generate import generate
-from py_worker.job import Job
+from py_worker.job import Job, Reply
 from py_worker.load import load_model
 from py_worker.manifest import damaged
 from py_worker.model import Model
@@ -28,26 +27,22 @@ from py_worker.save import (
     save_weights,
 )
 from py_worker.score import score
-from py_worker.soundness import require_embedded
 from py_worker.status import status
 from py_worker.stop_texts import stop_texts
+from py_worker.text_verbs import decode_ids, encode_examples, tokenizer_of
 from py_worker.token_budget import free_memory
 from py_worker.train import accumulate_gradients
 from py_worker.translate import (
     COMPONENTS,
     answer_tensors,
-    encode_result,
     gradient_options,
     gradient_result,
-    plain_example,
     present,
     require_finite,
     saved_result,
     weighted_sequences,
 )
 from py_worker.wire import Tensors
-
-Reply = tuple[msgspec.Struct, Tensors]
 
 
 class Session:
@@ -120,27 +115,11 @@ class Session:
 
     def encode(self, params: protocol.EncodeParams, _: Tensors, job: Job) -> Reply:
         """Ids of text or messages."""
-        encoded = encode(
-            self._tokenizer(),
-            [plain_example(example) for example in params.examples],
-            max_length=params.max_length,
-            chat_template=params.chat_template,
-            template_options=params.template_options,
-            eos_ids=eos_token_ids(self.model),
-            split_special_tokens=params.split_special_tokens,
-            date=params.date,
-        )
-        require_embedded(self.model, encoded.ids, encoded.offsets)
-        return encode_result(encoded)
+        return encode_examples(self.model, eos_token_ids(self.model), params)
 
     def decode(self, params: protocol.DecodeParams, tensors: Tensors, job: Job) -> Reply:
         """Text of ids."""
-        tokenizer, ids = self._tokenizer(), tensors["ids"]
-        size = max(len(tokenizer), self.model.vocab_size)
-        if len(ids) and not 0 <= ids.min() <= ids.max() < size:
-            raise WorkerError("BAD_PARAMS", f"ids must be 0 to {size - 1}, found {ids.min()} to {ids.max()}")
-        texts = decode(tokenizer, ids, tensors["offsets"], params.skip_special_tokens)
-        return protocol.DecodeResult(texts=texts), {}
+        return decode_ids(self.model, params, tensors)
 
     def forward(self, params: protocol.ForwardParams, tensors: Tensors, job: Job) -> Reply:
         """Log-probabilities and entropies of given ids."""
@@ -203,7 +182,7 @@ class Session:
             top_p=params.top_p,
             top_k=params.top_k,
             stop_ids=params.stop_ids,
-            stop_texts=stop_texts(self._tokenizer(), params.stop_texts) if params.stop_texts else None,
+            stop_texts=stop_texts(tokenizer_of(self.model), params.stop_texts) if params.stop_texts else None,
             max_rows=params.max_rows,
             on_progress=job.progress,
             on_part=send_part,
@@ -235,13 +214,6 @@ class Session:
         return protocol.ModelInfo(
             **describe(self.model), optimizer_steps=self._steps, weights_digest=self._digest
         )
-
-    def _tokenizer(self) -> Any:
-        tokenizer = self.model.tokenizer
-        if tokenizer is None:
-            why = "the loaded model has no tokenizer; put its files into the model's directory"
-            raise WorkerError("NOT_FOUND", why)
-        return tokenizer
 
     def _drop_gradients(self) -> None:
         self._gradients = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from py_worker.wire import Hello
 NONCE_BYTES = 64
 
 
-def welcome(hello: Hello, token: str) -> dict[str, Any]:
-    """Return what a good hello is answered with; raises UNAUTHORIZED or BAD_VERSION."""
+def welcome(hello: Hello, token: str, verbs: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return what a good hello is answered with, no ``verbs`` meaning all; raises UNAUTHORIZED or BAD_VERSION."""
     if not hmac.compare_digest(hello.token.encode(), token.encode()):
         raise WorkerError("UNAUTHORIZED", "the token is not the one this worker was started with")
     lowest, highest = hello.proto
@@ -27,7 +28,7 @@ def welcome(hello: Hello, token: str) -> dict[str, Any]:
         "protocol": PROTOCOL_VERSION,
         "pid": os.getpid(),
         "python": platform.python_version(),
-        "verbs": list(VERBS),
+        "verbs": list(VERBS if verbs is None else verbs),
         "seen": [_nonce_in(path) for path in hello.nonces],
     }
 

@@ -1,0 +1,1 @@
+"""A sampler on vLLM: holds weights to be asked, trains nothing."""
