@@ -13,7 +13,7 @@ const levels = {
     tms.keep_checkpoints retention.margin retention.max_unfinished_fraction worker.python`.split(/\s+/),
   /** Where, in what order and in what pieces the same numbers are computed. */
   numerics:
-    'attn_implementation gradient_checkpointing determinism sampler.max_rows sampler.strict worker.device worker.token_budget worker.threads'.split(
+    'attn_implementation gradient_checkpointing determinism sampler.endpoints sampler.max_rows sampler.strict sampler.workers worker.device worker.token_budget worker.threads'.split(
       ' ',
     ),
 };
