@@ -1,12 +1,13 @@
 import { relative } from 'node:path';
 import type { Command } from 'commander';
-import { setUpPython } from '../python/make-environment.ts';
+import { setUpPython, setUpRay } from '../python/make-environment.ts';
 import type { CliContext } from './terminal.ts';
 
 interface SetupFlags {
   python?: string;
   torch?: string;
   dev?: boolean;
+  ray?: boolean;
   force?: boolean;
 }
 
@@ -26,6 +27,7 @@ export function addSetupCommand(program: Command, context: CliContext): void {
     )
     .option('--torch <build>', 'build of torch: cpu, cu130, …, or auto (the one that fits the GPU driver)')
     .option('--dev', 'also install what npm run check and npm test need')
+    .option('--ray', 'also install Ray (400 MB), which places samplers on other machines')
     .option('--force', 'remove the environment and begin anew')
     .addHelpText('after', examples)
     .action(async (flags: SetupFlags) => {
@@ -42,10 +44,10 @@ Examples:
   $ npx tms setup --torch cpu         # a small torch without CUDA
   $ npx tms setup --python 3.12 --force`;
 
-async function setUp(flags: SetupFlags, { terminal, env }: CliContext): Promise<void> {
+async function setUp({ ray, ...flags }: SetupFlags, { terminal, env }: CliContext): Promise<void> {
   const report = (line: string) => terminal.note(line);
   const start = performance.now();
-  const { python, changed } = await setUpPython({
+  const { python, changed } = await (ray ? setUpRay : setUpPython)({
     ...flags,
     env,
     report,

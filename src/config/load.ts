@@ -151,11 +151,23 @@ function checkTraining({ warmup_steps, max_steps }: RunConfig): Finding[] {
   return findings;
 }
 
-function checkSamplers({ sampler: { workers, endpoints } }: RunConfig): Finding[] {
-  if (workers === null || endpoints === null) return [];
-  return [
-    finding(['sampler', 'workers'], show(workers), 'null, because sampler.endpoints says which there are'),
+/** What says how many samplers there are is one thing. */
+function checkSamplers({ sampler: { workers, endpoints }, placement }: RunConfig): Finding[] {
+  const { engine, samplers } = placement;
+  const said: [Path, unknown][] = [
+    [['sampler', 'endpoints'], endpoints],
+    [['placement', 'samplers', 'count'], samplers.count],
+    [['sampler', 'workers'], workers],
   ];
+  const [first, ...others] = said.filter(([, value]) => value !== null);
+  const findings = others.map(([path, value]) =>
+    finding(path, show(value), `null, because ${first?.[0].join('.')} says which samplers there are`),
+  );
+  if (engine === 'ray' && samplers.count === null)
+    findings.push(
+      finding(['placement', 'samplers', 'count'], 'null', 'the number of samplers that Ray is to place'),
+    );
+  return findings;
 }
 
 function checkData({ test_size }: RunConfig): Finding[] {

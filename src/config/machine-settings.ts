@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { is, readWhen } from './condition.ts';
+import { is, isGiven, readWhen } from './condition.ts';
 import { answeredSomewhere } from './evaluation-settings.ts';
 import { affects, few, ours, positive, text } from './setting.ts';
 
@@ -48,6 +48,49 @@ export const samplerSettings = z
         z.boolean().nullable().default(null),
         'true: an answer never depends on what is generated beside it, or the run is refused; false: it may; null: as determinism says.',
       ),
+    ),
+  })
+  .prefault({});
+
+/** Who places samplers, and where. */
+export const placementSettings = z
+  .strictObject({
+    engine: affects(
+      'nothing',
+      ours(
+        z.enum(['local', 'ray']).default('local'),
+        'local: on this machine, each sampler with GPUs of its own; ray: on the nodes of a Ray cluster (`tms setup --ray`), which must see ' +
+          'output_dir, TMS_HOME and the Python environment under the same paths.',
+      ),
+    ),
+    address: affects(
+      'nothing',
+      readWhen(
+        ours(
+          text.default('auto'),
+          'Address of the Ray cluster; auto: the one that this machine is a node of.',
+        ),
+        {
+          '.engine': is('ray'),
+        },
+      ),
+    ),
+    samplers: ours(
+      z
+        .strictObject({
+          count: affects(
+            'numerics',
+            ours(few.nullable().default(null), 'Samplers to place; null: none, see sampler.workers.'),
+          ),
+          gpus: affects(
+            'nothing',
+            readWhen(ours(z.int().min(0).max(64).default(1), 'GPUs of each; 0: it computes on a CPU.'), {
+              '.count': isGiven,
+            }),
+          ),
+        })
+        .prefault({}),
+      'What to place.',
     ),
   })
   .prefault({});

@@ -108,6 +108,7 @@ function expectedOf(issue: z.core.$ZodIssue): string {
     case 'too_big':
       return bound(issue.origin, issue.inclusive === false ? 'below' : 'at most', issue.maximum);
     case 'invalid_format':
+      if (issue.message.startsWith('expected ')) return issue.message.slice('expected '.length); // the schema's own words
       return issue.format === 'regex'
         ? `a text of the form ${issue.pattern}`
         : `a text of the form ${issue.format}`;

@@ -5,7 +5,12 @@ import { blockOf, type Method } from '../methods/method.ts';
 import { type Condition, is, readWhen } from './condition.ts';
 import { dataSettings, seedSettings } from './data-settings.ts';
 import { controlSettings, evaluationSettings } from './evaluation-settings.ts';
-import { determinismSetting, samplerSettings, workerSettings } from './machine-settings.ts';
+import {
+  determinismSetting,
+  placementSettings,
+  samplerSettings,
+  workerSettings,
+} from './machine-settings.ts';
 import { modelSettings } from './model-settings.ts';
 import { ours } from './setting.ts';
 import { outputSettings, trainingSettings } from './training-settings.ts';
@@ -21,6 +26,7 @@ const shared = {
   sampler: ours(samplerSettings, 'What generates answers.'),
   ...evaluationSettings,
   controls: ours(controlSettings, 'Control runs beside the main one.'),
+  placement: ours(placementSettings, 'Where an engine places samplers.'),
   worker: ours(workerSettings, 'The Python process that holds the model.'),
 };
 

@@ -79,6 +79,16 @@ export async function installRequirements(context: InstallContext, torch: string
   refuseFailure(result, 'uv could not install the requirements', advice);
 }
 
+/** Add an extra to the environment: a requirements file of its own, which nothing but that extra needs. */
+export async function installExtra(context: InstallContext, file: string): Promise<void> {
+  const { own } = context;
+  const uv = await findUv(context);
+  context.report(`installing ${file}`);
+  const requirements = ['--requirements', join(own.root, file)];
+  const result = await run(context, uv, ['pip', 'install', '--python', own.python, ...requirements]);
+  refuseFailure(result, `uv could not install ${file}`, 'check the network and the disk, then repeat');
+}
+
 /** That of the machine, else our own: in a folder of `TMS_HOME`, fetched with pip if it is not there yet. */
 async function findUv(context: InstallContext): Promise<string> {
   const { env, report } = context;

@@ -6,6 +6,7 @@ import { withLock } from '../files/lock.ts';
 import { fromStamp, type PythonFound, type PythonOptions, searchPython } from './find.ts';
 import {
   type InstallContext,
+  installExtra,
   installRequirements,
   isVersion,
   makeEnvironment,
@@ -75,6 +76,25 @@ export async function setUpPython(options: SetupOptions = {}): Promise<SetupResu
     await build(own, options, report);
     return { python: fromStamp(own), changed: true };
   });
+}
+
+/** Our own environment with what placing workers by Ray needs. It stays until the environment is made anew. */
+export async function setUpRay(options: SetupOptions = {}): Promise<SetupResult> {
+  const { python } = await setUpPython(options);
+  const own = ownEnvironment(options);
+  const env = options.env ?? process.env;
+  const context = {
+    own,
+    env,
+    report: options.report ?? (() => {}),
+    showProgress: options.showProgress ?? false,
+  };
+  await withLock(
+    `${own.folder}-setup.lock`,
+    () => {},
+    () => installExtra(context, 'requirements-ray.txt'),
+  );
+  return { python, changed: true };
 }
 
 function isDone(own: OwnEnvironment, options: SetupOptions): boolean {

@@ -30,7 +30,7 @@ function git(...args: string[]): string | null {
 
 /** Every key that affects numerics, as it turned out here, and what decides the last bits beside them. */
 export function currentNumerics(
-  { determinism, sampler, worker }: RunConfig,
+  { determinism, sampler, placement, worker }: RunConfig,
   model: ModelInfo,
   { versions, threads, deviceName, determinism: settings }: Result<'status'>,
 ): Numerics {
@@ -42,8 +42,9 @@ export function currentNumerics(
     'worker.token_budget': model.tokenBudget,
     'worker.threads': model.device === 'cpu' ? threads : null,
     // Under strict sampling an answer never depends on its batch; on a CPU samplers share its threads.
-    'sampler.workers': samplersCount(samplersAsked(sampler), model, worker),
+    'sampler.workers': samplersCount(samplersAsked({ sampler, placement }), model, worker),
     'sampler.endpoints': sampler.endpoints?.length ?? null,
+    'placement.samplers.count': placement.samplers.count,
     'sampler.strict': sampler.strict,
     'sampler.max_rows': model.strictSampling ? 'any' : sampler.max_rows,
     'strict sampling': model.strictSampling,

@@ -4,30 +4,39 @@ import type { RunConfig } from '../config/schema.ts';
 import { Samplers, type StartSampler } from '../training/samplers.ts';
 import { clientKeyFile, keptKeyPair } from '../worker/keys.ts';
 import { connectWorker, type Endpoint } from '../worker/remote.ts';
-import { startWorker } from '../worker/start.ts';
+import { placeWorkers, startWorker } from '../worker/start.ts';
 import { Worker } from '../worker/worker.ts';
 import type { Surroundings } from './prepare.ts';
 
 type Needs = Pick<Surroundings, 'startSampler' | 'progress' | 'home'>;
 
 /** How many there are beside the worker that trains; null: none, that one samples too. */
-export function samplersAsked({ workers, endpoints }: RunConfig['sampler']): number | null {
-  return endpoints?.length ?? workers;
+export function samplersAsked({
+  sampler,
+  placement,
+}: Pick<RunConfig, 'sampler' | 'placement'>): number | null {
+  return sampler.endpoints?.length ?? placement.samplers.count ?? sampler.workers;
 }
 
 /** Null: the worker that trains samples too. They start when they are first asked; close them. */
 export function samplersOf(config: RunConfig, needs: Needs): Samplers | null {
-  const count = samplersAsked(config.sampler);
+  const count = samplersAsked(config);
   if (count === null) return null;
   const say = (line: string) => needs.progress.say(line);
   return new Samplers({ count, start: needs.startSampler ?? startFor(config, needs), say });
 }
 
-function startFor({ sampler, worker, output_dir }: RunConfig, { progress, home }: Needs): StartSampler {
-  const { endpoints } = sampler;
-  if (endpoints === null)
-    return () => startWorker({ python: worker.python ?? undefined, report: line => progress.say(line) });
-  const keys = keptKeyPair(clientKeyFile(home));
+function startFor(config: RunConfig, { progress, home }: Needs): StartSampler {
+  const { sampler, worker, placement, output_dir } = config;
+  const python = { python: worker.python ?? undefined, report: (line: string) => progress.say(line) };
   const shared = [resolve(output_dir), resolve(home)]; // where weights lie that are to be loaded there
-  return async index => new Worker(await connectWorker({ ...(endpoints[index] as Endpoint), keys, shared }));
+  const { endpoints } = sampler;
+  if (endpoints !== null) {
+    const keys = keptKeyPair(clientKeyFile(home));
+    return async index =>
+      new Worker(await connectWorker({ ...(endpoints[index] as Endpoint), keys, shared }));
+  }
+  const { engine, address, samplers } = placement;
+  if (samplers.count === null) return () => startWorker(python);
+  return placeWorkers({ ...python, engine, address, count: samplers.count, gpus: samplers.gpus, shared });
 }

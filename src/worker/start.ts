@@ -1,6 +1,7 @@
 import { ensurePython, type SetupOptions } from '../python/make-environment.ts';
 import { projectRoot } from '../python/paths.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
+import { type Launched, type LaunchOptions, launch } from './launcher.ts';
 import { Worker } from './worker.ts';
 
 export type StartOptions = Partial<Omit<ConnectionOptions, 'python'>> &
@@ -13,4 +14,21 @@ export type StartOptions = Partial<Omit<ConnectionOptions, 'python'>> &
 export async function startWorker({ python, report, ...options }: StartOptions = {}): Promise<Worker> {
   const found = await ensurePython({ python, report });
   return new Worker(await Connection.open({ root: projectRoot(), ...options, python: found.path }));
+}
+
+/** Have an engine place workers, with the same Python; started at the first `connect`, ended with the last worker. */
+export function placeWorkers({
+  python,
+  report,
+  ...options
+}: Omit<LaunchOptions, 'python' | 'root'> & Pick<SetupOptions, 'python' | 'report'>): (
+  index: number,
+) => Promise<Worker> {
+  let launched: Promise<Launched> | null = null;
+  return async index => {
+    launched ??= ensurePython({ python, report }).then(({ path }) =>
+      launch({ ...options, root: projectRoot(), python: path }),
+    );
+    return new Worker(await (await launched).connect(index));
+  };
 }

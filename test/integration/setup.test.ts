@@ -94,14 +94,14 @@ describe('a setup that was cut off', () => {
       const env = machine();
       const folder = temporaryFolder();
       const started = join(folder, 'started');
-      const script = `case "$1" in venv) exec ${uvPath()} "$@";; *) /bin/sleep 600 & echo $! > ${started}; wait;; esac`;
+      const script = `case "$1" in venv) exec ${uvPath()} "$@";; *) sleep 600 & echo $! > ${started}; wait;; esac`;
       writeProgram(join(folder, 'uv'), script);
       const options = JSON.stringify({ root, env: { ...env, PATH: `${folder}:${env.PATH}` } });
       const module = JSON.stringify(join(projectRoot(), 'src/python/make-environment.ts'));
       const code = `const { setUpPython } = await import(${module});
-        await setUpPython(${options}).catch(error => (console.error(error), process.exit(error.exitCode ?? 99)));`;
+        await setUpPython(${options}).catch(error => process.exit(error.exitCode));`;
       const args = ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', code];
-      const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+      const child = spawn(process.execPath, args, { stdio: 'ignore' });
       const patience = { timeout: 60_000, interval: 50 };
       await expect.poll(() => existsSync(started) && readFileSync(started, 'utf8'), patience).toMatch(/\d\n/);
       const ended = new Promise(resolve => child.once('exit', (code, by) => resolve(code ?? by)));

@@ -29,7 +29,8 @@ const alwaysRead =
   dataset_name dataset_test_name max_train_samples columns columns.messages split_special_tokens duplicates max_length max_too_long_fraction
   learning_rate lr_scheduler_type max_steps per_device_train_batch_size gradient_accumulation_steps weight_decay max_grad_norm
   optim gradient_checkpointing seed data_seed determinism sampler sampler.backend sampler.workers sampler.endpoints
-  sampler.endpoints.*.address sampler.endpoints.*.key sampler.strict
+  sampler.endpoints.*.address sampler.endpoints.*.key sampler.strict placement placement.engine placement.samplers
+  placement.samplers.count
   eval eval.sets eval.sets.*.name eval.sets.*.path eval.sets.*.scorer eval.sets.*.columns eval.sets.*.columns.prompt
   eval.sets.*.columns.answer eval.sets.*.limit retention retention.sets retention.sets.*.name retention.sets.*.path
   retention.sets.*.scorer retention.sets.*.columns retention.sets.*.columns.prompt retention.sets.*.columns.answer
@@ -41,6 +42,8 @@ const nothingMeasured = ['pld.size=0', 'kl.size=0'];
 
 /** `[key with a value, settings under which it has no effect, settings under which it has one]`, read off the code that uses it. */
 const cases: [string, string[], string[]][] = [
+  ['placement.address=here', ['placement.samplers.count=2'], ['placement.engine=ray']],
+  ['placement.samplers.gpus=2', [], ['placement.samplers.count=2']],
   ['save_total_limit=3', ['save_steps=0'], ['save_steps=10']],
   ['lora_r=16', [], ['use_peft=true']],
   ['lora_alpha=16', ['use_peft=false'], ['use_peft=true']],

@@ -314,3 +314,23 @@ describe('guessedSettings', () => {
     ]);
   });
 });
+
+describe('samplers', () => {
+  it('are said to be so many in one place, and Ray is told how many', () => {
+    const endpoint = `{address: "tcp://10.0.0.5:5555", key: ${'0f'.repeat(32)}}`;
+    expect(refusal(required, [`sampler.endpoints=[${endpoint}]`, 'sampler.workers=2'])).toEqual([
+      'sampler.workers: found 2, expected null, because sampler.endpoints says which samplers there are',
+    ]);
+    expect(refusal(required, ['sampler.workers=2', 'placement.samplers.count=2'])).toEqual([
+      'sampler.workers: found 2, expected null, because placement.samplers.count says which samplers there are',
+    ]);
+    expect(refusal(required, ['placement.engine=ray'])).toEqual([
+      'placement.samplers.count: found null, expected the number of samplers that Ray is to place',
+    ]);
+    expect(refusal(required, ['sampler.endpoints=[{address: here, key: abc}]'])).toEqual([
+      'sampler.endpoints.0.address: found "here", expected tcp://HOST:PORT',
+      'sampler.endpoints.0.key: found "abc", expected 64 hexadecimal digits',
+    ]);
+    expect(refusal(required, [`sampler.endpoints=[${endpoint}]`])).toEqual([]);
+  });
+});
