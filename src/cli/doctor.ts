@@ -1,11 +1,13 @@
 import type { Command } from 'commander';
 import { exitCodes } from '../errors.ts';
 import { type DoctorFacts, examine, type Problem } from './doctor-facts.ts';
+import { parityCommand } from './doctor-parity.ts';
 import { type CliContext, type Terminal, wrap } from './terminal.ts';
 
 interface DoctorFlags {
   python?: string;
   json?: boolean;
+  parity?: string;
 }
 
 /** `tms doctor`: say what is there, what is missing, and the command that puts it right. */
@@ -19,18 +21,26 @@ export function addDoctorCommand(program: Command, context: CliContext): void {
     )
     .option('--python <path>', 'look at this Python instead of the one that tms would take')
     .option('--json', 'print the findings as JSON')
+    .option(
+      '--parity <model>',
+      'hold a sampler against the trainer on a model, or on that of a configuration (YAML)',
+    )
     .addHelpText('after', examples)
     .action(async (flags: DoctorFlags) => {
-      context.exitCode = await examineAndPrint(flags, context);
+      context.exitCode =
+        flags.parity === undefined
+          ? await examineAndPrint(flags, context)
+          : await parityCommand(flags.parity, flags.json === true, context);
     });
 }
 
 const examples = `
-Exits with 0 when tms can run, with 1 when something that it needs is missing.
+Exits with 0 when tms can run, with 1 when something that it needs is missing, or where trainer and sampler differ too much.
 
 Examples:
   $ npx tms doctor
-  $ npx tms doctor --json | jq .problems`;
+  $ npx tms doctor --json | jq .problems
+  $ npx tms doctor --parity my.yaml       # log-probabilities of sampler and trainer`;
 
 async function examineAndPrint(flags: DoctorFlags, { terminal, env, version }: CliContext): Promise<number> {
   if (terminal.isInteractive) terminal.note('asking Python for torch, transformers and peft …');

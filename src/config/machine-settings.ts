@@ -25,6 +25,17 @@ export const samplerSettings = z
         'Processes that only sample, beside the one that trains; null: that one samples, too.',
       ),
     ),
+    keep_alive: affects(
+      'nothing',
+      readWhen(
+        ours(
+          z.boolean().default(true),
+          'false: samplers end whenever they have answered and start when they are asked again, so that the memory of a GPU that they share ' +
+            'with the trainer is free between; nothing is then sampled while training goes on.',
+        ),
+        { '.workers': isGiven },
+      ),
+    ),
     endpoints: affects(
       'numerics',
       ours(

@@ -23,10 +23,12 @@ export function samplersOf(config: RunConfig, needs: Needs): Samplers | null {
   const count = samplersAsked(config);
   if (count === null) return null;
   const say = (line: string) => needs.progress.say(line);
-  return new Samplers({ count, start: needs.startSampler ?? startFor(config, needs), say });
+  const start = needs.startSampler ?? starterOf(config, needs);
+  return new Samplers({ count, start, staysAlive: config.sampler.keep_alive, say });
 }
 
-function startFor(config: RunConfig, { progress, home }: Needs): StartSampler {
+/** How each is started, where the configuration asks for samplers; else as if it asked for one here. */
+export function starterOf(config: RunConfig, { progress, home }: Omit<Needs, 'startSampler'>): StartSampler {
   const { sampler, worker, placement, output_dir } = config;
   const python = { python: worker.python ?? undefined, report: (line: string) => progress.say(line) };
   const shared = [resolve(output_dir), resolve(home)]; // where weights lie that are to be loaded there

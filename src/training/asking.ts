@@ -49,7 +49,7 @@ export class Asking {
 
   /** Where answers are missing and samplers give them: hold the weights there until `release`, so that the trainer can go on. */
   async holds({ examples, samples }: Asked, samplesPerPrompt: number): Promise<boolean> {
-    if (this.#trainer.run.samplers === null) return false;
+    if (!this.#trainer.run.samplers?.staysAlive) return false;
     const want = (i: number) =>
       this.#wanted(examples[i] as number, redrawIndex(samples[i] as number, 0, samplesPerPrompt));
     const missing = await this.#missing(

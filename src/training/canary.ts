@@ -16,12 +16,16 @@ const tokens = { least: 64, most: 300 };
 /** Examples among which it is chosen. */
 const candidates = 1000;
 
+/** The largest healthy mean difference, in nats a token. */
+export function toleranceOf(computeDtype: string): number {
+  return tolerances[computeDtype === 'float32' ? 'float32' : 'bfloat16'];
+}
+
 /** Of the weights that stand in the trainer's worker. */
 export async function canaryOf(run: Run): Promise<Canary> {
   const sequences = await canarySequences(run);
   const { logprobs } = await run.worker.forward(sequences);
-  const tolerance = tolerances[run.model.computeDtype === 'float32' ? 'float32' : 'bfloat16'];
-  return { sequences, logprobs, tolerance };
+  return { sequences, logprobs, tolerance: toleranceOf(run.model.computeDtype) };
 }
 
 /** How far what a sampler holds is from the weights of the canary. */

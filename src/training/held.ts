@@ -90,7 +90,14 @@ function placeAt(
 /** Processes on a CPU share its cores, unless the configuration says how many threads each has. */
 function samplerThreads({ samplers, numerics, config }: Run): { readonly threads?: number } {
   const { threads } = numerics; // 0 on a GPU
-  if (samplers === null || config.worker.threads !== null || typeof threads !== 'number' || threads === 0)
+  const isElsewhere = config.sampler.endpoints !== null || config.placement.engine !== 'local';
+  if (
+    samplers === null ||
+    isElsewhere ||
+    config.worker.threads !== null ||
+    typeof threads !== 'number' ||
+    threads === 0
+  )
     return {};
   return { threads: Math.max(1, Math.floor(threads / samplers.count)) };
 }

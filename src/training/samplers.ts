@@ -2,13 +2,13 @@
  * Workers beside the one that trains, which only hold weights to be asked. What each answers follows from the prompts and their seeds,
  * never from who is quicker; what a dead one leaves is answered by the others.
  */
-import { fnv1a } from '../data/random.ts';
 import { TmsError } from '../errors.ts';
 import type { ErrorCode, Progress } from '../worker/protocol.ts';
 import type { Answer, GenerateOptions, Worker } from '../worker/worker.ts';
 import { WorkerError } from '../worker/worker-error.ts';
 import { type Parity, together } from './parity.ts';
 import { loadPlace, type Place, requireDigest } from './place.ts';
+import { contentOf, sharesOf } from './shares.ts';
 
 /** Start sampler number `index`, from 0. The pool closes it. */
 export type StartSampler = (index: number) => Promise<Worker>;
@@ -19,6 +19,8 @@ export type Sampler = Pick<Worker, 'generate' | 'generateParts'>;
 export type SamplersOptions = {
   readonly count: number;
   readonly start: StartSampler;
+  /** False: they end whenever they have answered, and start again when they are asked. By default they stay. */
+  readonly staysAlive?: boolean;
   /** A line for a person. */
   readonly say: (line: string) => void;
 };
@@ -51,6 +53,7 @@ const deaths: readonly ErrorCode[] = [
 /** Started when they are first asked. Close them. */
 export class Samplers {
   readonly count: number;
+  readonly staysAlive: boolean;
   readonly #options: SamplersOptions;
   #team: Promise<Member[]> | null = null;
   #turn: Promise<void> = Promise.resolve();
@@ -58,6 +61,7 @@ export class Samplers {
 
   constructor(options: SamplersOptions) {
     this.count = options.count;
+    this.staysAlive = options.staysAlive ?? true;
     this.#options = options;
   }
 
@@ -69,7 +73,7 @@ export class Samplers {
   /** Samplers that hold these weights; one asking at a time has them all. */
   at(place: Place): Sampler {
     const generateParts: Sampler['generateParts'] = (prompts, options, take) => {
-      const asked = this.#turn.then(() => this.#ask(place, { prompts, options, take }));
+      const asked = this.#turn.then(() => this.#askAndRest(place, { prompts, options, take }));
       this.#turn = asked.catch(() => {});
       return asked.then(() => ({ weightsDigest: place.digest }));
     };
@@ -85,9 +89,22 @@ export class Samplers {
 
   /** End them all. Idempotent. */
   async close(): Promise<void> {
-    const members = await this.#team?.catch(() => []);
-    await Promise.all((members ?? []).map(({ worker }) => worker?.close()));
+    await this.#endAll();
     await this.#turn;
+  }
+
+  async #endAll(): Promise<void> {
+    const members = await this.#team?.catch(() => []);
+    this.#team = null;
+    await Promise.all((members ?? []).map(({ worker }) => worker?.close()));
+  }
+
+  async #askAndRest(place: Place, request: Request): Promise<void> {
+    try {
+      await this.#ask(place, request);
+    } finally {
+      if (!this.staysAlive) await this.#endAll();
+    }
   }
 
   async #ask(place: Place, request: Request): Promise<void> {
@@ -207,17 +224,6 @@ export class Samplers {
       cause,
     });
   }
-}
-
-/** The prompts of each of `count`, by content: the same ones in any order, whoever else there is. */
-function sharesOf(open: readonly number[], count: number, contentOf: (i: number) => number): number[][] {
-  const shares = Array.from({ length: count }, (): number[] => []);
-  for (const i of open) shares[contentOf(i) % count]?.push(i);
-  return shares;
-}
-
-function contentOf(prompt: ArrayLike<number>, seed: number): number {
-  return fnv1a(`${seed} ${Array.from(prompt).join(' ')}`) >>> 0;
 }
 
 /** What all of them did of a request, as one worker would say it. */

@@ -166,6 +166,27 @@ it('the last one dead ends the run with one error, and a resume asks only for wh
   expect(files).toEqual(await filesAlone());
 });
 
+it('those that do not stay alive are there only while they answer, and the training waits', async () => {
+  const log: string[] = [];
+  const startSampler = () => {
+    const sampler = new Sampler();
+    log.push('start');
+    const end = sampler.close.bind(sampler);
+    sampler.close = () => {
+      log.push('end');
+      return end();
+    };
+    return Promise.resolve(new Worker(sampler));
+  };
+  const onCall = (verb: VerbName) => void (verb === 'optimStep' && log.push(verb));
+  const run = settings(1, { sampler: { workers: 1, keep_alive: false } });
+  const { output } = await recordRun(folder, run, { startSampler, onCall });
+  expect(digestsOf(output)).toEqual(await filesAlone());
+  const told = log.join(' ');
+  expect(log.filter(line => line === 'start').length).toBeGreaterThan(3);
+  expect(told).not.toMatch(/start optimStep|start start/);
+});
+
 it('weights that are not what was loaded are found by their log-probabilities: one new start mends it, or the run ends', async () => {
   const [stale, fresh] = [new Sampler(), new Sampler()];
   stale.lies = 1;
