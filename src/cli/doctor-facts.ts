@@ -3,7 +3,7 @@ import { TmsError } from '../errors.ts';
 import { type DeterminismVariable, determinismVariables } from '../python/determinism.ts';
 import { type PythonFound, searchPython } from '../python/find.ts';
 import { installInto } from '../python/make-environment.ts';
-import { ownEnvironment } from '../python/own-environment.ts';
+import { environmentState, ownEnvironment } from '../python/own-environment.ts';
 import { openSide, type PythonEnvironment } from '../python/side.ts';
 import {
   type DiskFacts,
@@ -39,6 +39,8 @@ export interface DoctorFacts {
   readonly machine: MachineFacts;
   readonly nodePackages: readonly NodePackage[];
   readonly python: (PythonFound & { readonly environment: PythonEnvironment | null }) | null;
+  /** The interpreter that `tms setup --vllm` made; null: none. */
+  readonly vllm: string | null;
   readonly determinism: readonly DeterminismLayer[];
   readonly disk: readonly DiskFacts[];
   readonly problems: readonly Problem[];
@@ -69,10 +71,16 @@ export async function examine(request: DoctorRequest): Promise<DoctorFacts> {
     machine: machineFacts(),
     nodePackages: packages,
     python,
+    vllm: vllmPython(request.env),
     determinism: determinismLayers(python?.environment ?? null),
     disk,
     problems,
   };
+}
+
+function vllmPython(env: NodeJS.ProcessEnv): string | null {
+  const own = ownEnvironment({ env, vllm: true });
+  return environmentState(own) === 'current' ? own.python : null;
 }
 
 function nodeProblem({ name, error }: NodePackage): Problem[] {

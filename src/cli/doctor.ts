@@ -76,7 +76,7 @@ function doctorText(facts: DoctorFacts, terminal: Terminal): string[] {
   return [...lines, ...verdict(facts.problems, terminal)];
 }
 
-function programRows({ machine, nodePackages, python }: DoctorFacts): Row[] {
+function programRows({ machine, nodePackages, python, vllm }: DoctorFacts): Row[] {
   const loaded = nodePackages.map(({ name, version }) => `${name} ${version ?? 'missing'}`).join(', ');
   const node: Row = ['Node', `${machine.node} with ${loaded}`];
   if (python === null) return [node, ['Python', 'none']];
@@ -85,6 +85,7 @@ function programRows({ machine, nodePackages, python }: DoctorFacts): Row[] {
   return [
     node,
     ['Python', `${python.version}, ${sources[python.source]}: ${python.path}`],
+    ...(vllm === null ? [] : [['Python of vLLM', vllm] as const]),
     ...(versions === '' ? [] : [['packages', versions] as const]),
   ];
 }

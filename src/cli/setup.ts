@@ -9,6 +9,7 @@ interface SetupFlags {
   dev?: boolean;
   ray?: boolean;
   force?: boolean;
+  vllm?: boolean;
 }
 
 /** `tms setup`: make or update the Python environment. */
@@ -26,6 +27,7 @@ export function addSetupCommand(program: Command, context: CliContext): void {
       'make it with this Python (3.10 to 3.13), e.g. 3.12 or /usr/bin/python3.12',
     )
     .option('--torch <build>', 'build of torch: cpu, cu130, …, or auto (the one that fits the GPU driver)')
+    .option('--vllm', 'make the one for sampler.backend: vllm instead, always in TMS_HOME (6 GB)')
     .option('--dev', 'also install what npm run check and npm test need')
     .option('--ray', 'also install Ray (400 MB), which places samplers on other machines')
     .option('--force', 'remove the environment and begin anew')
@@ -42,7 +44,8 @@ the one with CUDA (5 GB), which also runs on a CPU.
 Examples:
   $ npx tms setup                     # the usual
   $ npx tms setup --torch cpu         # a small torch without CUDA
-  $ npx tms setup --python 3.12 --force`;
+  $ npx tms setup --python 3.12 --force
+  $ npx tms setup --vllm              # for sampler.backend: vllm`;
 
 async function setUp({ ray, ...flags }: SetupFlags, { terminal, env }: CliContext): Promise<void> {
   const report = (line: string) => terminal.note(line);

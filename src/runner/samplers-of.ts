@@ -4,7 +4,7 @@ import type { RunConfig } from '../config/schema.ts';
 import { Samplers, type StartSampler } from '../training/samplers.ts';
 import { clientKeyFile, keptKeyPair } from '../worker/keys.ts';
 import { connectWorker, type Endpoint } from '../worker/remote.ts';
-import { placeWorkers, startWorker } from '../worker/start.ts';
+import { placeWorkers, startVllmSampler, startWorker } from '../worker/start.ts';
 import { Worker } from '../worker/worker.ts';
 import type { Surroundings } from './prepare.ts';
 
@@ -15,7 +15,8 @@ export function samplersAsked({
   sampler,
   placement,
 }: Pick<RunConfig, 'sampler' | 'placement'>): number | null {
-  return sampler.endpoints?.length ?? placement.samplers.count ?? sampler.workers;
+  const ownDefault = sampler.backend === 'vllm' ? 1 : null;
+  return sampler.endpoints?.length ?? placement.samplers.count ?? sampler.workers ?? ownDefault;
 }
 
 /** Null: the worker that trains samples too. They start when they are first asked; close them. */
@@ -31,6 +32,7 @@ export function samplersOf(config: RunConfig, needs: Needs): Samplers | null {
 export function starterOf(config: RunConfig, { progress, home }: Omit<Needs, 'startSampler'>): StartSampler {
   const { sampler, worker, placement, output_dir } = config;
   const python = { python: worker.python ?? undefined, report: (line: string) => progress.say(line) };
+  if (sampler.backend === 'vllm') return () => startVllmSampler(sampler.python);
   const shared = [resolve(output_dir), resolve(home)]; // where weights lie that are to be loaded there
   const { endpoints } = sampler;
   if (endpoints !== null) {

@@ -213,7 +213,9 @@ function answersKey(
 ): string {
   const { model, stopIds, numerics, config } = run;
   // Off strict sampling the last bits depend on what is sampled beside it.
-  const batch = model.strictSampling ? null : config.sampler.max_rows;
+  const { backend, max_rows } = config.sampler;
+  const isStrict = model.strictSampling && backend === 'torch';
+  const batch = isStrict ? null : max_rows;
   return sha256OfRecord({
     weightsDigest,
     temperature,
@@ -221,10 +223,10 @@ function answersKey(
     maxNewTokens,
     stopIds,
     stopTexts: stop,
-    engine: 'torch',
+    engine: backend,
     ...numerics,
     ...samplerNumerics(run),
-    strict: model.strictSampling,
+    strict: isStrict,
     batch,
   });
 }

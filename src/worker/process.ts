@@ -12,6 +12,8 @@ const keptLines = 50;
 export type ProcessOptions = {
   /** Python interpreter that has the packages of requirements.txt. */
   readonly python: string;
+  /** What it runs; by default py_worker. */
+  readonly module?: string;
   /** The folder that holds py_worker. */
   readonly root: string;
   readonly env?: Readonly<Record<string, string>>;
@@ -65,7 +67,7 @@ export async function spawnWorker(
   options: ProcessOptions,
   variables: Readonly<Record<string, string>>,
 ): Promise<SpawnedWorker> {
-  const child = spawn(options.python, ['-m', 'py_worker'], {
+  const child = spawn(options.python, ['-m', options.module ?? 'py_worker'], {
     stdio: ['pipe', 'pipe', 'pipe'], // nothing is ever written: that stdin closes tells the worker of our death, however we die
     detached: true, // its own group: Ctrl-C in the terminal is ours to interpret
     env: { ...process.env, ...workerEnvironment(options), ...variables },

@@ -1,3 +1,4 @@
+import { findVllmPython } from '../python/find.ts';
 import { ensurePython, type SetupOptions } from '../python/make-environment.ts';
 import { projectRoot } from '../python/paths.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
@@ -31,4 +32,13 @@ export function placeWorkers({
     );
     return new Worker(await (await launched).connect(index));
   };
+}
+
+/**
+ * Start a sampler on vLLM, with its own Python; close it when done. Rejects with EnvironmentError where `tms setup --vllm` made none and
+ * `python` is null, SPAWN_FAILED, WORKER_DIED or TIMEOUT.
+ */
+export async function startVllmSampler(python: string | null): Promise<Worker> {
+  const path = await findVllmPython(python);
+  return new Worker(await Connection.open({ root: projectRoot(), python: path, module: 'py_worker.vllm' }));
 }

@@ -15,7 +15,13 @@ test('the tarball of npm pack, installed in an empty folder, runs tms doctor', a
   writeFileSync(join(folder, 'package.json'), '{"private": true}');
   npm(folder, 'install', '--prefer-offline', '--no-audit', '--no-fund', `./${tarball}`);
   const installed = join(folder, 'node_modules', 'tms');
-  for (const file of ['requirements.txt', 'py_worker/side.py', 'dist/index.js', 'scripts/prepare.mjs']) {
+  for (const file of [
+    'requirements.txt',
+    'requirements-vllm.txt',
+    'py_worker/side.py',
+    'dist/index.js',
+    'scripts/prepare.mjs',
+  ]) {
     expect(existsSync(join(installed, file)), file).toBe(true);
   }
   expect(readdirSync(installed)).not.toContain('src');

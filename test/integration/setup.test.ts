@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { exitCodes } from '../../src/errors.ts';
 import { ownIdentity } from '../../src/files/process-identity.ts';
 import { isAlive } from '../../src/files/temporary-name.ts';
+import { findVllmPython } from '../../src/python/find.ts';
 import { ensurePython, setUpPython } from '../../src/python/make-environment.ts';
 import { environmentState, ownEnvironment, readStamp } from '../../src/python/own-environment.ts';
 import { projectRoot } from '../../src/python/paths.ts';
@@ -38,6 +39,24 @@ describe('a first setup', () => {
     expect(environmentState(own)).toBe('current');
     expect(readStamp(own)).toMatchObject({ pythonVersion: python.version, torch: null, development: null });
     expect(existsSync(own.buildingMark)).toBe(false);
+  });
+
+  test('for vLLM makes one of its own in TMS_HOME, for the CPU where there is no driver of a GPU', async () => {
+    const root = makeProject();
+    const wheels = temporaryFolder();
+    writeFileSync(join(root, 'requirements-vllm-cpu.txt'), `${makeWheel(wheels, 'apple', '1.2')}\n`);
+    writeFileSync(join(root, 'requirements-vllm.txt'), `${makeWheel(wheels, 'pear', '1.2')}\n`);
+    writeFileSync(join(root, 'requirements-vllm-overrides.txt'), '# nothing\n');
+    const env = machine();
+    const missing = findVllmPython(null, { root, env });
+    await expect(missing).rejects.toMatchObject({ fix: expect.stringContaining('tms setup --vllm') });
+    const { python } = await setUpPython({ root, env, vllm: true });
+    expect(python.path).toContain(join(String(env.TMS_HOME), 'python', 'vllm-'));
+    expect(canImport(python.path, 'apple')).toBe(true);
+    expect(existsSync(join(root, '.venv'))).toBe(false);
+    expect(await findVllmPython(null, { root, env })).toBe(python.path);
+    writeProgram(join(String(env.PATH), 'nvidia-smi'), 'true');
+    expect(ownEnvironment({ root, env, vllm: true }).file).toBe('requirements-vllm.txt');
   });
 
   test('where nothing is to do starts no process', async () => {

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from py_worker.job import Job
-from py_worker.wire import DTYPE_NAMES, Request, Tensors
+from py_worker.wire import DTYPE_NAMES, DTYPES, Request, Tensors
 
 LOAD: dict[str, Any] = {
     "revision": None,
@@ -72,12 +72,37 @@ class Client:
     def generate(
         self, rows: Sequence[Sequence[int]], seeds: Sequence[int], **options: Any
     ) -> tuple[list[list[int]], list[np.ndarray], list[int]]:
-        """Ids, log-probabilities and reasons to end."""
+        """Ids, log-probabilities and reasons to end of all, whether they came in parts or with the reply."""
         packed = _packed(rows) | {"seeds": np.array(seeds, np.uint32)}
-        _, found = self.call("generate", GENERATE | options, packed)
-        cuts = found["offsets"][1:-1]
-        ids = [row.tolist() for row in np.split(found["ids"], cuts)]
-        return ids, np.split(found["logprobs"], cuts), found["finished"].tolist()
+        self.sent.clear()
+        _, last = self.call("generate", GENERATE | options, packed)
+        answers: dict[int, tuple[list[int], np.ndarray, int]] = {}
+        for found in [*self.parts(), last]:
+            cuts = found["offsets"][1:-1]
+            pieces = zip(
+                np.split(found["ids"], cuts),
+                np.split(found["logprobs"], cuts),
+                found["finished"],
+                strict=True,
+            )
+            for row, (ids, logprobs, ended) in zip(found["rows"].tolist(), pieces, strict=False):
+                answers[row] = (ids.tolist(), logprobs, int(ended))
+        ordered = [answers[row] for row in range(len(rows))]
+        return (
+            [ids for ids, *_ in ordered],
+            [logprobs for _, logprobs, _ in ordered],
+            [e for *_, e in ordered],
+        )
+
+    def parts(self) -> list[Tensors]:
+        """Return the tensors of each part that was sent."""
+        found = []
+        for _, header, *frames in self.sent:
+            facts = msgspec.msgpack.decode(header)
+            if facts["t"] == "part":
+                pairs = zip(facts["tz"], frames, strict=True)
+                found.append({name: np.frombuffer(frame, DTYPES[kind]) for (name, kind, _), frame in pairs})
+        return found
 
 
 def _packed(rows: Sequence[Sequence[int]]) -> Tensors:

@@ -140,6 +140,7 @@ const cases: [string, string[], string[]][] = [
   ['tms.max_redraws=2', ['tms.unfinished=gold'], ['tms.unfinished=redraw']],
   ['tms.student.learning_rate=1e-4', ['method=sft'], []],
   ['tms.student.num_train_epochs=1', ['method=sft'], []],
+  ['sampler.python=python3', [], ['sampler.backend=vllm']],
   [
     'sampler.max_rows=8',
     ['method=sft', 'kl.size=0', set('scorer: multiple_choice')],
