@@ -81,7 +81,7 @@ class Session:
         _refuse_strict(params)
         require_as_saved(params.model, params.expected_digest)
         dtype = _dtype(params)
-        held = hold(params.model, params.revision, dtype, params.trust_remote_code)
+        held = hold(params, dtype)
         before = self._in_engine
         if before is not None and before.shape == held.shape:
             require_same_table(held, before)
@@ -258,14 +258,11 @@ class Session:
 
 
 def _refuse_training(params: protocol.LoadParams) -> None:
-    for name, is_asked in (
-        ("adapter", params.adapter is not None),
-        ("restoreTrainingState", params.restore_training_state),
-    ):
-        if is_asked:
-            raise WorkerError(
-                "BAD_PARAMS", f"{name}: this worker samples with vLLM and trains nothing; ask the trainer"
-            )
+    if params.restore_training_state:
+        raise WorkerError(
+            "BAD_PARAMS",
+            "restoreTrainingState: this worker samples with vLLM and trains nothing; ask the trainer",
+        )
 
 
 def _refuse_strict(params: protocol.LoadParams) -> None:

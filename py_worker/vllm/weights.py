@@ -17,6 +17,7 @@ from py_worker.describe import eos_of_files, is_token_id
 from py_worker.digest import tensors_digest
 from py_worker.errors import WorkerError
 from py_worker.pretrained import load_config, load_tokenizer
+from py_worker.protocol import LoadParams
 from py_worker.source import Source, base_of_adapter, files_digest, find_source, read_json, weight_files
 from py_worker.vllm.merge import merged
 
@@ -71,17 +72,23 @@ class Held:
         return self.is_tied and name == HEAD
 
 
-def hold(model: str, revision: str | None, dtype: str, trust_remote_code: bool) -> Held:
+def hold(params: LoadParams, dtype: str) -> Held:
     """Check a directory as the PyTorch worker does, read its headers, and merge an adapter; NOT_FOUND or BAD_MODEL."""
-    source = find_source(model, revision)
+    source, trust_remote_code = find_source(params.model, params.revision), params.trust_remote_code
+    if source.is_adapter and params.adapter is not None:
+        raise WorkerError(
+            "BAD_PARAMS", f"adapter must be null: {source.directory} is an adapter, which is loaded."
+        )
     base = base_of_adapter(source) if source.is_adapter else source
     config = load_config(base, trust_remote_code)
     tokenizer = load_tokenizer([source, base], trust_remote_code, is_required=True)
     directory, temporary, digest = base.directory, None, None
-    if source.is_adapter:
+    if source.is_adapter or params.adapter is not None:
         temporary = tempfile.TemporaryDirectory(prefix="tms-merged-")
         directory = Path(temporary.name)
-        digest = merged(source, base, config, getattr(torch, dtype), directory)
+        digest = merged(
+            source, config, params.adapter, base=base, dtype=getattr(torch, dtype), into=directory
+        )
     files = weight_files(directory)
     pickled = [file for file in files if file.suffix != ".safetensors"]
     if pickled:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import fake_vllm
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -22,6 +23,7 @@ from transformers import AutoModelForCausalLM
 from vllm_client import Client
 from worker_verbs import load as load_torch
 
+from py_worker import protocol
 from py_worker.digest import weights_digest
 from py_worker.errors import EngineLostError, WorkerError
 from py_worker.save import save_weights
@@ -255,6 +257,23 @@ def test_an_adapter_is_merged_into_its_base(client: Client, models: dict[str, Pa
         expected = network(ids).logits
         found = AutoModelForCausalLM.from_pretrained(started["model"])(ids).logits
     assert float((found - expected).abs().max()) < 1e-4
+
+
+def test_a_new_adapter_is_the_base_under_the_name_that_the_trainer_gives_it(
+    client: Client, models: dict[str, Path]
+) -> None:
+    adapter = {
+        "r": 4,
+        "alpha": 8.0,
+        "dropout": 0.0,
+        "targetModules": None,
+        "useRslora": False,
+        "modulesToSave": None,
+        "seed": 7,
+    }
+    options = msgspec.convert(adapter, protocol.Adapter)
+    expected = weights_digest(load_torch(models["a"], adapter=options))
+    assert client.load(models["a"], adapter=adapter, digest=True).weights_digest == expected
 
 
 def test_a_longer_request_has_a_larger_engine_built(
