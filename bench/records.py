@@ -20,6 +20,7 @@ def load_params(model: str, **changes: Any) -> LoadParams:
         "trust_remote_code": False,
         "adapter": None,
         "gradient_checkpointing": False,
+        "torch_compile": False,
         "token_budget": None,
         "layout": "auto",
         "determinism": "auto",

@@ -31,6 +31,7 @@ def describe(model: Model) -> dict[str, Any]:
         "layout": model.layout,
         "token_budget": model.token_budget,
         "gradient_checkpointing": is_checkpointed(model),
+        "torch_compile": model.network.is_compiled,
         "strict_sampling": model.strict,
         "files_digest": model.files_digest,
         "notes": list(model.notes),

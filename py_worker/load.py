@@ -12,6 +12,7 @@ from transformers.utils import logging as transformers_logging
 
 from py_worker.adapter import new_adapter, saved_adapter
 from py_worker.batch import probe_packing, probe_varlen
+from py_worker.compile import compile_layers
 from py_worker.describe import declared_eos, is_token_id
 from py_worker.digest import unique_tensors
 from py_worker.errors import WorkerError
@@ -85,6 +86,8 @@ def load_model(params: LoadParams, *, needs_tokenizer: bool = True) -> Model:
     set_checkpointing(model, params.gradient_checkpointing)
     if params.token_budget is None:
         model.token_budget = default_token_budget(model)
+    if params.torch_compile:
+        compile_layers(model)
     if determinism != "off":
         torch.manual_seed(params.seed)
     return model

@@ -60,6 +60,8 @@ class Network(nn.Module):
         """The model and its backbone, in a tuple: registered, their parameters would have several names."""
         self.dtype = causal_lm.dtype
         """Of its weights as they were loaded; it may compute in another."""
+        self.is_compiled = False
+        """Its layers are compiled where gradients are made of their results; nowhere else, see ``compile.py``."""
         self._masters = None if compute_dtype == torch.float32 else Masters(trained, causal_lm, compute_dtype)
 
     @property
@@ -162,13 +164,15 @@ class Network(nn.Module):
     def _features(self, inputs: Inputs) -> torch.Tensor:
         """Return what the backbone makes of its input, flattened [B * T, D]."""
         attention = {"attention_mask": inputs.mask} if inputs.spans is None else inputs.spans.inputs()
-        return self.backbone(
-            input_ids=inputs.ids_BT,
-            position_ids=inputs.position_ids_BT,
-            past_key_values=inputs.cache,
-            use_cache=inputs.cache is not None,
-            **attention,
-        ).last_hidden_state.flatten(0, 1)
+        is_as_written = self.is_compiled and not torch.is_grad_enabled()
+        with torch.compiler.set_stance("force_eager") if is_as_written else nullcontext():
+            return self.backbone(
+                input_ids=inputs.ids_BT,
+                position_ids=inputs.position_ids_BT,
+                past_key_values=inputs.cache,
+                use_cache=inputs.cache is not None,
+                **attention,
+            ).last_hidden_state.flatten(0, 1)
 
     def _behind_backbone(self, features_CD: torch.Tensor) -> torch.Tensor:
         """Return the model's own logits for the features of single tokens."""

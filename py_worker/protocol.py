@@ -62,6 +62,7 @@ class LoadParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     trust_remote_code: bool
     adapter: Adapter | None
     gradient_checkpointing: bool | None
+    torch_compile: bool | None
     token_budget: Annotated[int, msgspec.Meta(ge=1)] | None
     layout: Literal["auto", "bucket", "pack"]
     determinism: Literal["auto", "off", "seeded", "strict"]
@@ -92,6 +93,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     layout: Literal["bucket", "pack"]
     token_budget: Annotated[int, msgspec.Meta(ge=0)]
     gradient_checkpointing: bool
+    torch_compile: bool
     strict_sampling: bool
     optimizer_steps: Annotated[int, msgspec.Meta(ge=0)]
     weights_digest: str | None

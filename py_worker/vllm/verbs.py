@@ -249,6 +249,7 @@ class Session:
             layout="pack",
             token_budget=params.token_budget or 0,
             gradient_checkpointing=False,
+            torch_compile=False,
             strict_sampling=is_batch_invariant(),
             optimizer_steps=0,
             weights_digest=self._digest,

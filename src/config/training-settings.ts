@@ -97,6 +97,14 @@ export const trainingSettings = {
         'fit without, on a CPU yes (TRL: true).',
     ),
   ),
+  torch_compile: affects(
+    'numerics',
+    trl(
+      z.boolean().nullable().default(null),
+      'Compile each decoder layer for training (needs a C++ compiler, on a GPU Triton); sampling and scoring stay as they are. ' +
+        'null: no. Tried on CPUs only.',
+    ),
+  ),
   bf16: readWhen(
     trl(
       z.boolean().nullable().default(null),

@@ -38,6 +38,7 @@ export function currentNumerics(
     determinism,
     attn_implementation: model.attention,
     gradient_checkpointing: model.gradientCheckpointing,
+    torch_compile: model.torchCompile,
     'worker.device': model.device,
     'worker.token_budget': model.tokenBudget,
     'worker.threads': model.device === 'cpu' ? threads : null,

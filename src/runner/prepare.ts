@@ -156,6 +156,7 @@ function numericsOf(
     determinism: config.determinism,
     modelFiles: model.filesDigest,
     parameters: model.parameterCount,
+    ...(model.torchCompile && { compiled: 'layers' }),
   };
 }
 

@@ -14,6 +14,7 @@ export function loadOptions(config: RunConfig): Omit<LoadOptions, 'model'> {
     attention: config.attn_implementation,
     trustRemoteCode: config.trust_remote_code,
     gradientCheckpointing: config.gradient_checkpointing,
+    torchCompile: config.torch_compile,
     tokenBudget: worker.token_budget,
     determinism: config.determinism,
     strictSampling: config.sampler.strict,

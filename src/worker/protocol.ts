@@ -116,6 +116,7 @@ const modelInfo = z
     layout: z.enum(['bucket', 'pack']),
     tokenBudget: count,
     gradientCheckpointing: z.boolean(),
+    torchCompile: z.boolean(),
     strictSampling: z.boolean(),
     optimizerSteps: count,
     weightsDigest: z.string().nullable(),
@@ -163,6 +164,7 @@ export const verbs = {
       'bfloat16 on a GPU that has it; `rounding` is of updates written into bfloat16. `attention` has its transformers name; `auto`: what ' +
       'transformers chooses, with variable-length attention for packed rows on a GPU. `gradientCheckpointing` null: on a GPU only where ' +
       'few tokens fit without; `tokenBudget` null: as many padded tokens a micro-batch as the memory holds. ' +
+      '`torchCompile` compiles each decoder layer for what gradients are made of, null: no; BAD_PARAMS where that fails. ' +
       '`determinism` is of the kernels; `strictSampling` says whether answers must not depend on their batch: null with `strict` and, ' +
       'where it holds, with `auto` on a CPU. With ' +
       '`expectedDigest` its weights must have that digest, and every file of a directory that `save` wrote must be as it was written: ' +
@@ -178,6 +180,7 @@ export const verbs = {
       trustRemoteCode: z.boolean(),
       adapter: adapter.nullable(),
       gradientCheckpointing: z.boolean().nullable(),
+      torchCompile: z.boolean().nullable(),
       tokenBudget: z.int().min(1).nullable(),
       layout: z.enum(['auto', 'bucket', 'pack']),
       determinism: z.enum(['auto', 'off', 'seeded', 'strict']),

@@ -18,6 +18,7 @@ export const loadDefaults = {
   attention: 'auto',
   trustRemoteCode: false,
   gradientCheckpointing: false,
+  torchCompile: false,
   /** Padded tokens of one micro-batch. */
   tokenBudget: null,
   layout: 'auto',

@@ -46,6 +46,7 @@ describe('what is loaded', () => {
     const run = await sft({
       attn_implementation: 'eager',
       gradient_checkpointing: false,
+      torch_compile: false,
       determinism: 'seeded',
       model_revision: 'v2',
       bf16: true,
@@ -57,6 +58,7 @@ describe('what is loaded', () => {
       computeDtype: 'bfloat16',
       attention: 'eager',
       gradientCheckpointing: false,
+      torchCompile: false,
       determinism: 'seeded',
       tokenBudget: 77,
       threads: 3,

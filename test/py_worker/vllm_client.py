@@ -23,6 +23,7 @@ LOAD: dict[str, Any] = {
     "trustRemoteCode": False,
     "adapter": None,
     "gradientCheckpointing": None,
+    "torchCompile": None,
     "tokenBudget": None,
     "layout": "auto",
     "determinism": "auto",

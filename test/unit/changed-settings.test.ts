@@ -15,7 +15,7 @@ const levels = {
     ),
   /** Where, in what order and in what pieces the same numbers are computed. */
   numerics:
-    'attn_implementation gradient_checkpointing determinism sampler.workers sampler.endpoints sampler.max_rows sampler.strict placement.samplers.count worker.device worker.token_budget worker.threads'.split(
+    'attn_implementation gradient_checkpointing torch_compile determinism sampler.workers sampler.endpoints sampler.max_rows sampler.strict placement.samplers.count worker.device worker.token_budget worker.threads'.split(
       ' ',
     ),
 };

@@ -28,7 +28,7 @@ const alwaysRead =
   `method output_dir run_name save_steps model_name_or_path dtype attn_implementation trust_remote_code use_peft
   dataset_name dataset_test_name max_train_samples columns columns.messages split_special_tokens duplicates max_length max_too_long_fraction
   learning_rate lr_scheduler_type max_steps per_device_train_batch_size gradient_accumulation_steps weight_decay max_grad_norm
-  optim gradient_checkpointing seed data_seed determinism sampler sampler.backend sampler.workers sampler.endpoints
+  optim gradient_checkpointing torch_compile seed data_seed determinism sampler sampler.backend sampler.workers sampler.endpoints
   sampler.endpoints.*.address sampler.endpoints.*.key sampler.strict placement placement.engine placement.samplers
   placement.samplers.count
   eval eval.sets eval.sets.*.name eval.sets.*.path eval.sets.*.scorer eval.sets.*.columns eval.sets.*.columns.prompt

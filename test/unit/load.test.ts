@@ -44,6 +44,7 @@ describe('parseConfig', () => {
       lora_r: 16,
       lora_alpha: 32,
       gradient_checkpointing: null,
+      torch_compile: null,
       seed: 42,
       tms: { num_checkpoints: 10, alpha: 0.25, samples_per_prompt: 1, temperature: 1, unfinished: 'gold' },
     });

@@ -262,6 +262,7 @@ export class Session {
       layout: params.layout === 'pack' ? 'pack' : 'bucket',
       tokenBudget: params.tokenBudget ?? cpuTokenBudget,
       gradientCheckpointing: params.gradientCheckpointing ?? true,
+      torchCompile: false,
       strictSampling: true,
       optimizerSteps: steps,
       weightsDigest: this.#digest,
