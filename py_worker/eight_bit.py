@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from py_worker.errors import WorkerError, is_out_of_memory, one_line
+from py_worker.errors import WorkerError, from_library, one_line
 
 PROBED_WEIGHTS = 4096
 """The fewest that the library keeps in 8 bits."""
@@ -26,32 +26,30 @@ def eight_bit_adamw(
     library = _library()
     probed = nn.Parameter(torch.zeros(PROBED_WEIGHTS, device=device))
     probed.grad = torch.ones_like(probed)
-    try:
+    with from_library(lambda error: _unusable(device, one_line(error))):
         library.optim.AdamW8bit([probed], lr=1.0, weight_decay=0.0).step()
-        works = bool((probed < 0).all())
-        found = "a trial step moves weights wrongly"
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        works, found = False, one_line(error)
-    if not works:
-        fix = "use optim adamw_torch, or install a bitsandbytes that has kernels for this device"
-        raise WorkerError("BAD_PARAMS", f"8-bit AdamW does not work on {device} ({found}); {fix}")
+    if not bool((probed < 0).all()):
+        raise _unusable(device, "a trial step moves weights wrongly")
     optimizer = library.optim.AdamW8bit(groups)
     # The library's own manager is one for the process, and knows parameters by ids that others get later.
-    optimizer.mng = type(optimizer.mng).__new__(type(optimizer.mng))
+    manager: Any = type(optimizer.mng)
+    optimizer.mng = manager.__new__(manager)
     optimizer.mng.initialize()
     optimizer.mng.override_config(list(exact), "optim_bits", 32)
     return optimizer
 
 
+def _unusable(device: torch.device, found: str) -> WorkerError:
+    fix = "use optim adamw_torch, or install a bitsandbytes that has kernels for this device"
+    return WorkerError("BAD_PARAMS", f"8-bit AdamW does not work on {device} ({found}); {fix}")
+
+
 def _library() -> Any:
-    try:
-        return importlib.import_module("bitsandbytes")
-    except Exception as error:  # its binary may raise anything
-        if is_out_of_memory(error):
-            raise
+    def missing(error: BaseException) -> WorkerError:
         fix = f"install it (`{sys.executable} -m pip install bitsandbytes`), or use optim adamw_torch"
-        raise WorkerError(
+        return WorkerError(
             "NOT_FOUND", f"8-bit AdamW needs the package bitsandbytes ({one_line(error)}): {fix}"
-        ) from error
+        )
+
+    with from_library(missing):
+        return importlib.import_module("bitsandbytes")

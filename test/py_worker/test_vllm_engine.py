@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from vllm_client import Client
 pytest.importorskip("vllm")
 pytestmark = pytest.mark.vllm
 TOLERANCE = 1e-3
-SHAPE = {
+SHAPE: dict[str, Any] = {
     "hidden_size": 128,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
