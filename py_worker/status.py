@@ -12,7 +12,17 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("torch", "transformers", "peft", "safetensors", "tokenizers", "msgspec", "pyzmq", "numpy")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "safetensors",
+    "tokenizers",
+    "msgspec",
+    "pyzmq",
+    "numpy",
+    "bitsandbytes",
+)
 SETTINGS = ("MKL_CBWR", "OMP_WAIT_POLICY", "OMP_NUM_THREADS", "PYTHONHASHSEED", "CUBLAS_WORKSPACE_CONFIG")
 
 

@@ -30,7 +30,7 @@ function git(...args: string[]): string | null {
 
 /** Every key that affects numerics, as it turned out here, and what decides the last bits beside them. */
 export function currentNumerics(
-  { determinism, sampler, placement, worker }: RunConfig,
+  { determinism, sampler, placement, worker, optim }: RunConfig,
   model: ModelInfo,
   { versions, threads, deviceName, determinism: settings }: Result<'status'>,
 ): Numerics {
@@ -56,6 +56,7 @@ export function currentNumerics(
     torch: versions.torch ?? '',
     transformers: versions.transformers ?? '',
     MKL_CBWR: settings.MKL_CBWR ?? '',
+    ...(optim === 'adamw_8bit' && { bitsandbytes: versions.bitsandbytes ?? '' }),
   };
 }
 

@@ -156,6 +156,7 @@ function numericsOf(
     determinism: config.determinism,
     modelFiles: model.filesDigest,
     parameters: model.parameterCount,
+    ...(config.optim === 'adamw_8bit' && { bitsandbytes: versions.bitsandbytes ?? '' }),
     ...(model.torchCompile && { compiled: 'layers' }),
   };
 }

@@ -492,3 +492,13 @@ def test_the_digest_of_files_changes_with_every_file_that_loading_reads(tmp_path
     assert files_digest([tmp_path]) == before
     (tmp_path / "generation_config.json").write_text("{}")
     assert files_digest([tmp_path]) != before
+
+
+@pytest.mark.parametrize("asked", [True, False, None])
+def test_layers_are_compiled_only_where_that_is_asked_for(
+    llama: Path, monkeypatch: pytest.MonkeyPatch, asked: bool | None
+):
+    compiled: list[Model] = []
+    monkeypatch.setattr("py_worker.load.compile_layers", compiled.append)
+    model = load(llama, torch_compile=asked)
+    assert compiled == ([model] if asked else [])

@@ -47,6 +47,12 @@ it('samplers count where an answer depends on what is sampled beside it, and whe
   expect(value({ strictSampling: true, device: 'cpu' }, 'worker.threads=4')).toBeNull();
 });
 
+it('the library of an 8-bit optimiser counts where it is used', () => {
+  const installed = { ...status, versions: { ...status.versions, bitsandbytes: '0.48.1' } };
+  expect(currentNumerics(config('optim=adamw_8bit'), model, installed).bitsandbytes).toBe('0.48.1');
+  expect(currentNumerics(config(), model, installed).bitsandbytes).toBeUndefined();
+});
+
 it('a key that a run of an earlier version does not name is null', () => {
   const values = { determinism: 'auto' };
   expect(
