@@ -43,12 +43,12 @@ export function currentNumerics(
     'worker.token_budget': model.tokenBudget,
     'worker.threads': model.device === 'cpu' ? threads : null,
     // Under strict sampling an answer never depends on its batch; on a CPU samplers share its threads.
-    'sampler.workers': samplersCount(samplersAsked({ sampler, placement }), model, worker),
+    'sampler.workers': samplersCount({ sampler, placement, worker }, model),
     'sampler.backend': sampler.backend,
     'sampler.endpoints': sampler.endpoints?.length ?? null,
     'placement.samplers.count': placement.samplers.count,
     'sampler.strict': sampler.strict,
-    'sampler.max_rows': model.strictSampling ? 'any' : sampler.max_rows,
+    'sampler.max_rows': model.strictSampling && sampler.backend === 'torch' ? 'any' : sampler.max_rows,
     'strict sampling': model.strictSampling,
     'compute dtype': model.computeDtype,
     layout: model.layout,
@@ -62,12 +62,12 @@ export function currentNumerics(
 
 /** Null where answers have the same bits whoever samples. */
 function samplersCount(
-  workers: number | null,
+  { worker, ...asked }: Pick<RunConfig, 'sampler' | 'placement' | 'worker'>,
   { strictSampling, device }: ModelInfo,
-  worker: RunConfig['worker'],
-) {
+): number | null {
+  const workers = samplersAsked(asked);
   const haveSameThreads = device !== 'cpu' || worker.threads !== null || workers === 1;
-  return strictSampling && haveSameThreads ? null : workers;
+  return strictSampling && asked.sampler.backend === 'torch' && haveSameThreads ? null : workers;
 }
 
 // Tokens a second as last measured on this machine with a model like this one: what `tms plan` estimates time from.

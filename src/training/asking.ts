@@ -4,7 +4,7 @@ import { redrawIndex, type SamplingPlan, samplingSeeds } from '../plan/sampling-
 import type { AnswerRecord } from '../run/records.ts';
 import { AnswerStore, answerKey, type StoredAnswer } from '../store/answer-store.ts';
 import { answersPath } from '../store/store.ts';
-import { type Held, samplerNumerics } from './held.ts';
+import { type Held, samplerNumerics, samplesStrictly } from './held.ts';
 import { samplerOptions } from './policy.ts';
 import { faultOf } from './read-answers.ts';
 import { type Run, timed } from './run.ts';
@@ -211,10 +211,10 @@ function answersKey(
   weightsDigest: string,
   { temperature, topP, maxNewTokens, stop }: SamplingPlan,
 ): string {
-  const { model, stopIds, numerics, config } = run;
+  const { stopIds, numerics, config } = run;
   // Off strict sampling the last bits depend on what is sampled beside it.
   const { backend, max_rows } = config.sampler;
-  const isStrict = model.strictSampling && backend === 'torch';
+  const isStrict = samplesStrictly(run);
   const batch = isStrict ? null : max_rows;
   return sha256OfRecord({
     weightsDigest,

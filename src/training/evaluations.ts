@@ -9,7 +9,7 @@ import { readChecked, readRecord, writeChecked } from '../files/read-record.ts';
 import { type EvaluationRecord, evaluationRecord, metricsLine, stepName } from '../run/records.ts';
 import { touch } from '../store/in-use.ts';
 import { evaluationPath } from '../store/store.ts';
-import { samplerNumerics } from './held.ts';
+import { samplerNumerics, samplesStrictly } from './held.ts';
 import { type Run, safePoint, timed } from './run.ts';
 import type { Trainer, Weights } from './trainer.ts';
 
@@ -101,7 +101,7 @@ function pathOf(run: Run, weightsDigest: string): string {
   const { model, store, evaluationKey, evaluation } = run;
   const base = model.weightsDigest;
   // Off strict sampling the last bits depend on what is sampled beside it.
-  const batch = model.strictSampling ? null : evaluation.maxRows;
+  const batch = samplesStrictly(run) ? null : evaluation.maxRows;
   const sampling = samplerNumerics(run);
   const numerics = { ...run.numerics, ...(Object.keys(sampling).length > 0 && { sampling }) };
   return evaluationPath(store, sha256OfRecord({ weightsDigest, base, evaluationKey, numerics, batch }));

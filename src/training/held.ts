@@ -103,13 +103,28 @@ function samplerThreads({ samplers, numerics, config }: Run): { readonly threads
 }
 
 /** What the last bits of answers depend on where samplers give them, beside the numerics of the run; nothing where they are the trainer's own. */
-export function samplerNumerics(run: Run): Readonly<Record<string, number>> {
-  const { samplers, model, numerics } = run;
+export function samplerNumerics(run: Run): Readonly<Record<string, string | number>> {
+  const { samplers, numerics, config } = run;
   if (samplers === null) return {};
   const { threads = numerics.threads } = samplerThreads(run);
+  const { backend } = config.sampler;
+  const elsewhere = placeOf(config);
   return {
+    ...(backend !== 'torch' && { engine: backend }),
+    ...(elsewhere !== null && { elsewhere }),
     ...(threads !== numerics.threads && { threads: Number(threads) }),
-    // Off strict sampling an answer depends on what is sampled beside it.
-    ...(!model.strictSampling && { samplers: samplers.count }),
+    ...(!samplesStrictly(run) && { samplers: samplers.count }),
   };
+}
+
+/** Whether an answer never depends on what is sampled beside it. */
+export function samplesStrictly({ model, config }: Pick<Run, 'model' | 'config'>): boolean {
+  return model.strictSampling && config.sampler.backend === 'torch';
+}
+
+/** Other machines and devices than the trainer's may give other last bits; null: samplers compute where it does. */
+function placeOf({ sampler, placement }: Run['config']): string | null {
+  const { engine, samplers } = placement;
+  if (sampler.endpoints !== null) return sampler.endpoints.map(({ address }) => address).join(' ');
+  return samplers.count === null ? null : `${engine}, ${samplers.gpus} GPUs each`;
 }

@@ -232,3 +232,26 @@ it('GRPO learns with the trainer’s log-probabilities of what samplers answered
   expect(sampler.prompts).toHaveLength(10 * 3);
   expect(files).toEqual(digestsOf(alone.output));
 });
+
+it.each([
+  ['vLLM', { sampler: { backend: 'vllm' } }],
+  [
+    'a sampler on another machine',
+    { sampler: { endpoints: [{ address: 'tcp://10.0.0.5:5555', key: 'a'.repeat(64) }] } },
+  ],
+  ['placed samplers', { placement: { samplers: { count: 1 } } }],
+])('answers and accuracies of %s are never taken for the trainer’s own', async (_, asked) => {
+  const home = `${folder}/home-of-engines`;
+  const few = { method: 'sft', max_steps: 1, num_train_epochs: undefined, tms: {}, kl: { size: 0 } };
+  await recordRun(folder, settings(null, few), { home });
+  const samplers: Sampler[] = [];
+  const startSampler = (index: number) => {
+    samplers[index] = new Sampler();
+    return Promise.resolve(new Worker(samplers[index]));
+  };
+  await recordRun(folder, settings(null, { ...few, ...asked }), { home, startSampler });
+  expect(samplers.flatMap(({ prompts }) => prompts)).not.toEqual([]);
+  samplers.length = 0;
+  await recordRun(folder, settings(null, { ...few, ...asked }), { home, startSampler });
+  expect(samplers).toEqual([]);
+});
