@@ -47,6 +47,7 @@ export const samplerSettings = z
             'with the trainer is free between; nothing is then sampled while training goes on.',
         ),
         { '.workers': isGiven },
+        { '.backend': is('vllm') },
       ),
     ),
     endpoints: affects(

@@ -74,6 +74,7 @@ const cases: [string, string[], string[]][] = [
   ['bf16=false', ['dtype=bfloat16'], ['dtype=float32']],
   ['weight_rounding=nearest', ['dtype=float32'], ['dtype=bfloat16']],
   ['sampler.keep_alive=false', [], ['sampler.workers=1']],
+  ['sampler.keep_alive=false', [], ['sampler.backend=vllm']],
   ['tms.num_checkpoints=2', ['method=sft'], ['method=tms']],
   ['tms.spacing=geometric', ['tms.num_checkpoints=1'], ['tms.num_checkpoints=2']],
   ['tms.include_base=true', ['method=sft'], []],
