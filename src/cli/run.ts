@@ -17,7 +17,7 @@ import { checkDisk } from '../runner/check-disk.ts';
 import { executeRun, placesOf, refuseOccupied } from '../runner/execute.ts';
 import { prepareMeasures, prepareRun } from '../runner/prepare.ts';
 import { refuseOtherMethod, refuseOtherResults } from '../runner/resume.ts';
-import { untilStopped } from '../runner/until-stopped.ts';
+import { untilStopped } from '../training/until-stopped.ts';
 import { startWorker } from '../worker/start.ts';
 import { listenForStop } from './interrupt.ts';
 import { type CliContext, terminalProgress } from './terminal.ts';

@@ -18,6 +18,7 @@ import { openStore } from '../store/store.ts';
 import { Beside } from '../training/beside.ts';
 import type { Progress, Run } from '../training/run.ts';
 import { Trainer } from '../training/trainer.ts';
+import { untilStopped } from '../training/until-stopped.ts';
 import { checkDisk, type DiskPlaces } from './check-disk.ts';
 import { gitState, noteThroughput } from './environment.ts';
 import { methodsOf } from './make-plan.ts';
@@ -25,7 +26,6 @@ import { noteParity } from './note-parity.ts';
 import { type PreparedRun, prepareMeasures, prepareRun, type Surroundings } from './prepare.ts';
 import { goOn, refuseOtherBits, refuseOtherResults } from './resume.ts';
 import { samplersOf } from './samplers-of.ts';
-import { untilStopped } from './until-stopped.ts';
 
 export type RunOptions = Surroundings & {
   /** The file as the person wrote it, kept beside the resolved configuration. */

@@ -14,7 +14,7 @@ import { loadOptions, newAdapter } from '../training/load-options.ts';
 import { meanOverTokens } from '../training/loss.ts';
 import { baseRecipe, recipeOf } from '../training/recipe.ts';
 import type { Progress, Run } from '../training/run.ts';
-import type { StartSampler } from '../training/samplers.ts';
+import type { StartSampler } from '../training/team.ts';
 import type { ModelInfo, Result } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
 import { diskFacts } from './check-disk.ts';

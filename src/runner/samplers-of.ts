@@ -1,7 +1,8 @@
 /** The samplers that a configuration asks for, and how each is started. */
 import { resolve } from 'node:path';
 import type { RunConfig } from '../config/schema.ts';
-import { Samplers, type StartSampler } from '../training/samplers.ts';
+import { Samplers } from '../training/samplers.ts';
+import type { StartSampler } from '../training/team.ts';
 import { clientKeyFile, keptKeyPair } from '../worker/keys.ts';
 import { connectWorker, type Endpoint } from '../worker/remote.ts';
 import { placeWorkers, startVllmSampler, startWorker } from '../worker/start.ts';

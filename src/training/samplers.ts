@@ -3,15 +3,13 @@
  * never from who is quicker; what a dead one leaves is answered by the others.
  */
 import { TmsError } from '../errors.ts';
-import type { ErrorCode, Progress } from '../worker/protocol.ts';
+import type { Progress } from '../worker/protocol.ts';
 import type { Answer, GenerateOptions, Worker } from '../worker/worker.ts';
-import { WorkerError } from '../worker/worker-error.ts';
 import { type Parity, together } from './parity.ts';
 import { loadPlace, type Place, requireDigest } from './place.ts';
 import { contentOf, sharesOf } from './shares.ts';
-
-/** Start sampler number `index`, from 0. The pool closes it. */
-export type StartSampler = (index: number) => Promise<Worker>;
+import { endTeam, isDeath, type Member, type StartSampler, startTeam } from './team.ts';
+import { untilStopped } from './until-stopped.ts';
 
 /** What gives answers: a worker with weights in it, or samplers that hold the same ones. */
 export type Sampler = Pick<Worker, 'generate' | 'generateParts'>;
@@ -31,31 +29,15 @@ type Request = {
   readonly options: GenerateOptions;
   readonly take: Take;
 };
-type Member = {
-  readonly index: number;
-  worker: Worker | null;
-  holds: string | null;
-  end: Error | null;
-};
 /** Prompts of a request that are not answered yet, by place, and the tokens of the answers that came. */
 type Work = { open: ReadonlySet<number>; tokens: number };
-
-/** A sampler that fails so is ended; anything else is wrong with what was asked, whoever is asked. */
-const deaths: readonly ErrorCode[] = [
-  'WORKER_DIED',
-  'WORKER_STUCK',
-  'SPAWN_FAILED',
-  'TIMEOUT',
-  'OOM',
-  'INTERNAL',
-];
 
 /** Started when they are first asked. Close them. */
 export class Samplers {
   readonly count: number;
   readonly staysAlive: boolean;
   readonly #options: SamplersOptions;
-  #team: Promise<Member[]> | null = null;
+  #team: { readonly members: Promise<Member[]>; isThere: boolean } | null = null;
   #turn: Promise<void> = Promise.resolve();
   #parity: Parity | null = null;
 
@@ -93,10 +75,12 @@ export class Samplers {
     await this.#turn;
   }
 
+  /** Who is still being started is not waited for, and ended when it is there. */
   async #endAll(): Promise<void> {
-    const members = await this.#team?.catch(() => []);
+    const team = this.#team;
     this.#team = null;
-    await Promise.all((members ?? []).map(({ worker }) => worker?.close()));
+    const ended = team?.members.then(endTeam, () => {});
+    if (team?.isThere) await ended;
   }
 
   async #askAndRest(place: Place, request: Request): Promise<void> {
@@ -108,10 +92,12 @@ export class Samplers {
   }
 
   async #ask(place: Place, request: Request): Promise<void> {
-    const { prompts, take } = request;
+    const { prompts, options, take } = request;
     const work: Work = { open: new Set(prompts.keys()), tokens: 0 };
     while (work.open.size > 0) {
-      const living = (await this.#members()).filter(({ end }) => end === null);
+      const members = this.#members();
+      const team = await (options.signal ? untilStopped(options.signal, members) : members);
+      const living = team.filter(({ end }) => end === null);
       if (living.length === 0) throw await this.#allDead(place);
       const left = new Set(work.open);
       await this.#askOnce(place, living, work, {
@@ -192,19 +178,19 @@ export class Samplers {
   }
 
   #members(): Promise<Member[]> {
-    this.#team ??= Promise.all(Array.from({ length: this.count }, (_, index) => this.#begin(index)));
-    return this.#team;
+    if (this.#team !== null) return this.#team.members;
+    const team = { members: this.#start(), isThere: false };
+    this.#team = team;
+    const onceThere = () => {
+      team.isThere = true;
+    };
+    return team.members.finally(onceThere);
   }
 
-  async #begin(index: number): Promise<Member> {
-    try {
-      return { index, worker: await this.#options.start(index), holds: null, end: null };
-    } catch (error) {
-      if (!isDeath(error)) throw error;
-      const member = { index, worker: null, holds: null, end: error };
-      this.#bury(member, error);
-      return member;
-    }
+  async #start(): Promise<Member[]> {
+    const members = await startTeam(this.count, this.#options.start);
+    for (const member of members) if (member.end !== null) this.#bury(member, member.end);
+    return members;
   }
 
   #bury(member: Member, error: Error): void {
@@ -241,8 +227,4 @@ function progressOf(
       tokens: tokens + sum(part => part.tokens),
     });
   };
-}
-
-function isDeath(error: unknown): error is WorkerError {
-  return error instanceof WorkerError && deaths.includes(error.code);
 }

@@ -5,6 +5,7 @@ import type { PlannedTraining } from '../plan/plan.ts';
 import type { MetricsLine } from '../run/records.ts';
 import { type FinishedTraining, finishedTraining, keepFinished, weightsPath } from '../store/store.ts';
 import { damageOf, linkWeights, type SavedWeights, saveUnlessThere } from '../store/weights.ts';
+import { samplerNumerics } from './held.ts';
 import { type Loss, meanOverTokens } from './loss.ts';
 import { type Policy, policyAt } from './policy.ts';
 import { recipeOf } from './recipe.ts';
@@ -256,7 +257,10 @@ export class Training {
     return recipeOf(trainer.run, {
       from: trainer.recipeOf(this.from),
       // The trainer's log-probabilities of what it sampled differ by rounding from those that it sampled with.
-      on: this.on.isOnPolicy && trainer.run.samplers !== null ? `${this.on.key}, samplers` : this.on.key,
+      on:
+        this.on.isOnPolicy && trainer.run.samplers !== null
+          ? sha256OfRecord([this.on.key, 'samplers', samplerNumerics(trainer.run)])
+          : this.on.key,
       loss: this.loss.name,
       code: trainer.run.code[this.name],
       plan: this.plan,

@@ -212,6 +212,37 @@ it('weights that are not what was loaded are found by their log-probabilities: o
   );
 });
 
+it('where one of them cannot be had, those that can are ended, and the run ends with its error', async () => {
+  const first = new Sampler();
+  let ends = 0;
+  first.close = async () => void ends++;
+  const blind = new WorkerError('NOT_FOUND', 'the worker does not see /runs of this machine');
+  const startSampler = (index: number) =>
+    index === 0 ? Promise.resolve(new Worker(first)) : Promise.reject(blind);
+  await expect(recordRun(folder, settings(2), { startSampler })).rejects.toBe(blind);
+  expect(ends).toBe(1);
+});
+
+it('Ctrl-C ends a run whose samplers are still being started; one that comes later is ended', async () => {
+  const late = new Sampler();
+  const ended = new Promise<void>(resolve => {
+    late.close = async () => resolve();
+  });
+  const controller = new AbortController();
+  let arrive = (_: Worker) => {};
+  const startSampler = () => {
+    controller.abort(new Error('interrupted'));
+    return new Promise<Worker>(resolve => {
+      arrive = resolve;
+    });
+  };
+  const { signal } = controller;
+  const run = recordRun(folder, settings(1), { startSampler, signal });
+  await expect(run).rejects.toMatchObject({ exitCode: 130 });
+  arrive(new Worker(late));
+  await ended;
+});
+
 it('GRPO learns with the trainer’s log-probabilities of what samplers answered', async () => {
   const module = join(folder, 'letters.mjs');
   const text = 'export const score = (_, answer) => Math.min(2, answer.replace(/[^a-z]/g, "").length) / 2;\n';

@@ -18,7 +18,7 @@ import { importMethod } from '../../src/config/import-method.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { executeRun } from '../../src/runner/execute.ts';
 import { prepareRun } from '../../src/runner/prepare.ts';
-import type { StartSampler } from '../../src/training/samplers.ts';
+import type { StartSampler } from '../../src/training/team.ts';
 import type { Call, CallOptions, Channel, Reply } from '../../src/worker/channel.ts';
 import type { MessageLimits } from '../../src/worker/parts.ts';
 import type { Params, VerbName } from '../../src/worker/protocol.ts';
