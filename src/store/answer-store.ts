@@ -1,5 +1,5 @@
 /** Sampled answers of one set of weights under one way of sampling, by prompt and seed; lines are only ever added. */
-import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { z } from 'zod';
 import { appendDurably } from '../files/atomic.ts';
 import { sha256OfText } from '../files/digest.ts';
@@ -36,7 +36,7 @@ export class AnswerStore {
   }
 
   has(key: string): boolean {
-    return this.#places.get(key) !== undefined;
+    return (this.#places.get(key)?.length ?? 0) > 0;
   }
 
   get(key: string): StoredAnswer | undefined {
@@ -57,6 +57,22 @@ export class AnswerStore {
     });
     appendDurably(this.#path, `${isTorn ? '\n' : ''}${rows.join('')}`);
     this.#index();
+  }
+
+  /** Make them absent again, for others too: their lines lose their checksums. */
+  forget(keys: Iterable<string>): void {
+    const handle = openSync(this.#path, 'r+');
+    try {
+      for (const key of keys) {
+        const place = this.#places.get(key);
+        if (place === undefined || place.length === 0) continue;
+        writeSync(handle, '#'.repeat(place.length), place.start);
+        this.#places.set(key, { start: place.start, length: 0 });
+      }
+      fsyncSync(handle);
+    } finally {
+      closeSync(handle);
+    }
   }
 
   /** Note what has been added since, by others too. */

@@ -5,6 +5,7 @@ import type { AnswerRecord } from '../run/records.ts';
 import { AnswerStore, answerKey, type StoredAnswer } from '../store/answer-store.ts';
 import { answersPath } from '../store/store.ts';
 import { type Held, samplerNumerics, samplesStrictly } from './held.ts';
+import { OtherWeightsError } from './place.ts';
 import { samplerOptions } from './policy.ts';
 import { faultOf } from './read-answers.ts';
 import { type Run, timed } from './run.ts';
@@ -177,8 +178,9 @@ export class Asking {
   ): Promise<number> {
     const { run } = this.#trainer;
     const { maxNewTokens, temperature, topP, stop } = this.#options.sampling;
+    const taken: string[] = [];
     let [seen, sampled] = [0, 0];
-    await sampler.generateParts(
+    const asked = sampler.generateParts(
       wanted.map(({ prompt }) => prompt),
       {
         ...samplerOptions(run),
@@ -199,8 +201,13 @@ export class Asking {
           return [(wanted[place] as Wanted).key, { ids: [...kept], finishReason }] as const;
         });
         this.#store.add(new Map(entries));
+        for (const [key] of entries) taken.push(key);
       },
     );
+    await asked.catch(error => {
+      if (error instanceof OtherWeightsError && taken.length > 0) this.#store.forget(taken);
+      throw error;
+    });
     return sampled;
   }
 }

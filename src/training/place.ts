@@ -42,10 +42,13 @@ export async function loadPlace(
   }
 }
 
-/** Null is not known. */
+/** Weights are others than those that were asked for: no answer of theirs counts. */
+export class OtherWeightsError extends TmsError {}
+
+/** Null is not known. Throws `OtherWeightsError`. */
 export function requireDigest({ name, digest, load }: Place, found: string | null): void {
   if (digest === null || found === null || found === digest) return;
-  throw new TmsError(
+  throw new OtherWeightsError(
     `the weights in ${load.model} are not those of ${name}: their digest is ${found}, not ${digest}`,
     { fix: 'put back those that the run began with, then go on with tms resume; or start a new run' },
   );

@@ -30,6 +30,8 @@ class Sampler implements Channel {
   waitsFor: Promise<void> = Promise.resolve();
   /** The log-probabilities that come with its answers are wrong. */
   isOff = false;
+  /** From which request for answers on its replies name other weights. */
+  othersFrom = Number.POSITIVE_INFINITY;
   /** Log-probabilities are of other weights so often. */
   lies = 0;
   #left: number;
@@ -59,7 +61,8 @@ class Sampler implements Channel {
       1,
       this.waitsFor
         .then(() => this.#inner.call(verb, params, tensors, options))
-        .then(reply => (this.isOff ? lower(reply) : reply)),
+        .then(reply => (this.isOff ? lower(reply) : reply))
+        .then(reply => (this.prompts.length >= this.othersFrom ? ofOthers(reply) : reply)),
     );
   }
 
@@ -73,6 +76,10 @@ function lower<V extends VerbName>(reply: Reply<V>): Reply<V> {
   const logprobs = reply.tensors.logprobs as Tensors[string];
   const data = Float32Array.from(logprobs.data as Float32Array, value => value - 0.5);
   return { ...reply, tensors: { ...reply.tensors, logprobs: { ...logprobs, data } } };
+}
+
+function ofOthers<V extends VerbName>(reply: Reply<V>): Reply<V> {
+  return { ...reply, result: { ...reply.result, weightsDigest: 'f'.repeat(64) } };
 }
 
 /** One prompt a message: what came before a death was answered. */
@@ -221,6 +228,21 @@ it('where one of them cannot be had, those that can are ended, and the run ends 
     index === 0 ? Promise.resolve(new Worker(first)) : Promise.reject(blind);
   await expect(recordRun(folder, settings(2), { startSampler })).rejects.toBe(blind);
   expect(ends).toBe(1);
+});
+
+it('answers that came with the digest of other weights do not stay in the store', async () => {
+  const few = { eval: { sets: [] }, output_dir: `${folder}/others` };
+  const home = `${folder}/home-of-others`;
+  const run = settings(1, few);
+  const [other, good, only] = [new Sampler(), new Sampler(), new Sampler()];
+  other.othersFrom = 3; // the base for KL, the first checkpoint, the second
+  const startBy = (sampler: Sampler) => () => Promise.resolve(new Worker(sampler));
+  const wrong = recordRun(folder, run, { home, startSampler: startBy(other) });
+  await expect(wrong).rejects.toThrow(/^the weights in .* are not those of .*: their digest is ffff/);
+  await recordRun(folder, run, { home, resume: true, startSampler: startBy(good) });
+  await recordRun(folder, settings(1, { eval: few.eval }), { startSampler: startBy(only) });
+  expect(only.prompts.length).toBeGreaterThan(3);
+  expect(good.prompts).toEqual(only.prompts.slice(2));
 });
 
 it('Ctrl-C ends a run whose samplers are still being started; one that comes later is ended', async () => {
