@@ -190,8 +190,9 @@ export class Trainer {
     return training === 'base' || this.#named(training).isShared;
   }
 
-  /** Close the files that targets are read from. */
+  /** Close the files that targets are read from, and remove weights that were there for samplers alone. */
   async close(): Promise<void> {
+    removeHeld(this.run);
     for (const targets of this.#open.splice(0)) await targets.close?.();
   }
 

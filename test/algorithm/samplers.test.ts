@@ -280,7 +280,8 @@ it('GRPO learns with the trainer’s log-probabilities of what samplers answered
   const alone = await recordRun(folder, { ...settings(null, grpo), num_train_epochs: undefined });
   const sampler = new Sampler();
   sampler.isOff = true;
-  const { files } = await runWith([sampler], grpo);
+  const { files, output } = await runWith([sampler], grpo);
+  expect(readdirSync(output)).not.toContain('samplers');
   // 10 examples in batches of 4, 4 and 2, each answered 3 times.
   expect(sampler.prompts).toHaveLength(10 * 3);
   expect(files).toEqual(digestsOf(alone.output));
