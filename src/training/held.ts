@@ -1,6 +1,6 @@
 /** Weights held where they can be asked: in the worker that trains, or in samplers, which read them from a directory. */
-import { existsSync, rmSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { stepName } from '../run/records.ts';
 import { damageOf } from '../store/weights.ts';
 import { type Canary, canaryOf } from './canary.ts';
@@ -36,11 +36,13 @@ export async function holdWeights(trainer: Trainer, given: Weights): Promise<Hel
 /** The same of weights that stand in the trainer's worker already, as these. */
 export async function holdStanding(run: Run, weights: Weights): Promise<Held> {
   if (run.samplers === null) return inWorker(run);
-  const path = run.directory.file(folder, `${weights.training}-${stepName(weights.step)}`);
-  rmSync(path, { recursive: true, force: true });
+  mkdirSync(run.directory.file(folder), { recursive: true });
+  // A place for each asking: the same weights may be held twice at once.
+  const place = mkdtempSync(run.directory.file(folder, `${weights.training}-${stepName(weights.step)}-`));
+  const path = join(place, 'weights');
   const { weightsDigest } = await run.worker.save(path, { stopIds: run.stopIds });
-  const place = placeAt(run, weights, { path, digest: weightsDigest, canary: await canaryOf(run) });
-  return { ...inSamplers(run, place), release: () => rmSync(path, { recursive: true, force: true }) };
+  const held = placeAt(run, weights, { path, digest: weightsDigest, canary: await canaryOf(run) });
+  return { ...inSamplers(run, held), release: () => rmSync(place, { recursive: true, force: true }) };
 }
 
 /** What a kill left. */

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { InterruptedError } from '../../src/errors.ts';
 import { translateSystemError } from '../../src/files/system-error.ts';
 import { asCall, type Channel } from '../../src/worker/channel.ts';
@@ -240,13 +240,16 @@ it('asked to stop, it stops too where the store has all that is left to do', asy
   const { output_dir } = newRun();
   const controller = new AbortController();
   const { signal } = controller;
-  const ask = signal.throwIfAborted.bind(signal);
-  signal.throwIfAborted = () => {
+  const ask = AbortSignal.prototype.throwIfAborted;
+  const asking = vi.spyOn(AbortSignal.prototype, 'throwIfAborted').mockImplementation(function (
+    this: AbortSignal,
+  ) {
     // As a signal does: it is heard when the event loop turns next, not at once.
     if (existsSync(join(output_dir, 'ledger.jsonl')))
       setImmediate(() => controller.abort(new Error('interrupted')));
-    ask();
-  };
+    ask.call(this);
+  });
+  onTestFinished(() => asking.mockRestore());
   const run = recordRun(folder, { ...settings, output_dir }, { home, signal });
   await expect(run).rejects.toMatchObject({ exitCode: 130 });
   expect(recordOf(output_dir).status).toBe('interrupted');

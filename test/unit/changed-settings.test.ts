@@ -10,12 +10,12 @@ const levels = {
   /** Where a run writes, what it prints, what it keeps, what it refuses. */
   nothing:
     `output_dir run_name save_steps save_total_limit max_rewritten_fraction max_too_long_fraction tms.max_fallback_fraction iterative.max_fallback_fraction
-    tms.keep_checkpoints retention.margin retention.max_unfinished_fraction worker.python placement.engine placement.address placement.samplers.gpus`.split(
+    tms.keep_checkpoints retention.margin retention.max_unfinished_fraction worker.python sampler.python sampler.keep_alive placement.engine placement.address placement.samplers.gpus`.split(
       /\s+/,
     ),
   /** Where, in what order and in what pieces the same numbers are computed. */
   numerics:
-    'attn_implementation gradient_checkpointing torch_compile determinism sampler.workers sampler.endpoints sampler.max_rows sampler.strict placement.samplers.count worker.device worker.token_budget worker.threads'.split(
+    'attn_implementation gradient_checkpointing torch_compile determinism sampler.backend sampler.workers sampler.endpoints sampler.max_rows sampler.strict placement.samplers.count worker.device worker.token_budget worker.threads'.split(
       ' ',
     ),
 };
