@@ -19,7 +19,8 @@ export async function parityCommand(what: string, isJson: boolean, context: CliC
     report: line => terminal.note(line),
   });
   try {
-    const sampler = await starterOf(config, { progress, home: tmsHome(env) })(0);
+    const start = await starterOf(config, { progress, home: tmsHome(env) });
+    const sampler = await start(0);
     try {
       const found = await checkParity(config, { trainer, sampler });
       if (isJson) terminal.print(JSON.stringify(found, null, 2));

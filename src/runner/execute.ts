@@ -17,6 +17,7 @@ import { useStore } from '../store/in-use.ts';
 import { openStore } from '../store/store.ts';
 import { Beside } from '../training/beside.ts';
 import type { Progress, Run } from '../training/run.ts';
+import type { Samplers } from '../training/samplers.ts';
 import { Trainer } from '../training/trainer.ts';
 import { untilStopped } from '../training/until-stopped.ts';
 import { checkDisk, type DiskPlaces } from './check-disk.ts';
@@ -45,6 +46,7 @@ export async function executeRun(config: RunConfig, options: RunOptions): Promis
     });
   const say = (line: string) => options.progress.say(line);
   await preparing(refuseInUse(config.output_dir, say));
+  const samplers = await preparing(samplersOf(config, options));
   const using = useStore(openStore(options.home), say);
   const release = await preparing(using, late => late());
   try {
@@ -53,7 +55,7 @@ export async function executeRun(config: RunConfig, options: RunOptions): Promis
       if (options.resume) refuseOtherBits(config, prepared.conditions);
       else checkDisk(prepared.plan, placesOf(prepared, options.home));
       const measures = await preparing(prepareMeasures(prepared, options.home));
-      return await runIn(config, { ...prepared, ...measures }, options);
+      return await runIn(config, { ...prepared, ...measures, samplers }, options);
     } finally {
       await prepared.prepared.close();
     }
@@ -73,13 +75,14 @@ function stoppedWhilePreparing({ output_dir: path }: RunConfig, { signal, resume
   return interrupted(signal, 'interrupted while preparing; nothing was begun', fix);
 }
 
-type MeasuredRun = PreparedRun & Awaited<ReturnType<typeof prepareMeasures>>;
+type MeasuredRun = PreparedRun &
+  Awaited<ReturnType<typeof prepareMeasures>> & { readonly samplers: Samplers | null };
 
 async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptions): Promise<string> {
   const { progress, signal, home } = options;
   for (const note of prepared.evaluation.notes) progress.say(`note: ${note}`);
   const directory = openDirectory(config, prepared, options);
-  const samplers = samplersOf(config, options);
+  const { samplers } = prepared;
   const beside = new Beside();
   try {
     writeFacts(directory, config, { ...prepared, input: options.input });
@@ -92,7 +95,6 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
     await runMethods({
       ...prepared,
       directory,
-      samplers,
       beside,
       signal: AbortSignal.any([signal, beside.signal]),
     });

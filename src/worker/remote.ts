@@ -42,8 +42,9 @@ const fixes: Partial<Record<ErrorCode, string>> = {
 
 /** Greet a worker that listens elsewhere. Rejects with SPAWN_FAILED, TIMEOUT, BUSY or NOT_FOUND (it does not see a folder of `shared`). */
 export async function connectWorker(options: RemoteOptions): Promise<Connection> {
-  const nonces = (options.shared ?? []).map(writeNonce);
+  const nonces: Nonce[] = [];
   try {
+    for (const folder of options.shared ?? []) nonces.push(writeNonce(folder));
     const connection = await greet(
       options,
       nonces.map(({ path }) => path),

@@ -35,10 +35,11 @@ export function placeWorkers({
 }
 
 /**
- * Start a sampler on vLLM, with its own Python; close it when done. Rejects with EnvironmentError where `tms setup --vllm` made none and
- * `python` is null, SPAWN_FAILED, WORKER_DIED or TIMEOUT.
+ * How samplers on vLLM are started, with their own Python: looked for now, so that nothing is begun where it is missing. Rejects with
+ * EnvironmentError where `tms setup --vllm` made none and `python` is null; a start with SPAWN_FAILED, WORKER_DIED or TIMEOUT.
  */
-export async function startVllmSampler(python: string | null): Promise<Worker> {
+export async function vllmStarter(python: string | null): Promise<() => Promise<Worker>> {
   const path = await findVllmPython(python);
-  return new Worker(await Connection.open({ root: projectRoot(), python: path, module: 'py_worker.vllm' }));
+  const options = { root: projectRoot(), python: path, module: 'py_worker.vllm' };
+  return async () => new Worker(await Connection.open(options));
 }

@@ -1,5 +1,5 @@
 /** Samplers beside the worker that trains: the same run as with that worker alone, whatever their number, and whoever of them dies. */
-import { readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { sha256OfText } from '../../src/files/digest.ts';
@@ -308,4 +308,11 @@ it.each([
   samplers.length = 0;
   await recordRun(folder, settings(null, { ...few, ...asked }), { home, startSampler });
   expect(samplers).toEqual([]);
+});
+
+it('samplers that cannot be started here are found missing before anything is begun', async () => {
+  const output_dir = join(folder, 'never-begun');
+  const run = settings(null, { output_dir, sampler: { backend: 'vllm', python: 'no-such-python' } });
+  await expect(recordRun(folder, run)).rejects.toThrow('sampler.python is "no-such-python": no such program');
+  expect(existsSync(output_dir)).toBe(false);
 });

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { isAlive } from '../../src/files/temporary-name.ts';
 import { projectRoot } from '../../src/python/paths.ts';
 import type { Connection } from '../../src/worker/connection.ts';
 import { type LaunchOptions, launch } from '../../src/worker/launcher.ts';
@@ -35,15 +36,6 @@ async function place(options: Partial<LaunchOptions> = {}) {
 const connectAll = async (launched: Awaited<ReturnType<typeof place>>, count: number) =>
   Promise.all(Array.from({ length: count }, (_, i) => launched.connect(i)));
 const works = (connection: Connection) => new Worker(connection).decode([[5]]);
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 describe('the local launcher', () => {
   it('starts workers, tells of the one that dies, and leaves none behind', async () => {

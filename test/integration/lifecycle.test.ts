@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { isAlive } from '../../src/files/temporary-name.ts';
 import { projectRoot } from '../../src/python/paths.ts';
 import { Connection } from '../../src/worker/connection.ts';
 import { Worker } from '../../src/worker/worker.ts';
@@ -45,15 +46,6 @@ function wrapper(path: string): string {
   const file = join(directory, 'wrapper');
   writeFileSync(file, `#!/bin/sh\n"${path}" "$@"\nexit $?\n`, { mode: 0o755 });
   return file;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Set a resource limit of a running process, as `ulimit` cannot. */

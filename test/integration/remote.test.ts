@@ -44,6 +44,16 @@ describe('a worker that stands elsewhere', () => {
     expect(await there.ended).toBe(0);
   });
 
+  it('leaves nothing in a shared folder where another one cannot be written', async () => {
+    const folder = temporaryDirectory();
+    const there = { address: 'tcp://127.0.0.1:9', key: newKeyPair().publicKey };
+    const shared = [folder, join(folder, 'missing')];
+    await expect(connectWorker({ ...there, keys: newKeyPair(), shared })).rejects.toMatchObject({
+      code: 'ENOENT',
+    });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
   it('lets no other client in, and says what lets it in', async () => {
     const stranger = newKeyPair();
     await expect(connect(await stand(), { keys: stranger })).rejects.toMatchObject({
