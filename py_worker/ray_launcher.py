@@ -61,7 +61,7 @@ def engine() -> Any:
     try:
         return importlib.import_module("ray")
     except ImportError as missing:
-        fail("NO_ENGINE", f"{missing} in {sys.executable}", "npx tms setup --ray")
+        fail("NO_ENGINE", f"{missing} in {sys.executable}", "npx tms setup --with ray")
 
 
 def placed(ray: Any, spec: dict[str, Any]) -> list[Any]:

@@ -48,9 +48,28 @@ def rpc(function: Callable[..., Any]) -> Callable[[str], str]:
                 "message": str(error)[:MAX_MESSAGE],
                 "trace": traceback.format_exc()[-MAX_TRACE:],
             }
-            return json.dumps({"err": answer})
+            extra = {"extra": error.extra} if isinstance(error, MissingPackageError) else {}
+            return json.dumps({"err": answer | extra})
 
     return call
+
+
+class MissingPackageError(Exception):
+    """A package of an extra cannot be imported; ``extra`` is what ``tms setup --with`` calls it."""
+
+    def __init__(self, package: str, extra: str, cause: ImportError) -> None:
+        absent = isinstance(cause, ModuleNotFoundError) and cause.name == package.split(".")[0]
+        found = "is not installed" if absent else f"cannot be imported ({cause})"
+        super().__init__(f"the Python package {package} {found}")
+        self.extra = extra
+
+
+def library(package: str, extra: str) -> Any:
+    """Import a package that ``requirements-extra-EXTRA.txt`` brings; raise ``MissingPackageError`` where it is not there."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise MissingPackageError(package, extra, error) from error
 
 
 def plain(value: Any, where: str = "result") -> Any:

@@ -1,13 +1,16 @@
 import { relative } from 'node:path';
 import type { Command } from 'commander';
-import { setUpPython, setUpRay } from '../python/make-environment.ts';
+import { UsageError } from '../errors.ts';
+import { setUpExtras, setUpPython } from '../python/make-environment.ts';
+import { projectRoot } from '../python/paths.ts';
+import { extraNames } from '../python/requirements.ts';
 import type { CliContext } from './terminal.ts';
 
 interface SetupFlags {
   python?: string;
   torch?: string;
   dev?: boolean;
-  ray?: boolean;
+  with?: string[];
   force?: boolean;
   vllm?: boolean;
 }
@@ -29,7 +32,11 @@ export function addSetupCommand(program: Command, context: CliContext): void {
     .option('--torch <build>', 'build of torch: cpu, cu130, …, or auto (the one that fits the GPU driver)')
     .option('--vllm', 'make the one for sampler.backend: vllm instead, always in TMS_HOME (6 GB)')
     .option('--dev', 'also install what npm run check and npm test need')
-    .option('--ray', 'also install Ray (400 MB), which places samplers on other machines')
+    .option(
+      '--with <names>',
+      `also install what only some runs need: ${extraNames(projectRoot()).join(', ')}`,
+      (text: string) => text.split(',').map(name => name.trim()),
+    )
     .option('--force', 'remove the environment and begin anew')
     .addHelpText('after', examples)
     .action(async (flags: SetupFlags) => {
@@ -45,17 +52,18 @@ Examples:
   $ npx tms setup                     # the usual
   $ npx tms setup --torch cpu         # a small torch without CUDA
   $ npx tms setup --python 3.12 --force
+  $ npx tms setup --with datasets,trackers
   $ npx tms setup --vllm              # for sampler.backend: vllm`;
 
-async function setUp({ ray, ...flags }: SetupFlags, { terminal, env }: CliContext): Promise<void> {
+async function setUp({ with: extras, ...flags }: SetupFlags, { terminal, env }: CliContext): Promise<void> {
   const report = (line: string) => terminal.note(line);
   const start = performance.now();
-  const { python, changed } = await (ray ? setUpRay : setUpPython)({
-    ...flags,
-    env,
-    report,
-    showProgress: terminal.isInteractive,
-  });
+  const options = { ...flags, env, report, showProgress: terminal.isInteractive };
+  if (extras !== undefined && flags.vllm)
+    throw new UsageError('--with and --vllm are two environments', { fix: 'call tms setup once for each' });
+  const { python, changed } = await (extras === undefined
+    ? setUpPython(options)
+    : setUpExtras(options, extras));
   const seconds = Math.round((performance.now() - start) / 1000);
   const outcome = changed ? `ready after ${seconds} s` : 'ready, nothing to do';
   terminal.print(`Python ${python.version} is ${outcome}: ${shortPath(python.path)}`);

@@ -84,7 +84,7 @@ export const placementSettings = z
       'nothing',
       ours(
         z.enum(['local', 'ray']).default('local'),
-        'local: on this machine, each sampler with GPUs of its own; ray: on the nodes of a Ray cluster (`tms setup --ray`), which must see ' +
+        'local: on this machine, each sampler with GPUs of its own; ray: on the nodes of a Ray cluster (`tms setup --with ray`), which must see ' +
           'output_dir, TMS_HOME and the Python environment under the same paths.',
       ),
     ),

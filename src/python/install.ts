@@ -82,13 +82,19 @@ export async function installRequirements(context: InstallContext, torch: string
   refuseFailure(result, 'uv could not install the requirements', advice);
 }
 
-/** Add an extra to the environment: a requirements file of its own, which nothing but that extra needs. */
+/** Add an extra to the environment: a requirements file of its own. What the environment has keeps its version. */
 export async function installExtra(context: InstallContext, file: string): Promise<void> {
   const { own } = context;
   const uv = await findUv(context);
   context.report(`installing ${file}`);
-  const requirements = ['--requirements', join(own.root, file)];
-  const result = await run(context, uv, ['pip', 'install', '--python', own.python, ...requirements]);
+  const result = await run(context, uv, [
+    'pip',
+    'install',
+    '--compile-bytecode',
+    ...['--python', own.python],
+    ...['--constraint', join(own.root, own.file)],
+    ...['--requirements', join(own.root, file)],
+  ]);
   refuseFailure(result, `uv could not install ${file}`, 'check the network and the disk, then repeat');
 }
 

@@ -21,7 +21,7 @@ import {
 } from './own-environment.ts';
 import { findExecutable, tmsHome } from './paths.ts';
 import { probeInterpreter } from './probe.ts';
-import { isSupported } from './requirements.ts';
+import { extraFile, isSupported } from './requirements.ts';
 
 /** What `tms setup` was asked for. `python` is the interpreter to build upon: a path, a command or a version. */
 export interface SetupOptions extends PythonOptions {
@@ -78,22 +78,21 @@ export async function setUpPython(options: SetupOptions = {}): Promise<SetupResu
   });
 }
 
-/** Our own environment with what placing workers by Ray needs. It stays until the environment is made anew. */
-export async function setUpRay(options: SetupOptions = {}): Promise<SetupResult> {
+/** Our own environment with extras in it. They stay until the environment is made anew; what is there already costs a second. */
+export async function setUpExtras(options: SetupOptions, names: readonly string[]): Promise<SetupResult> {
+  const files = names.map(name => extraFile(ownEnvironment(options).root, name));
   const { python } = await setUpPython(options);
   const own = ownEnvironment(options);
-  const env = options.env ?? process.env;
   const context = {
     own,
-    env,
+    env: options.env ?? process.env,
     report: options.report ?? (() => {}),
     showProgress: options.showProgress ?? false,
   };
-  await withLock(
-    `${own.folder}-setup.lock`,
-    () => {},
-    () => installExtra(context, 'requirements-ray.txt'),
-  );
+  const install = async () => {
+    for (const file of files) await installExtra(context, file);
+  };
+  await withLock(`${own.folder}-setup.lock`, () => {}, install);
   return { python, changed: true };
 }
 

@@ -71,6 +71,14 @@ export function ownEnvironment(surroundings: Surroundings = {}): OwnEnvironment 
   };
 }
 
+/** The command that adds an extra to the environment of `python`, ours or the user's. */
+export function installExtraInto(python: string, extra: string): string {
+  const own = ownEnvironment();
+  if (python === own.python) return `npx tms setup --with ${extra}`;
+  const file = (name: string) => join(own.root, name);
+  return `${python} -m pip install -c ${file('requirements.txt')} -r ${file(`requirements-extra-${extra}.txt`)}`;
+}
+
 /** The build of vLLM for this machine: with the driver of a GPU, or for the CPU. */
 function vllmFile(env: NodeJS.ProcessEnv): RequirementsFile {
   return findExecutable('nvidia-smi', env) === null ? 'requirements-vllm-cpu.txt' : 'requirements-vllm.txt';

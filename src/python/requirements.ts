@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { EnvironmentError } from '../errors.ts';
+import { EnvironmentError, UsageError } from '../errors.ts';
 
 /** Python versions for which requirements.txt holds pins. */
 export const supportedPythons = ['3.13', '3.12', '3.11', '3.10'] as const;
@@ -83,4 +83,19 @@ export function requirementsDigest(root: string, file: RequirementsFile): string
       cause,
     });
   }
+}
+
+/** The extras of `tms setup --with`: each has a requirements file, whose pins agree with requirements.txt and with one another. */
+export function extraNames(root: string): string[] {
+  return readdirSync(root)
+    .flatMap(file => /^requirements-extra-(.+)\.txt$/.exec(file)?.[1] ?? [])
+    .sort();
+}
+
+/** The requirements file of an extra. Throws `UsageError`. */
+export function extraFile(root: string, name: string): string {
+  if (extraNames(root).includes(name)) return `requirements-extra-${name}.txt`;
+  throw new UsageError(`--with ${name}: there is no such extra`, {
+    fix: `one of: ${extraNames(root).join(', ')}`,
+  });
 }

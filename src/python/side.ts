@@ -2,8 +2,9 @@ import type { ChildProcess } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { TmsError } from '../errors.ts';
+import { EnvironmentError, TmsError } from '../errors.ts';
 import { determinismVariables, workerVariables } from './determinism.ts';
+import { installExtraInto } from './own-environment.ts';
 import { projectRoot } from './paths.ts';
 
 /** A Python process for library calls; one at a time, since pythonia knows only one. Close it in `finally`. */
@@ -73,7 +74,14 @@ export type PythonEnvironment = z.infer<typeof environmentSchema>;
 
 const answerSchema = z.union([
   z.object({ ok: z.unknown() }),
-  z.object({ err: z.object({ type: z.string(), message: z.string(), trace: z.string() }) }),
+  z.object({
+    err: z.object({
+      type: z.string(),
+      message: z.string(),
+      trace: z.string(),
+      extra: z.string().optional(),
+    }),
+  }),
 ]);
 
 /** Start the side process and load the shim. */
@@ -87,7 +95,7 @@ export async function openSide(options: SideOptions): Promise<Side> {
     pythonia.python.setFastMode(true);
     const shim = options.shim ?? join(projectRoot(), 'py_worker', 'side.py');
     const module = await withLimit(Promise.race([pythonia.python(shim), gone]), shim);
-    return sideOf(module, gone, close);
+    return sideOf({ module, gone, close, python: options.python });
   } catch (cause) {
     await close();
     throw cause instanceof TmsError
@@ -96,16 +104,28 @@ export async function openSide(options: SideOptions): Promise<Side> {
   }
 }
 
-function sideOf(module: Shim, gone: Promise<never>, close: () => Promise<void>): Side {
+type Opened = Pick<Side, 'close'> & { module: Shim; gone: Promise<never>; python: string };
+
+function sideOf({ module, gone, close, python }: Opened): Side {
   async function call<T>(name: string, args: object, result: z.ZodType<T>): Promise<T> {
     const ask = module[name];
     if (ask === undefined) throw new PythonGone(`Python side: no function ${name}`);
     const answer = answerSchema.parse(JSON.parse(await Promise.race([ask(JSON.stringify(args)), gone])));
-    if ('err' in answer) throw new PythonError(name, answer.err);
+    if ('err' in answer) throw failureOf(name, answer.err, python);
     return result.parse(answer.ok);
   }
   const variables = determinismVariables.map(({ name }) => name);
   return { call, close, environment: () => call('environment', { variables }, environmentSchema) };
+}
+
+function failureOf(
+  name: string,
+  failure: { type: string; message: string; trace: string; extra?: string | undefined },
+  python: string,
+): TmsError {
+  const { message, extra } = failure;
+  if (extra === undefined) return new PythonError(name, failure);
+  return new EnvironmentError(`${message} in ${python}`, { fix: installExtraInto(python, extra) });
 }
 
 /** Every function of the shim takes one JSON string and returns one JSON string. */

@@ -66,7 +66,7 @@ describe('the local launcher', () => {
     const launched = await place({ engine: 'ray', count: 1 });
     await expect(launched.connect(0)).rejects.toMatchObject({
       message: /ray: No module named 'ray'/,
-      fix: 'npx tms setup --ray',
+      fix: 'npx tms setup --with ray',
     });
   });
 });

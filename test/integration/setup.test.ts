@@ -6,10 +6,10 @@ import { exitCodes } from '../../src/errors.ts';
 import { ownIdentity } from '../../src/files/process-identity.ts';
 import { isAlive } from '../../src/files/temporary-name.ts';
 import { findVllmPython } from '../../src/python/find.ts';
-import { ensurePython, setUpPython } from '../../src/python/make-environment.ts';
+import { ensurePython, setUpExtras, setUpPython } from '../../src/python/make-environment.ts';
 import { environmentState, ownEnvironment, readStamp } from '../../src/python/own-environment.ts';
 import { projectRoot } from '../../src/python/paths.ts';
-import { minimumVersions } from '../../src/python/requirements.ts';
+import { extraNames, minimumVersions } from '../../src/python/requirements.ts';
 import {
   bareEnvironment,
   makeProject,
@@ -152,6 +152,46 @@ describe('a setup that was cut off', () => {
     expect(existsSync(python.path)).toBe(true);
   });
 });
+
+describe('setup --with', () => {
+  test('adds the extras that are named, at versions that keep those of the environment', async () => {
+    const wheels = temporaryFolder();
+    const apple = makeWheel(wheels, 'apple', '1.2');
+    const root = makeProject({ requirements: `${apple}\n` });
+    writeFileSync(join(root, 'requirements-extra-fruit.txt'), `${makeWheel(wheels, 'pear', '1.0')}\n`);
+    writeFileSync(join(root, 'requirements-extra-worm.txt'), `${makeWheel(wheels, 'apple', '2.0')}\n`);
+    const env = machine();
+    await expect(setUpExtras({ root, env }, ['friut'])).rejects.toMatchObject({
+      message: '--with friut: there is no such extra',
+      fix: 'one of: fruit, worm',
+      exitCode: exitCodes.usage,
+    });
+    expect(existsSync(join(root, '.venv'))).toBe(false);
+    const { python } = await setUpExtras({ root, env }, ['fruit']);
+    expect([canImport(python.path, 'apple'), canImport(python.path, 'pear')]).toEqual([true, true]);
+    await expect(setUpExtras({ root, env }, ['worm'])).rejects.toThrow('requirements-extra-worm.txt');
+    expect(environmentState(ownEnvironment({ root, env }))).toBe('current');
+  });
+
+  test.each(extraNames(projectRoot()))(
+    'extra %s has one version of a package with requirements.txt and all other extras',
+    name => {
+      const others = extraNames(projectRoot()).map(other => `requirements-extra-${other}.txt`);
+      const pins = new Map(['requirements.txt', ...others].flatMap(file => pinsOf(file)));
+      expect(
+        pinsOf(`requirements-extra-${name}.txt`).filter(([key, version]) => pins.get(key) !== version),
+      ).toEqual([]);
+    },
+  );
+});
+
+/** `[package ; marker, version]` of each line. */
+function pinsOf(file: string): [string, string][] {
+  const lines = readFileSync(join(projectRoot(), file), 'utf8').split('\n');
+  return lines
+    .map(line => /^([\w.-]+)(?:\[.*\])?==(\S+)(.*)$/.exec(line) ?? [])
+    .flatMap(([, name = '', version = '', marker = '']) => (name === '' ? [] : [[name + marker, version]]));
+}
 
 describe('a later setup', () => {
   test('installs changed requirements in place, and another Python or --force begins anew', async () => {

@@ -52,6 +52,16 @@ describe('failures', () => {
     });
   });
 
+  test('a package of an extra that is not there: what, where, and the command that adds it', async () => {
+    await expect(side.call('use', { package: 'golden_apple' }, z.string())).rejects.toMatchObject({
+      message: `the Python package golden_apple is not installed in ${python}`,
+      fix: expect.stringMatching(
+        /-m pip install -c .*requirements\.txt -r .*requirements-extra-apples\.txt$/,
+      ),
+    });
+    expect(await side.call('use', { package: 'json' }, z.string())).toContain('json');
+  });
+
   test('death in mid-call rejects this call and all later ones', async () => {
     await expect(side.call('die', {}, z.unknown())).rejects.toThrow(PythonGone);
     await expect(side.call('echo', { value: 1 }, z.unknown())).rejects.toThrow('ended (3)');
