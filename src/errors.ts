@@ -4,6 +4,8 @@ import { constants } from 'node:os';
 export const exitCodes = {
   ok: 0,
   failed: 1,
+  /** The work was done, and something that was demanded of its result does not hold. */
+  unmet: 2,
   usage: 3,
   /** By Ctrl-C; as a shell reports it, 128 + the number of the signal: 143 by SIGTERM, 129 by a hang-up. */
   interrupted: 130,
@@ -35,6 +37,13 @@ export class TmsError extends Error {
 export class UsageError extends TmsError {
   constructor(message: string, options: TmsErrorOptions = {}) {
     super(message, { exitCode: exitCodes.usage, ...options });
+  }
+}
+
+/** The work was done and its files are whole; something that was demanded of the result does not hold. */
+export class UnmetError extends TmsError {
+  constructor(message: string, options: TmsErrorOptions = {}) {
+    super(message, { exitCode: exitCodes.unmet, ...options });
   }
 }
 

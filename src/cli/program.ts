@@ -12,7 +12,8 @@ import { addWorkerCommand } from './worker.ts';
 
 const exitCodeHelp = `
 Exit codes:
-  0 ok, 1 failed, 3 wrong usage or configuration,
+  0 ok, 1 failed, 2 done, but what was demanded of the result does not hold
+  (retention.max_drop), 3 wrong usage or configuration,
   130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP`;
 
 /** Parsing it runs the command. */

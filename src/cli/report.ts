@@ -5,9 +5,14 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../errors.ts';
 import { compareResults, comparisonMarkdown, comparisonRecord, comparisonText } from '../report/compare.ts';
+import { gateOf } from '../report/gate.ts';
+import { valueAt } from '../report/points.ts';
 import { readResults } from '../report/results.ts';
+import { analyse } from '../report/rows.ts';
+import { summaryRecord } from '../report/summary.ts';
 import { finalTable } from '../report/table.ts';
 import { writeReport } from '../report/write-report.ts';
+import { holdToGate, junitOption, refuseIdleJunit } from './gate.ts';
 import type { CliContext } from './terminal.ts';
 
 /** `tms report` and `tms compare`: what runs have measured, read from their directories. */
@@ -21,8 +26,10 @@ export function addReportCommands(program: Command, context: CliContext): void {
     )
     .argument('<dir>', 'output_dir of the run')
     .option('--open', 'show the page in a browser')
+    .option('--json', 'print report.json instead of the table')
+    .option(...junitOption)
     .addHelpText('after', reportExamples)
-    .action((directory: string, flags: { open?: boolean }) => report(directory, flags, context));
+    .action((directory: string, flags: ReportFlags) => report(directory, flags, context));
   program
     .command('compare')
     .summary('two or more runs side by side')
@@ -37,6 +44,12 @@ export function addReportCommands(program: Command, context: CliContext): void {
     .action((directories: string[], flags: CompareFlags) => compare(directories, flags, context));
 }
 
+interface ReportFlags {
+  open?: boolean;
+  json?: boolean;
+  junit?: string;
+}
+
 interface CompareFlags {
   markdown?: boolean;
   json?: boolean;
@@ -45,7 +58,9 @@ interface CompareFlags {
 const reportExamples = `
 Examples:
   $ npx tms report runs/quickstart
-  $ npx tms report runs/quickstart --open`;
+  $ npx tms report runs/quickstart --open
+  $ npx tms report runs/quickstart --json | jq .gate
+Exits with 2 where retention.max_drop is exceeded, as tms run does.`;
 
 const compareExamples = `
 Examples:
@@ -54,15 +69,22 @@ Examples:
 
 async function report(
   directory: string,
-  { open }: { open?: boolean },
+  { open, json, junit }: ReportFlags,
   { terminal }: CliContext,
 ): Promise<void> {
   requireRun(directory);
   const { html, markdown } = await writeReport(directory);
-  for (const line of finalTable(await readResults(directory))) terminal.print(line);
-  terminal.print(`\nreport  ${html}\n        ${markdown}`);
+  const results = await readResults(directory);
+  refuseIdleJunit(junit, valueAt(results.config, ['retention', 'max_drop']));
+  const analysis = analyse(results);
+  if (json) terminal.print(JSON.stringify(summaryRecord(analysis), null, 2));
+  else {
+    for (const line of finalTable(results)) terminal.print(line);
+    terminal.print(`\nreport  ${html}\n        ${markdown}`);
+  }
   if (open && !(await openPage(html)))
     terminal.note(`note: no browser could be started; open ${html} yourself`);
+  holdToGate(gateOf(analysis), { name: results.name, junit });
 }
 
 async function compare(

@@ -7,8 +7,10 @@ import { exitCodes, TmsError, UsageError } from '../errors.ts';
 import { readUserText } from '../files/user-file.ts';
 import { describePlan } from '../plan/describe.ts';
 import { tmsHome } from '../python/paths.ts';
+import { gateOf } from '../report/gate.ts';
 import { describeResolution, resolutionOf } from '../report/resolution.ts';
-import { readResults } from '../report/results.ts';
+import { type Results, readResults } from '../report/results.ts';
+import { analyse } from '../report/rows.ts';
 import { finalTable } from '../report/table.ts';
 import { writeReport } from '../report/write-report.ts';
 import { inspectRun } from '../run/existing-run.ts';
@@ -19,14 +21,16 @@ import { prepareMeasures, prepareRun } from '../runner/prepare.ts';
 import { refuseOtherMethod, refuseOtherResults } from '../runner/resume.ts';
 import { untilStopped } from '../training/until-stopped.ts';
 import { startWorker } from '../worker/start.ts';
+import { holdToGate, junitOption, refuseIdleJunit } from './gate.ts';
 import { listenForStop } from './interrupt.ts';
-import { type CliContext, terminalProgress } from './terminal.ts';
+import { type CliContext, type Terminal, terminalProgress } from './terminal.ts';
 
 interface RunFlags {
   set: string[];
   resume?: boolean;
   dryRun?: boolean;
   json?: boolean;
+  junit?: string;
 }
 
 /** `tms run`, `tms resume` and `tms plan`. */
@@ -46,6 +50,7 @@ export function addRunCommands(program: Command, context: CliContext): void {
     )
     .option('--resume', 'go on with the interrupted run in output_dir')
     .option('--dry-run', 'print the plan and stop, as tms plan does')
+    .option(...junitOption)
     .addHelpText('after', runExamples)
     .action((file: string, flags: RunFlags) =>
       flags.dryRun ? plan(file, flags, context) : run(file, flags, context),
@@ -61,7 +66,8 @@ export function addRunCommands(program: Command, context: CliContext): void {
       collect,
       [],
     )
-    .action((directory: string, { set }: Pick<RunFlags, 'set'>) => resume(directory, set, context));
+    .option(...junitOption)
+    .action((directory: string, flags: RunFlags) => resume(directory, flags, context));
   program
     .command('plan')
     .summary('what a run would do, and what it would take')
@@ -82,7 +88,8 @@ the same result.
 Examples:
   $ npx tms run configs/quickstart.yaml
   $ npx tms run my.yaml --set output_dir=runs/a5 --set tms.alpha=0.5
-  $ npx tms run my.yaml --resume`;
+  $ npx tms run my.yaml --resume
+  $ npx tms run my.yaml --set retention.max_drop=0.05 --junit kept.xml   # exit code 2 where more is surely lost`;
 
 function collect(value: string, values: string[]): string[] {
   return [...values, value];
@@ -93,7 +100,7 @@ async function run(file: string, flags: RunFlags, context: CliContext): Promise<
   await execute(config, input, flags, context);
 }
 
-async function resume(directory: string, sets: string[], context: CliContext): Promise<void> {
+async function resume(directory: string, { set: sets, junit }: RunFlags, context: CliContext): Promise<void> {
   const saved = join(directory, 'config.resolved.yaml');
   if (!existsSync(saved))
     throw new UsageError(`${directory} holds no run to resume`, { fix: 'name the output_dir of a run' });
@@ -105,7 +112,7 @@ async function resume(directory: string, sets: string[], context: CliContext): P
   await importMethod(method);
   refuseOtherMethod(directory, method); // its block may be another by now
   const { config, input } = await loadRun(saved, [...sets, `output_dir=${JSON.stringify(directory)}`]);
-  await execute(config, input, { set: [], resume: true }, context);
+  await execute(config, input, { set: [], resume: true, ...(junit !== undefined && { junit }) }, context);
 }
 
 async function execute(
@@ -115,7 +122,8 @@ async function execute(
   context: CliContext,
 ): Promise<void> {
   const { terminal, env, version } = context;
-  const { resume = false } = flags;
+  const { resume = false, junit } = flags;
+  refuseIdleJunit(junit, config.retention.max_drop);
   refuseOccupied(config.output_dir, resume);
   if (resume) refuseOtherResults(config);
   terminal.goOnUnread(); // the results are files: a run whose progress nobody reads any more goes on
@@ -136,7 +144,7 @@ async function execute(
       progress.clear();
       await worker.close();
     }
-    await printResults(config.output_dir, context); // a run that is finished has its report, whatever is heard meanwhile
+    await printResults(config.output_dir, junit, context); // a run that is finished has its report, whatever is heard meanwhile
   } finally {
     stop.release();
   }
@@ -154,13 +162,22 @@ function quoted(path: string): string {
   return /^[\w./~-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
-async function printResults(path: string, { terminal }: CliContext): Promise<void> {
+async function printResults(
+  path: string,
+  junit: string | undefined,
+  { terminal }: CliContext,
+): Promise<void> {
   const { html, markdown } = await writeReport(path);
   const results = await readResults(path);
   for (const line of finalTable(results)) terminal.print(line);
   terminal.print('');
   terminal.print(`report  ${html}\n        ${markdown}`);
-  const saved = resultModel(path, results.trainings); // under the path as it was given
+  printModel(path, results, terminal);
+  holdToGate(gateOf(analyse(results)), { name: results.name, junit });
+}
+
+function printModel(path: string, { trainings }: Results, terminal: Terminal): void {
+  const saved = resultModel(path, trainings); // under the path as it was given
   if (saved === null) return;
   const { path: model } = saved;
   const isAdapter = existsSync(join(model, 'adapter_config.json'));

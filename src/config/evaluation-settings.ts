@@ -170,6 +170,18 @@ export const evaluationSettings = {
             { '.sets': someSets },
           ),
         ),
+        max_drop: affects(
+          'nothing',
+          readWhen(
+            ours(
+              fraction.nullable().default(null),
+              'Largest drop of accuracy, as a share, that the trained model may have in any retention set, or averaged over them: a run ends with ' +
+                'exit code 2 where the whole 95 % interval of a change lies below −max_drop, so only where the drop is surely larger. null: ' +
+                'nothing is demanded. Changes no number.',
+            ),
+            { '.sets': someSets },
+          ),
+        ),
         temperatures,
         max_unfinished_fraction: affects(
           'nothing',

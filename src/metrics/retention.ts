@@ -149,3 +149,15 @@ export function verdictOf(change: Change | null, margin: number): Verdict {
 export function isSmallLoss(change: Change | null, margin: number): boolean {
   return change !== null && change.interval.high < 0 && change.interval.low > -margin;
 }
+
+/** What a bound on the drop says of a change, the most serious first. */
+export const gateOutcomes = ['failed', 'inconclusive', 'not measured', 'passed'] as const;
+export type GateOutcome = (typeof gateOutcomes)[number];
+
+/** `failed`: the whole interval lies below −maxDrop, so the drop is surely larger. `passed`: it lies above. `inconclusive`: −maxDrop is in it. */
+export function gateOutcomeOf(change: Change | null, maxDrop: number): GateOutcome {
+  if (change === null) return 'not measured';
+  const { low, high } = change.interval;
+  if (high < -maxDrop) return 'failed';
+  return low > -maxDrop ? 'passed' : 'inconclusive';
+}

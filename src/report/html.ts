@@ -7,6 +7,7 @@ import type { Figure } from './figure.ts';
 import { makeFigures } from './figures.ts';
 import { flipsSection } from './flips.ts';
 import { settingText } from './format.ts';
+import { gateOf, gateSentence } from './gate.ts';
 import { groupCells, type Html, html, numberText, raw, type Section, trainingName } from './html-parts.ts';
 import { legend } from './legend.ts';
 import { pageScript, pageStyle } from './page-style.ts';
@@ -81,9 +82,11 @@ function day(time: string): string {
 
 function summary(analysis: Analysis): Html {
   const status = statusSentence(analysis.results);
+  const gate = gateOf(analysis);
   const differences = differenceSentences(analysis).map(sentence => html`<li>${sentence}</li>`);
   return html`${status === null ? null : html`<p class="status">${status}</p>`}
 ${analysis.rows.length === 0 ? html`<p>Nothing has been evaluated yet.</p>` : finalTable(analysis)}
+${gate === null ? null : html`<p${gate.outcome === 'failed' ? raw(' class="status"') : null}>${gateSentence(gate)}</p>`}
 ${differences.length === 0 ? null : html`<ul class="findings">${differences}</ul><p class="caution">${cautions}</p>`}`;
 }
 

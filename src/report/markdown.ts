@@ -3,6 +3,7 @@ import { changeText } from './changes.ts';
 import { exclusionNotes, tableNotes } from './columns.ts';
 import { flipsOf, setRows, type TrainingFlips } from './flips.ts';
 import { amount, counted, duration, fixed, percent, settingText, withInterval } from './format.ts';
+import { gateOf, gateSentence } from './gate.ts';
 import { lastPoint, type Point } from './points.ts';
 import type { Results } from './results.ts';
 import { costLines, loadingLines } from './row-costs.ts';
@@ -53,10 +54,12 @@ function section(title: string, lines: readonly string[]): string[] {
 function resultLines(analysis: Analysis): string[] {
   if (analysis.rows.length === 0) return ['Nothing has been evaluated yet.'];
   const findings = differenceSentences(analysis).map(sentence => `- ${sentence}`);
+  const gate = gateOf(analysis);
   return [
     ...markdownTable(wideCells(analysis)),
     '',
     ...[...exclusionNotes(analysis.rows), ...tableNotes(analysis)].map(note => `- ${note}`),
+    ...(gate === null ? [] : ['', gateSentence(gate)]),
     ...(findings.length === 0 ? [] : ['', ...findings, '', cautions]),
   ];
 }

@@ -3,6 +3,7 @@ import { describeFaults, mixtureOf } from '../run/sources.ts';
 import type { Training } from '../run/trainings.ts';
 import { changeText } from './changes.ts';
 import { counted, fixed, percent } from './format.ts';
+import { type Gate, gateOf } from './gate.ts';
 import { bestPoint, lastPoint, type Point, retentionDifference, targetDifference } from './points.ts';
 import type { Results } from './results.ts';
 import type { Analysis, ResultRow } from './rows.ts';
@@ -85,9 +86,21 @@ export type SummaryRecord = {
   readonly status: string;
   /** Those of the final table, with the verdict on retention over all and of each set. */
   readonly rows: readonly ResultRow[];
+  /** What retention.max_drop demands of the trained model; null where nothing is demanded. */
+  readonly gate: Gate | null;
 };
 
 /** The record of one run. */
-export function summaryRecord({ results: { name, run }, rows }: Analysis): SummaryRecord {
-  return { format: 1, id: run.id, name, method: run.method, status: run.status, rows };
+export function summaryRecord(analysis: Analysis): SummaryRecord {
+  const { results, rows } = analysis;
+  const { name, run } = results;
+  return {
+    format: 1,
+    id: run.id,
+    name,
+    method: run.method,
+    status: run.status,
+    rows,
+    gate: gateOf(analysis),
+  };
 }

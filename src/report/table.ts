@@ -1,5 +1,6 @@
 /** The final table as plain text for a terminal, and tables as Markdown. Pure. */
 import { columnsFor, shortLabel, tableNotes } from './columns.ts';
+import { gateOf, gateSentence } from './gate.ts';
 import type { Results } from './results.ts';
 import { type Analysis, analyse } from './rows.ts';
 import { statusSentence } from './summary.ts';
@@ -22,11 +23,13 @@ export function finalTable(results: Results): string[] {
   const cells = rows.map(row => columns.map(({ textOf }) => textOf(row)));
   const groups = columns.map(({ group }) => group);
   const verdicts = rows.map(row => verdictSentence(row, shortLabel(row))).filter(text => text !== null);
+  const gate = gateOf(analysis);
   return [
     ...first,
     ...alignedTable([head, ...cells], groups),
     '',
     ...verdicts.flatMap(sentence => wrap(sentence, widest)),
+    ...(gate === null ? [] : wrap(gateSentence(gate), widest)),
     '',
     ...tableNotes(analysis).flatMap(note => wrap(note, widest)),
   ];

@@ -92,8 +92,10 @@ describe('tms plan', () => {
 
 describe('tms run with tms', () => {
   it('trains, reports, and prints the numbers of evaluation/ and a command that goes on from there', () => {
-    const { status, stdout } = run('run', 'run.yaml');
+    const gate = ['--set', 'retention.max_drop=0.5', '--junit', 'gate.xml'];
+    const { status, stdout } = run('run', 'run.yaml', ...gate);
     expect(status).toBe(0);
+    expect(readFileSync(join(folder, 'gate.xml'), 'utf8')).toContain('tests="1" failures="0"');
     expectTable(stdout, 'out', ['sft', 'student']);
     expect(stdout).toContain('out/report.html');
     expect(stdout).toContain('npx tms generate out/models/student');

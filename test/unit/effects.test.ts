@@ -167,6 +167,7 @@ const cases: [string, string[], string[]][] = [
     ['retention.sets=[{name: a, path: a.jsonl}]'],
   ],
   ['retention.margin=0.05', [], ['retention.sets=[{name: a, path: a.jsonl}]']],
+  ['retention.max_drop=0.05', [], ['retention.sets=[{name: a, path: a.jsonl}]']],
   ['pld.size=10', ['test_size=0', 'pld.splits=[test]'], ['test_size=0']],
   ['pld.splits=[train]', ['pld.size=0'], ['pld.size=9']],
   ['kl.size=9', ['test_size=0'], ['test_size=0', 'retention.sets=[{name: a, path: a.jsonl}]']],

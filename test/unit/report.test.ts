@@ -460,7 +460,14 @@ describe('report files', () => {
   test('give a program the rows with changes, intervals and verdicts', async () => {
     const { json } = await writeReport(finishedRun());
     const { rows, ...facts } = JSON.parse(readFileSync(json, 'utf8'));
-    expect(facts).toEqual({ format: 1, id: 'r-7f3a', name: 'lab-demo', method: 'tms', status: 'finished' });
+    expect(facts).toEqual({
+      format: 1,
+      id: 'r-7f3a',
+      name: 'lab-demo',
+      gate: null,
+      method: 'tms',
+      status: 'finished',
+    });
     const [base, sft] = rows;
     expect(base).toMatchObject({
       training: 'base',
