@@ -30,6 +30,7 @@ def load_params(model: str, **changes: Any) -> LoadParams:
         "restore_training_state": False,
         "digest": False,
         "expected_digest": None,
+        "blend": None,
     }
     return LoadParams(model=model, **(settings | changes))
 

@@ -49,6 +49,13 @@ class Adapter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     seed: Annotated[int, msgspec.Meta(ge=0, le=4294967295)]
 
 
+class Blend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """Another model of the same architecture, and its share."""
+
+    model: Annotated[str, msgspec.Meta(min_length=1)]
+    share: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+
+
 class LoadParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """Parameters of `load`."""
 
@@ -72,6 +79,7 @@ class LoadParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     restore_training_state: bool
     digest: bool
     expected_digest: str | None
+    blend: Blend | None
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):

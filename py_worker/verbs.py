@@ -11,6 +11,7 @@ import torch
 
 from py_worker import optim, protocol
 from py_worker.answers import Answers
+from py_worker.blend import blend
 from py_worker.describe import describe, eos_token_ids
 from py_worker.digest import weights_digest
 from py_worker.errors import WorkerError, is_out_of_memory
@@ -104,6 +105,15 @@ class Session:
         digest = weights_digest(model) if params.digest or params.expected_digest is not None else None
         if params.expected_digest not in (None, digest):
             raise damaged(Path(params.model), f"weights {digest}", f"weights {params.expected_digest}")
+        if params.blend is not None:
+            plain = msgspec.structs.replace(params, blend=None, adapter=None)
+            blend(
+                model,
+                params.model,
+                params.blend,
+                lambda other: load_model(msgspec.structs.replace(plain, model=other)),
+            )
+            digest = None if digest is None else weights_digest(model)
         if params.restore_training_state:
             tensors, meta, rng = load_training_state(Path(params.model))
             self._optimizer = optim.restore(model, tensors, meta["optimizer"])

@@ -57,6 +57,7 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
       restoreTrainingState: false,
       digest: true,
       expectedDigest: null,
+      blend: { model: './base', share: 0.25 },
     },
     result: modelInfo,
   },

@@ -264,6 +264,8 @@ def _refuse_training(params: protocol.LoadParams) -> None:
             "BAD_PARAMS",
             "restoreTrainingState: this worker samples with vLLM and trains nothing; ask the trainer",
         )
+    if params.blend is not None:
+        raise WorkerError("BAD_PARAMS", "blend: vLLM reads weights as they are saved; ask the trainer")
 
 
 def _refuse_strict(params: protocol.LoadParams) -> None:

@@ -1,12 +1,14 @@
 /** The one list of methods: those that come with tms, and those of the user's that were read from files (`src/config/import-method.ts`). */
 import { baseAnswers } from './base-answers.ts';
 import { dft } from './dft.ts';
+import { earlyStopped } from './early-stopped.ts';
 import { grpo } from './grpo.ts';
 import { iterative } from './iterative.ts';
 import type { Method } from './method.ts';
 import { replay } from './replay.ts';
 import { sft } from './sft.ts';
 import { tms } from './tms.ts';
+import { wiseFt } from './wise-ft.ts';
 
 /** A method as `method:` names it: by its name, or by the path of its file as it was written. */
 export type KnownMethod = {
@@ -16,7 +18,17 @@ export type KnownMethod = {
   readonly code: string | null;
 };
 
-const builtIn = [sft, tms, baseAnswers, iterative, grpo, dft, replay] as unknown as readonly Method[];
+const builtIn = [
+  sft,
+  tms,
+  baseAnswers,
+  iterative,
+  grpo,
+  dft,
+  replay,
+  wiseFt,
+  earlyStopped,
+] as unknown as readonly Method[];
 let known: readonly KnownMethod[] = builtIn.map(method => ({ key: method.name, method, code: null }));
 
 /** All of them. The list is another one whenever a method was added. */

@@ -22,7 +22,10 @@ const studentSettings = z
 
 export const tmsSettings = z
   .strictObject({
-    num_checkpoints: paper(few.default(10), 'T: checkpoints of the SFT run that answer the prompts.'),
+    num_checkpoints: paper(
+      z.int().min(0).max(10_000).default(10),
+      'T: checkpoints of the SFT run that answer the prompts. 1: its last one. 0, with include_base: the base alone.',
+    ),
     spacing: readWhen(
       guessed(
         ours(
@@ -59,7 +62,7 @@ export const tmsSettings = z
         'the objective is stated with a random checkpoint; "curriculum" is not explained',
       ),
       { '.num_checkpoints': above(1) },
-      { '.include_base': is(true) },
+      { '.num_checkpoints': above(0), '.include_base': is(true) },
     ),
     filters: guessed(
       ours(

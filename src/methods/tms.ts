@@ -14,7 +14,11 @@ export const tms = defineMethod({
   title: 'fine-tune, let the checkpoints answer, train a fresh student on the mixture.',
   settings: tmsSettings,
 
-  check({ num_checkpoints }, { max_steps }) {
+  check({ num_checkpoints, include_base }, { max_steps }) {
+    if (num_checkpoints === 0 && !include_base) {
+      const expected = '1 or more, or include_base: true';
+      return [{ path: ['num_checkpoints'], found: '0', expected, hint: 'somebody must answer' }];
+    }
     if (max_steps <= 0 || num_checkpoints <= max_steps) return [];
     const expected = `at most max_steps (${max_steps})`;
     const hint = 'each checkpoint needs a step of its own';

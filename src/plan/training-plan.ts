@@ -163,7 +163,7 @@ export type CheckpointSettings = {
   readonly include_base: boolean;
 };
 
-/** Ascending and distinct; the last step is always one of them. Throws `PlanError` when there are more checkpoints than steps. */
+/** Ascending and distinct; the last step is one of them unless there are none. Throws `PlanError` when there are more checkpoints than steps. */
 export function checkpointSteps(
   steps: number,
   { num_checkpoints: count, spacing, include_base }: CheckpointSettings,

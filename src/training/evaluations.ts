@@ -42,6 +42,19 @@ export async function evaluateWeights(trainer: Trainer, weights: Weights): Promi
   directory.ledger.append({ unit: 'evaluate', training, step, file, sha256, metricsBytes });
 }
 
+/** What was measured of weights. */
+export type Measured = EvaluationRecord;
+
+/** What was measured of weights in this run, from its file; null where it was not. */
+export function measuredOf({ directory }: Run, { training, step }: Weights): Measured | null {
+  const entry = directory.ledger.find('evaluate', training, step);
+  if (entry === undefined) return null;
+  const path = directory.file(entry.file);
+  return existsSync(path) && sha256OfFile(path) === entry.sha256
+    ? readRecord(path, evaluationRecord).value
+    : null;
+}
+
 /** From the store when the same weights were measured in the same way, else by the worker. */
 async function measure(trainer: Trainer, weights: Weights): Promise<EvaluationRecord> {
   const { run } = trainer;

@@ -9,7 +9,8 @@ import type { PlannedTraining } from '../plan/plan.ts';
 import type { SamplingPlan } from '../plan/sampling-plan.ts';
 import type { SavedWeights } from '../store/weights.ts';
 import { type Choose, chosenTargets } from './chosen-targets.ts';
-import { evaluateWeights } from './evaluations.ts';
+import { type Derivation, Derived } from './derived.ts';
+import { evaluateWeights, type Measured, measuredOf } from './evaluations.ts';
 import { Harvest } from './harvest.ts';
 import { type Held, holdWeights, removeHeld } from './held.ts';
 import { loadOptions, newAdapter } from './load-options.ts';
@@ -35,7 +36,7 @@ export class Trainer {
   /** The gold answer of each example. */
   readonly gold: Targets;
   readonly run: Run;
-  readonly #trainings = new Map<string, Training>();
+  readonly #trainings = new Map<string, Training | Derived>();
   #method = '';
   readonly #open: Targets[] = [];
   #loaded: Loaded;
@@ -70,6 +71,13 @@ export class Trainer {
     return training;
   }
 
+  /** Weights of the plan that are made of those of a training, without steps of their own. */
+  derived(name: string, derivation: Derivation): Derived {
+    const derived = new Derived(this, { name, plan: this.#planned(name), ...derivation });
+    this.#trainings.set(name, derived);
+    return derived;
+  }
+
   /** What other weights answer to the prompts of a training, as its mixture draws them. */
   harvest(name: string, mixture: MixturePlan, sampling: SamplingPlan): Harvest {
     return new Harvest(this, { name, training: this.#planned(name), mixture, sampling });
@@ -83,6 +91,11 @@ export class Trainer {
   /** Measure weights as the configuration says, unless they were. */
   evaluate(weights: Weights): Promise<void> {
     return evaluateWeights(this, weights);
+  }
+
+  /** What was measured of weights; null where it was not. */
+  measured(weights: Weights): Measured | null {
+    return measuredOf(this.run, weights);
   }
 
   /** Make weights ready to be asked, in the worker or in samplers; release them. */
@@ -157,6 +170,11 @@ export class Trainer {
     this.#loaded = { weights: { training: name, step }, optimiser: name };
   }
 
+  /** What stands in the worker without an optimiser to go on with; null: nobody knows. */
+  holds(weights: Weights | null): void {
+    this.#loaded = weights === null ? nothing : { weights, optimiser: '' };
+  }
+
   /** Digest of the tensors: from where it is noted, else by loading them. */
   async digestOf(given: Weights): Promise<string> {
     const weights = this.#origin(given);
@@ -210,7 +228,7 @@ export class Trainer {
     });
   }
 
-  #named(name: string): Training {
+  #named(name: string): Training | Derived {
     const training = this.#trainings.get(name);
     if (training === undefined) throw new Error(`no training ${name} was begun`);
     return training;

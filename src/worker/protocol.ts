@@ -98,6 +98,10 @@ const adapter = z
     description: 'A new LoRA adapter; null target modules mean every linear layer but the head.',
   });
 
+const blend = z
+  .strictObject({ model: z.string().min(1), share: z.number().gt(0).lt(1) })
+  .meta({ id: 'Blend', description: 'Another model of the same architecture, and its share.' });
+
 const modelInfo = z
   .strictObject({
     architecture: z.string(),
@@ -168,7 +172,8 @@ export const verbs = {
       '`determinism` is of the kernels; `strictSampling` says whether answers must not depend on their batch: null with `strict` and, ' +
       'where it holds, with `auto` on a CPU. With ' +
       '`expectedDigest` its weights must have that digest, and every file of a directory that `save` wrote must be as it was written: ' +
-      'else BAD_MODEL with the reason `damaged`. A training state is always checked so.',
+      'else BAD_MODEL with the reason `damaged`. A training state is always checked so. With `blend` each weight then becomes ' +
+      '(1 − share) of its own and share of the other model’s; an adapter can be blended with what it stands on, which scales what it adds.',
     params: z.strictObject({
       model: z.string().min(1),
       revision: z.string().nullable(),
@@ -190,6 +195,7 @@ export const verbs = {
       restoreTrainingState: z.boolean(),
       digest: z.boolean(),
       expectedDigest: z.string().nullable(),
+      blend: blend.nullable(),
     }),
     tensors: {},
     result: modelInfo,

@@ -31,6 +31,7 @@ export const loadDefaults = {
   restoreTrainingState: false,
   digest: false,
   expectedDigest: null,
+  blend: null,
 } as const satisfies Omit<Params<'load'>, 'model' | 'adapter' | 'computeDtype'>;
 
 /** peft's own defaults, but for the targets: every linear layer except the head. */

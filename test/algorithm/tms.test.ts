@@ -172,6 +172,20 @@ describe('the share of gold', () => {
   });
 });
 
+describe('controls as settings', () => {
+  it('let the base alone answer, or the last checkpoint alone; somebody must', async () => {
+    const { harvest } = await check(
+      { num_checkpoints: 0, include_base: true, alpha: 0.1 },
+      { checkpoints: [0], alpha: 0.1 },
+    );
+    expect(harvest.asked.length).toBeGreaterThan(0);
+    await check({ num_checkpoints: 1 }, { checkpoints: [9] });
+    await expect(check({ num_checkpoints: 0 })).rejects.toThrow(
+      'tms.num_checkpoints: found 0, expected 1 or more, or include_base: true',
+    );
+  });
+});
+
 describe('the student', () => {
   it('starts from the last SFT weights where asked, and from the base otherwise', async () => {
     const { trainings } = await check({ student_init: 'sft' });

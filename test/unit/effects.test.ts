@@ -119,6 +119,18 @@ const cases: [string, string[], string[]][] = [
   ),
   ['replay.dataset_name=other.jsonl', [], ['method=replay']],
   ['replay.columns.prompt=question', ['method=replay', 'replay.columns.messages=chat'], ['method=replay']],
+  ['wise_ft.shares=[0.3]', [], ['method=wise-ft']],
+  ['early_stopped.choose_by=retention', [], ['method=early-stopped']],
+  [
+    'early_stopped.sets=[a]',
+    [],
+    ['method=early-stopped', 'eval.sets=[{name: a, path: a.jsonl}, {name: b, path: b.jsonl}]'],
+  ],
+  [
+    'early_stopped.max_drop=0.1',
+    ['method=early-stopped'],
+    ['method=early-stopped', 'early_stopped.choose_by=retention'],
+  ],
   ['grpo.top_p=0.5', ['method=grpo', 'grpo.temperature=0'], ['method=grpo']],
   ...(['iterative.accept', 'grpo.reward'] as const).flatMap((block): [string, string[], string[]][] => {
     const method = `method=${block.slice(0, block.indexOf('.'))}`;
@@ -133,6 +145,7 @@ const cases: [string, string[], string[]][] = [
   ['tms.stop=["."]', ['method=sft'], []],
   ['tms.max_fallback_fraction=1', ['method=sft', 'controls.base_samples=true'], ['tms.filters=none']],
   ['tms.order=early_to_late', ['tms.num_checkpoints=1'], ['tms.num_checkpoints=1', 'tms.include_base=true']],
+  ['tms.order=early_to_late', ['tms.num_checkpoints=0', 'tms.include_base=true'], ['tms.num_checkpoints=2']],
   ['tms.filters=none', ['method=sft'], []],
   ['tms.student_init=sft', ['method=sft'], []],
   ['tms.lazy_harvest=false', ['method=sft'], []],

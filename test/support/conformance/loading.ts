@@ -1,7 +1,16 @@
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { expectRefusal, type Subject, sequences } from './subject.ts';
+import {
+  batch,
+  descent,
+  expectClose,
+  expectRefusal,
+  fingerprint,
+  largestDifference,
+  type Subject,
+  sequences,
+} from './subject.ts';
 
 export function loading(subject: Subject): void {
   describe('load', () => {
@@ -53,6 +62,27 @@ export function loading(subject: Subject): void {
     it('of an empty directory is NOT_FOUND', async () => {
       const model = mkdtempSync(join(subject.directory, 'empty-'));
       await expectRefusal(subject.worker.load({ model }), 'NOT_FOUND');
+    });
+
+    it('blends the weights with those of another model: half of each lies between the two', async () => {
+      const { worker, model } = subject;
+      await subject.fresh();
+      const base = await fingerprint(worker);
+      void worker.forwardBackward(batch);
+      await worker.optimStep({ adamw: descent(1e-3) });
+      const tuned = await fingerprint(worker);
+      const path = join(subject.directory, 'to-blend');
+      const saved = await worker.save(path);
+      const between = await worker.load({ model: path, digest: true, blend: { model, share: 0.5 } });
+      expect(between.weightsDigest).not.toBe(saved.weightsDigest);
+      expectClose(
+        await fingerprint(worker),
+        base.map((value, i) => (value + (tuned[i] as number)) / 2), // a step this small is nearly linear
+        largestDifference(base, tuned) / 50,
+      );
+      const missing = { model: join(subject.directory, 'nowhere'), share: 0.5 };
+      await expectRefusal(worker.load({ model: path, blend: missing }), 'NOT_FOUND');
+      await expectRefusal(worker.load({ model: path, blend: { model, share: 1 } }), 'BAD_PARAMS', /share/);
     });
 
     it('refuses an unknown device and unknown keys', async () => {

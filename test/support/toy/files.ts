@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { isTemporaryName, temporaryName } from '../../../src/files/temporary-name.ts';
-import type { Result } from '../../../src/worker/protocol.ts';
+import type { Params, Result } from '../../../src/worker/protocol.ts';
 import { WorkerError } from '../../../src/worker/worker-error.ts';
 import type { AdamwState } from './adamw.ts';
 import { newBigram } from './bigram.ts';
@@ -69,6 +69,15 @@ export function requireAsSaved(model: string, expectedDigest: string | null): vo
 export function damaged(path: string, found: string, expected: string): WorkerError {
   const data = { path, reason: 'damaged', found, expected };
   return refuse('BAD_MODEL', `${path} is damaged: ${found} found, ${expected} expected`, data);
+}
+
+/** Each weight becomes (1 − share) of its own and share of the other model's. */
+export function blendWeights(
+  weights: Float32Array,
+  { model, share }: NonNullable<Params<'load'>['blend']>,
+): void {
+  const other = loadWeights(model);
+  for (const [i, weight] of weights.entries()) weights[i] = (1 - share) * weight + share * (other[i] ?? 0);
 }
 
 /** Weights from `toy:`, `toy:<seed>` or a directory that `saveModel` wrote. Throws NOT_FOUND or BAD_MODEL. */

@@ -14,6 +14,7 @@ import type { Bigram } from './bigram.ts';
 import { data, maxPositions, readPrompts, readRows, readSequences, readWeights } from './checks.ts';
 import { encodeExamples } from './encode.ts';
 import {
+  blendWeights,
   damaged,
   loadTrainingState,
   loadWeights,
@@ -103,10 +104,11 @@ export class Session {
     const digest = params.digest || expectedDigest !== null ? weightsDigest(weights) : null;
     if (expectedDigest !== null && digest !== expectedDigest)
       throw damaged(params.model, `weights ${digest}`, `weights ${expectedDigest}`);
+    if (params.blend !== null) blendWeights(weights, params.blend);
     const state = params.restoreTrainingState ? loadTrainingState(params.model) : null;
     const { steps, adamw } = state ?? { steps: 0, adamw: newAdamw(weights.length) };
     this.#loaded = { model: { weights, known: [] }, adamw, steps, params };
-    this.#digest = digest;
+    this.#digest = digest && weightsDigest(weights);
     return { result: this.#describe(this.#loaded) };
   }
 
