@@ -4,8 +4,9 @@ import { describeDataset } from '../data/dataset.ts';
 import type { Example, Message } from '../data/example.ts';
 import { type ExampleIndex, indexExamples } from '../data/example-index.ts';
 import { ExampleReader } from '../data/example-reader.ts';
-import { formatOf, seekableFile } from '../data/open-file.ts';
+import { seekableFile } from '../data/open-file.ts';
 import { UsageError } from '../errors.ts';
+import { formatNames, formatOf } from '../files/data-format.ts';
 import { tmsHome } from '../python/paths.ts';
 import { openStore } from '../store/store.ts';
 import { collect, integerFrom } from './arguments.ts';
@@ -36,7 +37,7 @@ export function addDataCommands(program: Command, context: CliContext): void {
         'them, with its own tokenizer and chat template. Learned tokens are coloured, or in [brackets] without colours; ' +
         'the prompt is only read. For a data file instead of a configuration: shape, counts and plain text.',
     )
-    .argument('<file>', 'configuration (YAML), or a data file: .jsonl, .jsonl.gz, .jsonl.zst, .parquet')
+    .argument('<file>', `configuration (YAML), or a data file: ${formatNames}`)
     .option('--set <key=value>', 'override a key of the configuration (can be repeated)', collect)
     .option('-n, --number <count>', 'examples to print', integerFrom(0, 10_000), 3)
     .addOption(new Option('--split <name>', 'which examples (default: train)').choices(['train', 'test']))

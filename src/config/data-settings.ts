@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { formatNames } from '../files/data-format.ts';
 import { above, includes, is, isGiven, isNotGiven, isTrue, readWhen } from './condition.ts';
 import { affects, fraction, guessed, ours, positive, seed, text, trl } from './setting.ts';
 
@@ -57,17 +58,14 @@ const columnSettings = (messages: string) => {
 
 /** A further file of examples, in the block of a method; in all else it is read as the training file is. */
 export const datasetSettings = {
-  dataset_name: ours(
-    text.nullable().default(null),
-    'File of examples: .jsonl, .jsonl.gz, .jsonl.zst or .parquet.',
-  ),
+  dataset_name: ours(text.nullable().default(null), `File of examples: ${formatNames}.`),
   columns: ours(columnSettings('.messages'), 'Which columns of the file are the prompt and the completion.'),
   max_samples: ours(positive.nullable().default(null), 'Use only the first so many examples; null: all.'),
 };
 
 /** Where examples come from, how they become prompts and completions, and which are held out. */
 export const dataSettings = {
-  dataset_name: trl(text, 'Training file: .jsonl, .jsonl.gz, .jsonl.zst or .parquet (TRL: also hub ids).'),
+  dataset_name: trl(text, `Training file: ${formatNames}.`),
   dataset_test_name: ours(
     text.nullable().default(null),
     'File of test examples of the same task; null: hold out test_size of the training file.',

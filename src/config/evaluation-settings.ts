@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { formatNames } from '../files/data-format.ts';
 import {
   above,
   type Condition,
@@ -74,7 +75,7 @@ const evaluationSet = z.strictObject({
     z.string().regex(/^[a-z0-9][a-z0-9_-]*$/),
     'Name in metrics and tables: small letters, digits, - and _.',
   ),
-  path: ours(text, 'File of the items: .jsonl, .jsonl.gz, .jsonl.zst or .parquet.'),
+  path: ours(text, `File of the items: ${formatNames}.`),
   scorer: ours(
     z.enum(scorers).default('exact_match'),
     'exact_match: the whole answer, trimmed. gsm8k: the final number, behind ####, in \\boxed{}, behind “answer is” or the last. multiple_choice: the option with ' +

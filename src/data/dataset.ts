@@ -1,4 +1,5 @@
 /** The examples of a run: indexed, split into training and test ones, counted. */
+import { formatOf } from '../files/data-format.ts';
 import { DataError } from './data-error.ts';
 import { type ExampleIndex, type IndexOptions, indexExamples } from './example-index.ts';
 import { seekableFile } from './open-file.ts';
@@ -98,17 +99,18 @@ function allRows({ count }: ExampleIndex): Uint32Array {
   return Uint32Array.from({ length: count }, (_, row) => row);
 }
 
-function describeIndex({ source, shape, count, counts, digest }: ExampleIndex): string {
+function describeIndex({ source, shape, form, count, counts, digest }: ExampleIndex): string {
   const parts = [
     `${count} examples`,
     ...(counts.emptyCompletions > 0 ? [`${counts.emptyCompletions} dropped (empty completion)`] : []),
     ...(counts.duplicates > 0 ? [`${counts.duplicates} repeated`] : []),
-    ...(counts.blankLines > 0 ? [`${counts.blankLines} blank lines`] : []),
+    ...(counts.blankLines > 0 && formatOf(source) !== 'csv' ? [`${counts.blankLines} blank lines`] : []),
     ...Object.entries(counts.nulls).map(
       ([column, count]) => `${count} ${count === 1 ? 'null' : 'nulls'} in column ${column}`,
     ),
   ];
-  return `${source}: ${shape}; ${parts.join(', ')}; digest ${digest.slice(0, 12)}`;
+  const read = form === null ? shape : `${form}, read as ${shape}`;
+  return `${source}: ${read}; ${parts.join(', ')}; digest ${digest.slice(0, 12)}`;
 }
 
 /** Said where some of what assistants say is only read. */

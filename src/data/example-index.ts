@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs';
 import { DataError, type LineProblem, lineErrors } from './data-error.ts';
 import { type Example, exampleDigest, learnedKey, learnedParts, promptKey } from './example.ts';
 import { type PlacedRecord, placeRecord, readLines } from './json-lines.ts';
+import type { KnownForm } from './known-forms.ts';
 import type { SeekableFile } from './open-file.ts';
 import type { IdWords } from './random.ts';
 import { type Shape, type ShapeOptions, shapeExample } from './shape.ts';
@@ -14,6 +15,8 @@ export type ExampleIndex = {
   readonly source: string;
   readonly file: string;
   readonly shape: Shape;
+  /** That of another tool, where the records have one. */
+  readonly form: KnownForm | null;
   readonly count: number;
   /** Byte at which the line of each row starts, and where the last one ends [count + 1]; dropped lines may lie between. */
   readonly offsets: Float64Array;
@@ -54,6 +57,7 @@ export async function indexExamples(file: SeekableFile, options: IndexOptions): 
     source: file.source,
     file: file.file,
     shape: draft.shape,
+    form: draft.form,
     count,
     offsets: draft.offsets.subarray(0, count + 1),
     ids: draft.ids.subarray(0, 2 * count),
@@ -96,6 +100,7 @@ function newDraft(capacity: number) {
     cameBefore: duplicateFinder(ids, capacity),
     hash: createHash('sha256'),
     shape: null as Shape | null,
+    form: null as KnownForm | null,
     shapeLine: 0,
     problems: [] as LineProblem[],
     tally: {
@@ -119,9 +124,11 @@ function addRecord(draft: Draft, placed: PlacedRecord | null, options: IndexOpti
     return;
   }
   if ('record' in placed) countNulls(draft, placed.record, options);
-  if (draft.shape === null) [draft.shape, draft.shapeLine] = [shaped.shape, line.number];
-  if (shaped.shape !== draft.shape) {
-    const message = `mixed shapes: ${shaped.shape}, but line ${draft.shapeLine} is ${draft.shape}`;
+  if (draft.shape === null)
+    [draft.shape, draft.form, draft.shapeLine] = [shaped.shape, shaped.form ?? null, line.number];
+  if (shaped.shape !== draft.shape || (shaped.form ?? null) !== draft.form) {
+    const [here, there] = [shaped, draft].map(({ shape, form }) => form ?? shape);
+    const message = `mixed shapes: ${here}, but line ${draft.shapeLine} is ${there}`;
     draft.problems.push({ line: line.number, message });
     return;
   }

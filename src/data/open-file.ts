@@ -1,14 +1,17 @@
 /** Any data file as plain JSON lines that can be read from any place. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { Decompress } from 'fzstd';
+import { type Format, formatNames, formatOf } from '../files/data-format.ts';
 import { isSystemError, nameFile, reasonOf } from '../files/system-error.ts';
 import { temporaryName } from '../files/temporary-name.ts';
+import { csvLines } from './csv.ts';
 import { DataError } from './data-error.ts';
+import { parseJson, toJson } from './json.ts';
 import { countLines } from './json-lines.ts';
 import { parquetLines } from './parquet.ts';
 
@@ -23,7 +26,7 @@ export async function seekableFile(path: string, cacheDirectory: string): Promis
   const format = formatOf(path);
   if (format === null) {
     throw new DataError(`${path}: unknown kind of data file`, {
-      fix: 'use .jsonl, .jsonl.gz, .jsonl.zst or .parquet',
+      fix: `use ${formatNames}`,
     });
   }
   const found = await stat(path).catch((cause: Error) => {
@@ -92,21 +95,19 @@ async function* gathered(pieces: AsyncIterable<Uint8Array | string>): AsyncGener
 
 // Formats that one cannot jump about in, as streams of JSON lines.
 
-export type Format = 'jsonl' | 'jsonl.gz' | 'jsonl.zst' | 'parquet';
-
-/** The format of a file by the end of its name, or null. */
-export function formatOf(path: string): Format | null {
-  return (
-    (['jsonl', 'jsonl.gz', 'jsonl.zst', 'parquet'] as const).find(format =>
-      path.toLowerCase().endsWith(`.${format}`),
-    ) ?? null
-  );
-}
-
 /** The JSON lines of a compressed file, in pieces of any size. */
 function jsonLinesOf(path: string, format: Exclude<Format, 'jsonl'>): AsyncIterable<Uint8Array | string> {
   if (format === 'parquet') return parquetLines(path);
+  if (format === 'csv') return csvLines(path);
+  if (format === 'json') return recordLines(path);
   return format === 'jsonl.gz' ? gunzip(path) : unzstd(path);
+}
+
+/** A list of records; numbers keep their digits. */
+async function* recordLines(path: string): AsyncGenerator<string> {
+  const value = parseJson(await readFile(path, 'utf8'));
+  if (!Array.isArray(value)) throw new Error('it holds no list of records; one record a line is .jsonl');
+  for (const record of value) yield `${toJson(record)}\n`;
 }
 
 /** A failure to read ends the stream with it. */

@@ -1,6 +1,7 @@
 /** A record of a data file to an example, by its columns: the shapes of TRL, detected and named, never mixed. */
 import type { Content, Example, Message } from './example.ts';
 import { isNumber } from './json.ts';
+import { type KnownForm, readKnownForm } from './known-forms.ts';
 import { splitChat, toMessages, toTools, typeName } from './messages.ts';
 import { ColumnError, type DataRecord, readColumn } from './template.ts';
 
@@ -25,10 +26,25 @@ export type ShapeOptions = {
   readonly assistant_only_loss?: boolean;
 };
 
-export type ShapedExample = { readonly shape: Shape; readonly example: Example };
+/** `form`: that of another tool, in which the record was written. */
+export type ShapedExample = {
+  readonly shape: Shape;
+  readonly example: Example;
+  readonly form?: KnownForm;
+};
 
 /** Read one record. Throws `ColumnError` when it has none of the shapes. */
 export function shapeExample(record: DataRecord, options: ShapeOptions): ShapedExample {
+  const { columns } = options;
+  const isAsked = [columns.messages, columns.prompt, columns.completion].some(column => column !== null);
+  const isOurs = isAsked || present(record, 'messages') || present(record, 'prompt');
+  const known = isOurs ? null : readKnownForm(record);
+  return known === null
+    ? shapeOurs(record, options)
+    : { ...shapeOurs(known.record, options), form: known.form };
+}
+
+function shapeOurs(record: DataRecord, options: ShapeOptions): ShapedExample {
   const { columns } = options;
   const asksMessages = columns.messages !== null;
   const asksPrompt = columns.prompt !== null || columns.completion !== null;

@@ -107,8 +107,8 @@ describe('seekableFile', () => {
     await expect(seekableFile('/nowhere/a.jsonl', cache)).rejects.toThrow(
       'cannot read the data file /nowhere/a.jsonl: there is no such file or folder (ENOENT)',
     );
-    await expect(seekableFile(temporaryFile('a.csv', 'a'), cache)).rejects.toThrow(
-      /a.csv: unknown kind of data file/,
+    await expect(seekableFile(temporaryFile('a.xlsx', 'a'), cache)).rejects.toThrow(
+      /a.xlsx: unknown kind of data file/,
     );
     await expect(seekableFile(join(cache, '..', '.jsonl'), cache)).rejects.toThrow();
   });
