@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -107,7 +108,8 @@ def engine_arguments(directory: Path, options: EngineOptions) -> dict[str, Any]:
         "worker_extension_cls": EXTENSION,
     }
     if not is_cpu():
-        return arguments
+        share = os.environ.get("TMS_VLLM_GPU_MEMORY")
+        return arguments | ({"gpu_memory_utilization": float(share)} if share else {})
     # There a seed and a prompt in chunks end the engine.
     chunks = {
         "enable_chunked_prefill": False,

@@ -79,6 +79,7 @@ class Session:
         self._held, self._digest = None, None
         _refuse_training(params)
         _refuse_strict(params)
+        _require_device(params.device)
         require_as_saved(params.model, params.expected_digest)
         dtype = _dtype(params)
         held = hold(params, dtype)
@@ -244,7 +245,7 @@ class Session:
             has_chat_template=bool(tokenizer and tokenizer.chat_template),
             dtype=params.dtype,
             compute_dtype=dtype,
-            device="cpu" if is_cpu() else "cuda:0",
+            device=_device(),
             attention="vllm",
             layout="pack",
             token_budget=params.token_budget or 0,
@@ -278,6 +279,19 @@ def _refuse_strict(params: protocol.LoadParams) -> None:
             "sampling is not strict: with vLLM answers depend on their neighbours in a batch, unless VLLM_BATCH_INVARIANT=1 is set on "
             "a GPU that it supports; use sampler.strict false, or sampler.backend torch.",
         )
+
+
+def _require_device(asked: str) -> None:
+    """Raise BAD_PARAMS for a device that is not the engine's: a build of vLLM knows one kind."""
+    if asked not in ("auto", _device(), _device().partition(":")[0]):
+        raise WorkerError(
+            "BAD_PARAMS",
+            f"device {asked!r}: this vLLM computes on {_device()}. Use device auto; CUDA_VISIBLE_DEVICES says which GPU it is.",
+        )
+
+
+def _device() -> str:
+    return "cpu" if is_cpu() else "cuda:0"
 
 
 def _dtype(params: protocol.LoadParams) -> str:

@@ -6,6 +6,7 @@ import { projectRoot, tmsHome } from '../python/paths.ts';
 import { clientKeyFile, isKey, keptKeyPair } from '../worker/keys.ts';
 import { listen, listenAddress } from '../worker/listen.ts';
 import type { Endpoint } from '../worker/remote.ts';
+import { vllmProcess } from '../worker/start.ts';
 import { collect } from './arguments.ts';
 import { listenForStop } from './interrupt.ts';
 import type { CliContext } from './terminal.ts';
@@ -15,6 +16,7 @@ interface WorkerFlags {
   allow: string[];
   keyFile?: string;
   python?: string;
+  vllm?: boolean;
 }
 
 /** `tms worker`: lend this machine to a run elsewhere. */
@@ -39,6 +41,7 @@ export function addWorkerCommand(program: Command, context: CliContext): void {
       '--key-file <path>',
       'file with the key pair of this worker (default: keys/worker.json in TMS_HOME, made once)',
     )
+    .option('--vllm', 'sample with vLLM: sampler.backend vllm of the run (tms setup --vllm)')
     .option('--python <path>', 'run the worker with this Python')
     .addHelpText('after', examples)
     .action((flags: WorkerFlags) => serve(flags, context));
@@ -69,14 +72,16 @@ async function serve(flags: WorkerFlags, { terminal, env }: CliContext): Promise
   const address = await listenAddress(flags.listen);
   const keys = keptKeyPair(flags.keyFile ?? join(tmsHome(env), 'keys', 'worker.json'));
   const say = (line: string) => terminal.note(line);
-  const python = (await ensurePython({ python: flags.python, env, report: say })).path;
+  const runs = flags.vllm
+    ? await vllmProcess({ python: flags.python ?? null })
+    : { python: (await ensurePython({ python: flags.python, env, report: say })).path };
   const stop = listenForStop(() => {}, env);
   try {
     const { signal } = stop;
     const onReady = (endpoint: Endpoint) => {
       for (const line of endpointLines(endpoint)) terminal.print(line);
     };
-    await listen({ python, root: projectRoot(), address, allow, keys, onReady, say, onLog: say, signal });
+    await listen({ ...runs, root: projectRoot(), address, allow, keys, onReady, say, onLog: say, signal });
     throw signal.reason;
   } finally {
     stop.release();

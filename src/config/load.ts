@@ -153,7 +153,7 @@ function checkTraining({ warmup_steps, max_steps }: RunConfig): Finding[] {
 
 /** What says how many samplers there are is one thing. */
 function checkSamplers({ sampler, placement }: RunConfig): Finding[] {
-  const { backend, workers, endpoints } = sampler;
+  const { workers, endpoints } = sampler;
   const { engine, samplers } = placement;
   const said: [Path, unknown][] = [
     [['sampler', 'endpoints'], endpoints],
@@ -164,8 +164,6 @@ function checkSamplers({ sampler, placement }: RunConfig): Finding[] {
   const findings = others.map(([path, value]) =>
     finding(path, show(value), `null, because ${first?.[0].join('.')} says which samplers there are`),
   );
-  if (backend === 'vllm' && (endpoints ?? samplers.count) !== null)
-    findings.push(finding(['sampler', 'backend'], 'vllm', 'torch, which is what samplers elsewhere run'));
   if (engine === 'ray' && samplers.count === null)
     findings.push(
       finding(['placement', 'samplers', 'count'], 'null', 'the number of samplers that Ray is to place'),

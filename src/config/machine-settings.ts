@@ -31,6 +31,16 @@ export const samplerSettings = z
         { 'sampler.backend': is('vllm') },
       ),
     ),
+    gpu_memory_utilization: affects(
+      'nothing',
+      readWhen(
+        ours(
+          z.number().gt(0).max(1).nullable().default(null),
+          'Part of its GPU’s memory that vLLM takes for weights, keys and values; null: vLLM’s own default. Less where the trainer shares the GPU.',
+        ),
+        { 'sampler.backend': is('vllm') },
+      ),
+    ),
     workers: affects(
       'numerics',
       ours(

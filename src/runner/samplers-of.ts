@@ -1,11 +1,12 @@
 /** The samplers that a configuration asks for, and how each is started. */
 import { resolve } from 'node:path';
 import type { RunConfig } from '../config/schema.ts';
+import { UsageError } from '../errors.ts';
 import { Samplers } from '../training/samplers.ts';
 import type { StartSampler } from '../training/team.ts';
 import { clientKeyFile, keptKeyPair } from '../worker/keys.ts';
 import { connectWorker, type Endpoint } from '../worker/remote.ts';
-import { placeWorkers, startWorker, vllmStarter } from '../worker/start.ts';
+import { placeWorkers, startWorker, vllmProcess, vllmStarter } from '../worker/start.ts';
 import { Worker } from '../worker/worker.ts';
 import type { Surroundings } from './prepare.ts';
 
@@ -36,15 +37,34 @@ export async function starterOf(
 ): Promise<StartSampler> {
   const { sampler, worker, placement, output_dir } = config;
   const python = { python: worker.python ?? undefined, report: (line: string) => progress.say(line) };
-  if (sampler.backend === 'vllm') return vllmStarter(sampler.python);
+  const ofVllm = { python: sampler.python, memoryShare: sampler.gpu_memory_utilization };
+  const isVllm = sampler.backend === 'vllm';
   const shared = [resolve(output_dir), resolve(home)]; // where weights lie that are to be loaded there
   const { endpoints } = sampler;
   if (endpoints !== null) {
     const keys = keptKeyPair(clientKeyFile(home));
-    return async index =>
-      new Worker(await connectWorker({ ...(endpoints[index] as Endpoint), keys, shared }));
+    return async index => {
+      const endpoint = endpoints[index] as Endpoint;
+      const worker = new Worker(await connectWorker({ ...endpoint, keys, shared }));
+      await requireBackend(worker, sampler.backend, endpoint.address);
+      return worker;
+    };
   }
   const { engine, address, samplers } = placement;
-  if (samplers.count === null) return () => startWorker(python);
-  return placeWorkers({ ...python, engine, address, count: samplers.count, gpus: samplers.gpus, shared });
+  if (samplers.count === null) return isVllm ? vllmStarter(ofVllm) : () => startWorker(python);
+  const own = isVllm ? await vllmProcess(ofVllm) : null;
+  const runs = own === null ? {} : { command: [own.python, '-m', own.module], env: own.env };
+  const { count, gpus } = samplers;
+  return placeWorkers({ ...python, ...runs, engine, address, count, gpus, shared });
+}
+
+/** Answers of two engines are kept under two names in the store: an endpoint must be what the configuration says. */
+async function requireBackend(worker: Worker, backend: 'torch' | 'vllm', address: string): Promise<void> {
+  const { versions } = await worker.status();
+  const found = versions.vllm === undefined ? 'torch' : 'vllm';
+  if (found === backend) return;
+  await worker.close();
+  throw new UsageError(`sampler.backend is ${backend}, and the worker at ${address} samples with ${found}`, {
+    fix: `set sampler.backend to ${found}, or start it there ${backend === 'vllm' ? 'with' : 'without'} --vllm`,
+  });
 }

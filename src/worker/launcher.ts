@@ -27,6 +27,8 @@ export type LaunchOptions = {
   readonly strategy?: 'PACK' | 'SPREAD' | 'STRICT_SPREAD';
   /** What the workers run; by default py_worker. */
   readonly command?: readonly string[];
+  /** Beside what every worker gets. */
+  readonly env?: Readonly<Record<string, string>>;
 };
 
 /** Placed workers. `connect` one after the other or at once; the launcher ends when all of them did, and with `close`. */
@@ -96,7 +98,8 @@ export function launch(options: LaunchOptions): Launched {
       for (const { place } of placed)
         place.reject(new EnvironmentError(`${options.engine}: ${said.message}`, { fix: said.fix }));
   };
-  const exited = speak(child, { ...specOf(options), env: environmentOf(options.root, keys.publicKey) }, take);
+  const env = { ...environmentOf(options.root, keys.publicKey), ...options.env };
+  const exited = speak(child, { ...specOf(options), env }, take);
   void exited.then(words => {
     for (const i of placed.keys())
       end(i, `is lost: the launcher ended${words && `; its last lines:\n${words}`}`);

@@ -38,8 +38,24 @@ export function placeWorkers({
  * How samplers on vLLM are started, with their own Python: looked for now, so that nothing is begun where it is missing. Rejects with
  * EnvironmentError where `tms setup --vllm` made none and `python` is null; a start with SPAWN_FAILED, WORKER_DIED or TIMEOUT.
  */
-export async function vllmStarter(python: string | null): Promise<() => Promise<Worker>> {
-  const path = await findVllmPython(python);
-  const options = { root: projectRoot(), python: path, module: 'py_worker.vllm' };
-  return async () => new Worker(await Connection.open(options));
+export async function vllmStarter(options: VllmOptions): Promise<() => Promise<Worker>> {
+  const process = await vllmProcess(options);
+  return async () => new Worker(await Connection.open({ root: projectRoot(), ...process }));
+}
+
+export type VllmOptions = {
+  /** Null: the environment of `tms setup --vllm`. */
+  readonly python: string | null;
+  /** Of its GPU's memory; null: vLLM's own choice. */
+  readonly memoryShare?: number | null;
+};
+
+/** What runs a vLLM worker. Rejects with EnvironmentError or UsageError where there is no such Python. */
+export async function vllmProcess({
+  python,
+  memoryShare = null,
+}: VllmOptions): Promise<Required<Pick<ConnectionOptions, 'python' | 'module' | 'env'>>> {
+  const env: Record<string, string> =
+    memoryShare === null ? {} : { TMS_VLLM_GPU_MEMORY: String(memoryShare) };
+  return { python: await findVllmPython(python), module: 'py_worker.vllm', env };
 }

@@ -7,5 +7,5 @@ import { pythonPath, tinyModel } from '../support/tiny-model.ts';
 describeConformance('PyTorch', async () => {
   const model = await tinyModel();
   const channel = await Connection.open({ python: await pythonPath(), root: projectRoot() });
-  return { worker: new Worker(channel), channel, model, close: () => channel.close() };
+  return { worker: new Worker(channel), channel, trains: true, model, close: () => channel.close() };
 });

@@ -144,10 +144,14 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--chat", action="store_true", help="with a ChatML template")
     parser.add_argument("--family", default="llama", choices=["llama", "gemma2", "qwen2", "gpt2"])
+    parser.add_argument("--hidden-size", type=int, help="of each token's features")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     tokenizer = char_tokenizer(chat_template=CHATML if arguments.chat else None)
-    write_model(arguments.directory, family=arguments.family, tokenizer=tokenizer, seed=arguments.seed)
+    overrides = {"hidden_size": arguments.hidden_size} if arguments.hidden_size else {}
+    write_model(
+        arguments.directory, family=arguments.family, tokenizer=tokenizer, seed=arguments.seed, **overrides
+    )
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ from transformers import AutoModelForCausalLM
 from bench.records import adamw_params, muon_params
 from py_worker.digest import weights_digest
 from py_worker.errors import WorkerError
+from py_worker.masters import Masters
 from py_worker.model import Model
 from py_worker.optim import OptimizerState, restore, state_tensors, step
-from py_worker.rounding import stochastically_rounded
+from py_worker.rounding import RoundingAdamw, stochastically_rounded
 from py_worker.save import save_weights
 from py_worker.sequences import WeightedSequences
 from py_worker.train import GradientOptions, accumulate_gradients
@@ -70,6 +71,8 @@ def test_training_in_bfloat16_learns_what_float32_learns():
 
 def test_originals_are_float32_and_the_network_computes_with_their_roundings():
     model, state = make_tiny_model(config=CONFIG, compute=torch.bfloat16), OptimizerState()
+    for name, parameter in make_tiny_model(config=CONFIG).trained.named_parameters():
+        assert torch.equal(model.network.trainable()[name], parameter)  # as loaded: no bit is rounded away
     train(model, state, 2)
     for name, parameter in model.trained.named_parameters():
         master = model.network.trainable()[name]
@@ -139,6 +142,31 @@ def test_stochastic_rounding_is_right_on_average_and_exact_where_nothing_is_lost
         assert (rounded != sign).float().mean().item() == pytest.approx(0.25, abs=0.01)
     exact = torch.tensor([0.0, -1.5, 3.0, 2.0**-100])
     assert torch.equal(stochastically_rounded(exact, generator).float(), exact)
+
+
+def test_every_step_and_every_parameter_draw_bits_of_their_own():
+    parameters = {
+        name: torch.nn.Parameter(torch.ones(4096, dtype=torch.bfloat16)) for name in ("one", "other")
+    }
+    groups = [{"params": [parameter], "lr": 2**-7 / 64} for parameter in parameters.values()]
+    optimizer = RoundingAdamw(parameters, groups)
+    for _ in range(64):  # each moves a weight a 64th of the way to the next bfloat16 above 1
+        for parameter in parameters.values():
+            parameter.grad = -torch.ones_like(parameter)
+        optimizer.step()
+    one, other = parameters.values()
+    for parameter in (one, other):
+        assert (parameter > 1).float().mean().item() == pytest.approx(1 - (1 - 1 / 64) ** 64, abs=0.03)
+    both = ((one > 1) & (other > 1)).float().mean().item()
+    assert both == pytest.approx((1 - (1 - 1 / 64) ** 64) ** 2, abs=0.03)
+
+
+def test_what_a_model_wants_in_float32_stays_there():
+    causal_lm = make_tiny_model(config=CONFIG).causal_lm
+    causal_lm._keep_in_fp32_modules_strict = {"norm"}
+    Masters(causal_lm, causal_lm, torch.bfloat16)
+    exact = {name for name, part in causal_lm.named_parameters() if part.dtype == torch.float32}
+    assert exact == {"model.norm.weight"}
 
 
 def test_muon_on_bfloat16_weights_wants_another_rounding():

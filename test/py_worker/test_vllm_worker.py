@@ -80,6 +80,18 @@ def test_an_engine_is_told_everything_that_it_would_guess(client: Client, models
     assert arguments["max_num_batched_tokens"] >= 129
 
 
+def test_on_a_gpu_an_engine_takes_the_part_of_its_memory_that_it_is_told(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from py_worker.vllm import engine
+
+    monkeypatch.setattr(engine, "is_cpu", lambda: False)
+    options = engine.EngineOptions("float32", 129, False, 0)
+    assert "gpu_memory_utilization" not in engine.engine_arguments(models["a"], options)
+    monkeypatch.setenv("TMS_VLLM_GPU_MEMORY", "0.4")
+    assert engine.engine_arguments(models["a"], options)["gpu_memory_utilization"] == 0.4
+
+
 def test_every_answer_has_its_seed_and_only_our_stops(client: Client, models: dict[str, Path]) -> None:
     client.load(models["a"])
     LOG.clear()
@@ -306,8 +318,13 @@ def test_what_trains_is_left_to_the_trainer(client: Client, verb: str) -> None:
 def test_a_load_that_asks_for_what_only_a_trainer_can_is_refused(
     client: Client, models: dict[str, Path]
 ) -> None:
-    for options in ({"restoreTrainingState": True}, {"determinism": "strict"}, {"strictSampling": True}):
-        with pytest.raises(WorkerError, match=r"trainer|not strict"):
+    for options in (
+        {"restoreTrainingState": True},
+        {"determinism": "strict"},
+        {"strictSampling": True},
+        {"device": "cuda"},
+    ):
+        with pytest.raises(WorkerError, match=r"trainer|not strict|this vLLM computes on cpu"):
             client.load(models["a"], **options)
     assert asked("start") == []
     assert client.load(models["a"]).strict_sampling is False

@@ -5,10 +5,10 @@ import { dependencies } from './conformance/dependencies.ts';
 import { loading } from './conformance/loading.ts';
 import { losses } from './conformance/losses.ts';
 import { lifetime, requests } from './conformance/requests.ts';
-import { sampling } from './conformance/sampling.ts';
+import { learning, sampling } from './conformance/sampling.ts';
 import { saving } from './conformance/saving.ts';
-import { scoring } from './conformance/scoring.ts';
-import { type OpenBackend, useSubject } from './conformance/subject.ts';
+import { entropies, scoring } from './conformance/scoring.ts';
+import { type OpenBackend, type Subject, useSubject } from './conformance/subject.ts';
 import { text } from './conformance/text.ts';
 import { training } from './conformance/training.ts';
 
@@ -16,16 +16,31 @@ import { training } from './conformance/training.ts';
 export function describeConformance(name: string, open: OpenBackend): void {
   describe(name, () => {
     const subject = useSubject(open);
-    loading(subject);
-    text(subject);
-    scoring(subject);
+    ofSamplers(subject);
+    entropies(subject);
     losses(subject);
     training(subject);
+    learning(subject);
     dependencies(subject);
-    sampling(subject);
     saving(subject);
     damage(subject);
-    requests(subject);
     lifetime(subject, open);
   });
+}
+
+/** The part of it for a backend that trains nothing. */
+export function describeSamplerConformance(name: string, open: OpenBackend): void {
+  describe(name, () => {
+    const subject = useSubject(open);
+    ofSamplers(subject);
+    lifetime(subject, open);
+  });
+}
+
+function ofSamplers(subject: Subject): void {
+  loading(subject);
+  text(subject);
+  scoring(subject);
+  sampling(subject);
+  requests(subject);
 }

@@ -18,14 +18,20 @@ export async function pythonPath(): Promise<string> {
   return (await findPython()).path;
 }
 
-/** The directory of a model of 2 layers, hidden size 32, 101 tokens and 128 positions with a ChatML template; read only. */
-export async function tinyModel(): Promise<string> {
-  const directory = join(tmpdir(), `${prefix}${runner}`);
+/** The directory of a model of 2 layers, 4 heads, 101 tokens and 128 positions with a ChatML template; read only. */
+export async function tinyModel(hiddenSize = 32): Promise<string> {
+  const directory = join(tmpdir(), `${prefix}${runner}-${hiddenSize}`);
   if (existsSync(directory)) return directory;
   removeThoseOfEarlierRuns();
   const building = mkdtempSync(`${directory}-`);
   const builder = join(projectRoot(), 'test/py_worker/builders.py');
-  await promisify(execFile)(await pythonPath(), [builder, building, '--chat']);
+  await promisify(execFile)(await pythonPath(), [
+    builder,
+    building,
+    '--chat',
+    '--hidden-size',
+    String(hiddenSize),
+  ]);
   putInPlace(building, directory);
   return directory;
 }

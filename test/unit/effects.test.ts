@@ -155,6 +155,7 @@ const cases: [string, string[], string[]][] = [
   ['tms.student.learning_rate=1e-4', ['method=sft'], []],
   ['tms.student.num_train_epochs=1', ['method=sft'], []],
   ['sampler.python=python3', [], ['sampler.backend=vllm']],
+  ['sampler.gpu_memory_utilization=0.4', [], ['sampler.backend=vllm']],
   [
     'sampler.max_rows=8',
     ['method=sft', 'kl.size=0', set('scorer: multiple_choice')],

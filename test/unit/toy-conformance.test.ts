@@ -4,5 +4,5 @@ import { ToyChannel } from '../support/toy-worker.ts';
 
 describeConformance('toy', async () => {
   const channel = new ToyChannel();
-  return { worker: new Worker(channel), channel, model: 'toy:', close: () => channel.close() };
+  return { worker: new Worker(channel), channel, trains: true, model: 'toy:', close: () => channel.close() };
 });

@@ -256,7 +256,10 @@ export function sampling(subject: Subject): void {
       await expectRefusal(call({ ...settings, stopTexts: [''] }), 'BAD_PARAMS', /stopTexts/);
     });
   });
+}
 
+/** What was taught comes back in answers. */
+export function learning(subject: Subject): void {
   describe('a model that has learnt', () => {
     beforeEach(() => subject.fresh());
 

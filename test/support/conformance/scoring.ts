@@ -2,6 +2,26 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { tensorOf } from '../../../src/worker/tensors.ts';
 import { expectClose, expectRefusal, nextProbabilities, type Subject, sequences } from './subject.ts';
 
+/** What trainers give beside log-probabilities. */
+export function entropies(subject: Subject): void {
+  describe('entropy', () => {
+    beforeAll(() => subject.fresh());
+
+    it('is that of the distribution that each token was drawn from', async () => {
+      const prefix = [7, 20, 33];
+      const probabilities = await nextProbabilities(subject, prefix);
+      const expected = probabilities.reduce((sum, p) => sum - p * Math.log(p), 0);
+      const { entropy } = await subject.worker.forward([[...prefix, 50]], { returnEntropy: true });
+      expect(entropy?.[0]?.[3]).toBeCloseTo(expected, 3);
+    });
+
+    it('is 0 for the first token', async () => {
+      const { entropy } = await subject.worker.forward([[7], ...sequences], { returnEntropy: true });
+      expect(entropy?.map(row => row[0])).toEqual([0, 0, 0, 0, 0]);
+    });
+  });
+}
+
 export function scoring(subject: Subject): void {
   describe('forward', () => {
     beforeAll(() => subject.fresh());
@@ -13,21 +33,10 @@ export function scoring(subject: Subject): void {
       }
     });
 
-    it('gives the entropy of the distribution that each token was drawn from', async () => {
-      const prefix = [7, 20, 33];
-      const probabilities = await nextProbabilities(subject, prefix);
-      const expected = probabilities.reduce((sum, p) => sum - p * Math.log(p), 0);
-      const { entropy } = await subject.worker.forward([[...prefix, 50]], { returnEntropy: true });
-      expect(entropy?.[0]?.[3]).toBeCloseTo(expected, 3);
-    });
-
     it('gives 0 for the first token, which nothing predicts', async () => {
-      const { logprobs, entropy } = await subject.worker.forward([[7], ...sequences], {
-        returnEntropy: true,
-      });
+      const { logprobs, entropy } = await subject.worker.forward([[7], ...sequences]);
       expect(logprobs.map(row => row[0])).toEqual([0, 0, 0, 0, 0]);
-      expect(entropy?.map(row => row[0])).toEqual([0, 0, 0, 0, 0]);
-      expect((await subject.worker.forward([[7]])).entropy).toBeNull();
+      expect(entropy).toBeNull();
     });
 
     it('scores a token from those before it: neither from later ones nor from other sequences', async () => {

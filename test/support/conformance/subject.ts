@@ -12,6 +12,8 @@ export type Backend = {
   readonly worker: Worker;
   /** What `worker` stands on. */
   readonly channel: Channel;
+  /** False for what only samples and scores. */
+  readonly trains: boolean;
   /** A model to load: at least 101 tokens, 128 positions and a chat template. */
   readonly model: string;
   close(): Promise<void>;
