@@ -6,15 +6,16 @@ const root = resolve(import.meta.dirname, '..');
 /** Which folders of src/ a folder may import from, beside itself, errors.ts and files/. `index.ts` and `cli` may import everything. */
 const mayImport: Record<string, readonly string[]> = {
   files: [],
-  config: ['methods'], // their blocks are part of the schema
+  config: ['methods', 'tasks'], // their blocks and names are part of the schema
   data: [],
+  tasks: ['data'],
   python: [],
   worker: ['python'],
   plan: ['config', 'data'],
   run: [],
   store: ['run', 'worker'],
   metrics: ['run', 'data'],
-  evaluation: ['config', 'data', 'worker', 'run'],
+  evaluation: ['config', 'data', 'tasks', 'worker', 'run'],
   training: ['config', 'data', 'plan', 'worker', 'run', 'store', 'evaluation'],
   methods: ['config', 'plan', 'training'],
   runner: ['methods', 'training', 'config', 'data', 'plan', 'worker', 'run', 'store', 'evaluation'],

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { formatNames } from '../files/data-format.ts';
+import { taskNames } from '../tasks/index.ts';
 import {
   above,
   type Condition,
@@ -8,19 +9,38 @@ import {
   is,
   isGiven,
   isNot,
+  isNotGiven,
   isTrue,
   readWhen,
 } from './condition.ts';
 import { affects, count, fraction, guessed, ours, positive, text } from './setting.ts';
 
-/** Scorers that come with `tms`. */
-const scorers = ['exact_match', 'gsm8k', 'multiple_choice', 'command', 'module'] as const;
+/** Scorers of answers in words that come with `tms`. */
+const answerScorers = [
+  'exact_match',
+  'gsm8k',
+  'letter',
+  'countdown',
+  'hotpotqa',
+  'triviaqa',
+  'lambada',
+  'toolalpaca',
+] as const;
+
+/** What each takes for an answer. */
+const scorerHelp =
+  'exact_match: the whole answer, trimmed. gsm8k: the final number, behind ####, in \\boxed{}, behind “answer is” or the last. ' +
+  'letter: the option that it names. countdown, hotpotqa, triviaqa, lambada, toolalpaca: as the task of that name (docs/tasks.md). ' +
+  'command, module: your own.';
+
+const ofNoTask = { '.task': isNotGiven };
 
 /** What the answer of a multiple-choice question can be. */
 export const answerReadings = ['index', 'index_from_1', 'label', 'option'] as const;
 
 const column = text.nullable().default(null);
-const columnOfChoices = { '..scorer': is('multiple_choice') };
+const columnOfNoTask = { '..task': isNotGiven };
+const columnOfChoices = { '..scorer': is('multiple_choice'), ...columnOfNoTask };
 const ofAnswers = { '.scorer': isNot('multiple_choice') };
 const answeredSets = hasSome('evaluation sets that are answered in words', set => {
   const { scorer } = set as { scorer: string };
@@ -38,13 +58,19 @@ export const answeredSomewhere: readonly Condition[] = [
 
 const setColumns = z
   .strictObject({
-    prompt: ours(
-      column,
-      'Column with the prompt, or a template such as "Question: {question}\\nAnswer:"; null: `prompt`.',
+    prompt: readWhen(
+      ours(
+        column,
+        'Column with the prompt, or a template such as "Question: {question}\\nAnswer:"; null: `prompt`.',
+      ),
+      columnOfNoTask,
     ),
-    answer: ours(
-      column,
-      'Column with the right answer, or a template; null: `answer`, else `completion`. Of multiple_choice see answer_is.',
+    answer: readWhen(
+      ours(
+        column,
+        'Column with the right answer, or a template; null: `answer`, else `completion`. Of multiple_choice see answer_is.',
+      ),
+      columnOfNoTask,
     ),
     choices: readWhen(
       ours(
@@ -75,11 +101,21 @@ const evaluationSet = z.strictObject({
     z.string().regex(/^[a-z0-9][a-z0-9_-]*$/),
     'Name in metrics and tables: small letters, digits, - and _.',
   ),
-  path: ours(text, `File of the items: ${formatNames}.`),
-  scorer: ours(
-    z.enum(scorers).default('exact_match'),
-    'exact_match: the whole answer, trimmed. gsm8k: the final number, behind ####, in \\boxed{}, behind “answer is” or the last. multiple_choice: the option with ' +
-      'the highest log-likelihood. command, module: your own.',
+  task: ours(
+    z.enum(taskNames).nullable().default(null),
+    'A benchmark by name: it says what is asked, how it is scored and how long an answer may be (docs/tasks.md). name, max_new_tokens, ' +
+      'stop and as_chat may be said beside it. null: columns and scorer say it.',
+  ),
+  path: ours(
+    text,
+    `File of the items: ${formatNames}; of a task also a folder of data sets that has its file.`,
+  ),
+  scorer: readWhen(
+    ours(
+      z.enum([...answerScorers, 'multiple_choice', 'command', 'module']).default('exact_match'),
+      `multiple_choice: the option with the highest log-likelihood. ${scorerHelp}`,
+    ),
+    ofNoTask,
   ),
   command: readWhen(
     ours(
@@ -110,7 +146,7 @@ const evaluationSet = z.strictObject({
         '0, true and false are the option that says true or yes, false or no, a text is a label where there are labels, else an option; ' +
         'what could be two of them is refused.',
     ),
-    { '.scorer': is('multiple_choice') },
+    { '.scorer': is('multiple_choice'), ...ofNoTask },
   ),
   as_chat: readWhen(
     ours(z.boolean().nullable().default(null), 'Ask in the chat template; null: as the training data.'),

@@ -7,7 +7,10 @@ import { runConfigSchema } from './schema.ts';
 export function configJsonSchema(): Record<string, unknown> {
   const { $schema, ...rest } = z.toJSONSchema(runConfigSchema(), {
     io: 'input',
-    override: dropSafeIntegerBounds,
+    override: context => {
+      dropSafeIntegerBounds(context);
+      letTasksComplete(context);
+    },
   });
   const { method, ...others } = rest.properties as { readonly method: z.core.JSONSchema.BaseSchema };
   return { $schema, title: 'A run of tms', ...rest, properties: { method: nameOrFile(method), ...others } };
@@ -16,6 +19,13 @@ export function configJsonSchema(): Record<string, unknown> {
 /** The names of methods, or any path of a file that can hold one. */
 function nameOrFile({ type, enum: names, ...rest }: z.core.JSONSchema.BaseSchema) {
   return { ...rest, anyOf: [{ enum: names }, { type, pattern: methodFile.source }] };
+}
+
+/** An evaluation set of a task has its name from there. */
+function letTasksComplete({ jsonSchema }: { jsonSchema: z.core.JSONSchema.BaseSchema }): void {
+  if (jsonSchema.properties?.task === undefined) return;
+  delete jsonSchema.required;
+  jsonSchema.anyOf = [{ required: ['task'] }, { required: ['name', 'path'] }];
 }
 
 /** zod bounds every whole number by 2^53; nobody reading a configuration needs to know. */

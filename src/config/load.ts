@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import { readUserText } from '../files/user-file.ts';
 import { methodNamed } from '../methods/index.ts';
 import { blockOf } from '../methods/method.ts';
+import { setOfTask, type TaskName, taskNamed } from '../tasks/index.ts';
 import { checkEffects, type DataForm, onlyRead } from './effects.ts';
 import { applyOverrides, type Override, parseOverride, removeAt } from './overrides.ts';
 import { ConfigError, type Path, type Problem, problemsOf, show, unknownKey, valueAt } from './problems.ts';
@@ -23,14 +24,15 @@ export function loadConfig(file: string, sets: readonly string[] = []): RunConfi
 export function parseConfig(text: string, source: string, sets: readonly string[] = []): RunConfig {
   const { value, lineOf } = parseYaml(text, source);
   const overrides = sets.map(parseOverride);
-  const input = withoutOtherMethods(value, overrides);
+  const given = withoutOtherMethods(value, overrides);
+  const input = withTasks(given);
   const place = (path: Path) =>
     overrides.some(override => startsWith(path, override.path)) ? null : lineOf(path);
   const parsed = runConfigSchema().safeParse(input);
   const checked = readable(input, parsed);
   const problems: Problem[] = parsed.success ? [] : problemsOf(parsed.error.issues, input, place);
   problems.push(...overrides.flatMap(unknownRemoval));
-  const together = checked === null ? [] : [...checkTogether(checked), ...checkEffects(input, checked)];
+  const together = checked === null ? [] : [...checkTogether(checked), ...checkEffects(given, checked)];
   for (const found of together) {
     const isKnown = problems.some(({ path }) => path.join('.') === found.path.join('.'));
     if (!isKnown) problems.push({ ...found, line: place(found.path) });
@@ -60,8 +62,22 @@ function withoutOtherMethods(file: unknown, overrides: readonly Override[]): unk
 
 /** Keys without an effect. */
 function unread(input: unknown): Path[] {
-  const checked = readable(input, runConfigSchema().safeParse(input));
+  const complete = withTasks(input);
+  const checked = readable(complete, runConfigSchema().safeParse(complete));
   return checked === null ? [] : checkEffects(input, checked).map(({ path }) => path);
+}
+
+/** Evaluation sets that name a task, completed with what it says; their authors' own words stay. */
+function withTasks(input: unknown): unknown {
+  return ['eval', 'retention'].reduce((rest, block) => {
+    const sets = valueAt(rest, [block, 'sets']);
+    if (!Array.isArray(sets)) return rest;
+    const value = sets.map((set: unknown) => {
+      const { task } = (set ?? {}) as { readonly task?: unknown };
+      return taskNamed(task) === undefined ? set : { ...setOfTask(task as TaskName), ...(set as object) };
+    });
+    return applyOverrides(rest, [{ path: [block, 'sets'], value }]);
+  }, input);
 }
 
 /** `--set key=` of a key that does not exist. */

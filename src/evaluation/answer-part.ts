@@ -61,6 +61,17 @@ export function answerPart(text: string): string {
   return said.slice(0, first);
 }
 
+/** The same whatever is asked for: behind the thoughts, before a turn ends or the next question begins. */
+export function spokenPart(text: string): string {
+  const thought = text.lastIndexOf(thoughtEnd);
+  const said = thought < 0 ? text : text.slice(thought + thoughtEnd.length);
+  const cuts = [...said.matchAll(end), ...said.matchAll(question)].map(({ index }) => index);
+  const first = cuts
+    .sort((a, b) => a - b)
+    .find(cut => /\w/.test(said.slice(0, cut)) && !isRestated(said.slice(0, cut)));
+  return said.slice(0, first);
+}
+
 function hasNumber(text: string): boolean {
   return numbersIn(text).some(({ isLabel }) => !isLabel);
 }

@@ -3,19 +3,26 @@ import type { EvaluationSet } from '../config/evaluation-settings.ts';
 import type { DeepReadonly } from '../config/schema.ts';
 import { DataError, type LineProblem, lineErrors } from '../data/data-error.ts';
 import type { Content, Example } from '../data/example.ts';
-import { isNumber, toJson, writtenText } from '../data/json.ts';
+import { isNumber, toJson, withDoubles, writtenText } from '../data/json.ts';
 import { readRecords } from '../data/json-lines.ts';
 import { seekableFile } from '../data/open-file.ts';
 import { shapeExample } from '../data/shape.ts';
 import { ColumnError, type DataRecord, readColumn } from '../data/template.ts';
+import { UsageError } from '../errors.ts';
 import { sha256OfText } from '../files/digest.ts';
+import { fileOfTask, hubSourceOf, type TaskRow, taskNamed } from '../tasks/index.ts';
 import { rightOption } from './right-option.ts';
 import type { Question } from './scorer.ts';
 
 export type SetSettings = DeepReadonly<EvaluationSet>;
 
 /** A question with options, one of which is right. */
-export type Choice = Question & { readonly options: readonly string[]; readonly right: number };
+export type Choice = Question & {
+  readonly options: readonly string[];
+  readonly right: number;
+  /** A prompt for each option, where they differ. */
+  readonly contexts: readonly string[] | null;
+};
 
 /** Whether text prompts become chats, and their system message. */
 export type AskedAs = { readonly isChat: boolean; readonly systemPrompt: string | null };
@@ -43,7 +50,8 @@ export function readChoices(set: SetSettings, place: SetPlace): Promise<Choice[]
     const answer = readColumn(record, set.columns.answer ?? 'answer');
     const right = rightOption({ answer, options, labels, reading: set.answer_is });
     const question = questionOf(record, set, place);
-    return { ...question, line, gold: options[right] ?? null, options, right };
+    const contexts = Array.isArray(record.contexts) && set.task !== null ? record.contexts.map(String) : null;
+    return { ...question, line, gold: options[right] ?? null, options, right, contexts };
   });
 }
 
@@ -54,21 +62,44 @@ async function readAll<T extends Question>(
 ): Promise<T[]> {
   const questions: T[] = [];
   const problems: LineProblem[] = [];
-  for await (const placed of readRecords(await seekableFile(set.path, cacheDirectory))) {
+  const path = fileOf(set);
+  for await (const placed of readRecords(await seekableFile(path, cacheDirectory))) {
     const { number } = placed.line;
-    const found = 'record' in placed ? tryRead(() => read(placed.record, number)) : placed.problem.message;
+    const found =
+      'record' in placed
+        ? tryRead(() => rowsOf(placed.record, set).map(row => read(row, number)))
+        : placed.problem.message;
     if (typeof found === 'string') problems.push({ line: number, message: found });
-    else questions.push(found);
+    else questions.push(...found);
   }
-  const place = `evaluation set ${set.name}: ${set.path}`;
-  if (problems.length > 0)
-    throw lineErrors(
-      place,
-      problems,
-      'say with columns where prompt, answer and choices are, and with answer_is how an answer is meant',
-    );
+  const place = `evaluation set ${set.name}: ${path}`;
+  if (problems.length > 0) throw lineErrors(place, problems, fixOf(set));
   if (questions.length === 0) throw new DataError(`${place} is empty: there is nothing to ask`);
   return chooseByHash(questions, set.limit);
+}
+
+function fixOf({ task }: SetSettings): string {
+  return task === null
+    ? 'say with columns where prompt, answer and choices are, and with answer_is how an answer is meant'
+    : `give the data set of the task ${task} as its authors publish it, or say columns and scorer instead of task`;
+}
+
+/** The file of a set; that of a task may lie in a folder of data sets. Throws `UsageError` where it is only on the hub. */
+export function fileOf({ task, name, path }: SetSettings): string {
+  const known = taskNamed(task);
+  if (hubSourceOf(path) !== null)
+    throw new UsageError(`evaluation set ${name}: ${path} is not on this machine`, {
+      fix: `give path: a file of the task, or a folder that has ${known?.file ?? 'it'}`,
+    });
+  return known === undefined ? path : fileOfTask(known, path);
+}
+
+/** What a task makes of a row, beside its columns; without a task the row. Throws `ColumnError`. */
+function rowsOf(record: DataRecord, { task }: SetSettings): DataRecord[] {
+  const known = taskNamed(task);
+  if (known === undefined) return [record];
+  const plain = withDoubles(record) as DataRecord;
+  return known.rows(plain).map((row: TaskRow) => ({ ...plain, ...row }));
 }
 
 function tryRead<T>(read: () => T): T | string {

@@ -11,12 +11,23 @@ export type Question = {
   /** JSON of the tools that a chat template is to name. */
   readonly tools?: string;
   readonly gold: string | null;
+  /** The columns of the line; of a task, what it takes from them besides. */
   readonly record: DataRecord;
 };
 
 /** Text that a model wrote; `isFinished`: it ended by itself, not at the length limit. */
 export type AnswerText = { readonly text: string; readonly isFinished: boolean };
 export type AnsweredQuestion = { readonly question: Question; readonly answer: AnswerText };
+
+/** How an answer was judged. */
+export type Grade = {
+  /** From 0 to 1. */
+  readonly score: number;
+  /** What was taken for the answer; null where nothing was found, or the scorer does not say. */
+  readonly extracted: string | null;
+  /** Further measures of the scorer's, from 0 to 1 or true and false, by name. */
+  readonly measures?: Readonly<Record<string, number | boolean | readonly boolean[]>>;
+};
 
 export type Scorer = {
   readonly name: string;
@@ -27,6 +38,8 @@ export type Scorer = {
   readonly problemOf: (question: Question) => string | null;
   /** One score from 0 to 1 for each, in order. Throws `TmsError` where a scorer of the user's fails, else the signal's reason. */
   readonly score: (answered: readonly AnsweredQuestion[], signal?: AbortSignal) => Promise<number[]>;
+  /** The same with what was found; not there for a scorer of the user's. */
+  readonly grade?: (answered: readonly AnsweredQuestion[], signal?: AbortSignal) => Promise<Grade[]>;
 };
 
 /** From this score on an answer counts as right. */

@@ -2,34 +2,38 @@
 import type { EvaluationSet } from '../config/evaluation-settings.ts';
 import type { DeepReadonly } from '../config/schema.ts';
 import { commandScorer } from './command-scorer.ts';
+import { expressionIn, reaches } from './countdown.ts';
 import { finalNumber, gsm8kVersion, sameFinalNumber } from './gsm8k.ts';
+import { letterScorer } from './letter.ts';
 import { moduleScorer } from './module-scorer.ts';
-import type { AnswerText, Question, Scorer } from './scorer.ts';
+import type { AnswerText, Grade, Question, Scorer } from './scorer.ts';
+import { firstWord, hotpotForm, shortAnswer, triviaForm, wordOverlap } from './short-answer.ts';
+import { callsIn, sameCalls } from './tool-calls.ts';
+
+type ScorerSettings = Pick<DeepReadonly<EvaluationSet>, 'scorer' | 'command' | 'module' | 'scorer_inputs'>;
 
 /** The scorer of a set whose answers are generated. Throws `UsageError` when a module of the user's cannot be used. */
-export async function makeScorer(
-  set: Pick<DeepReadonly<EvaluationSet>, 'scorer' | 'command' | 'module' | 'scorer_inputs'>,
-): Promise<Scorer> {
+export async function makeScorer(set: ScorerSettings): Promise<Scorer> {
   switch (set.scorer) {
-    case 'exact_match':
-      return exactMatch;
-    case 'gsm8k':
-      return gsm8k;
     case 'command':
       return commandScorer(set.command ?? [], { inputs: set.scorer_inputs });
     case 'module':
       return moduleScorer(set.module ?? '', set.scorer_inputs);
     case 'multiple_choice':
       throw new Error('multiple choice has no answers to score');
+    default:
+      return builtIns[set.scorer];
   }
 }
+
+const noGold = ({ gold }: Question) => (gold === null ? 'no gold answer to compare with' : null);
 
 /** The whole answer, white space around it aside; an unfinished answer is wrong. */
 const exactMatch = builtIn({
   name: 'exact_match',
   version: 1,
-  problemOf: ({ gold }) => (gold === null ? 'no gold answer to compare with' : null),
-  isRight: ({ gold }, { text, isFinished }) => isFinished && text.trim() === gold?.trim(),
+  problemOf: noGold,
+  judge: ({ gold }, { text, isFinished }) => verdict(isFinished && text.trim() === gold?.trim(), text.trim()),
 });
 
 /** The final number; an unfinished answer counts as it stands. */
@@ -38,17 +42,86 @@ const gsm8k = builtIn({
   version: gsm8kVersion,
   problemOf: ({ gold }) =>
     gold === null || finalNumber(gold) === null ? 'no number in the gold answer' : null,
-  isRight: ({ gold }, { text }) => sameFinalNumber(text, gold ?? ''),
+  judge: ({ gold }, { text }) => verdict(sameFinalNumber(text, gold ?? ''), finalNumber(text)),
 });
 
-type BuiltIn = Pick<Scorer, 'name' | 'version' | 'problemOf'> & {
-  readonly isRight: (question: Question, answer: AnswerText) => boolean;
+/** The expression reaches the target with exactly the numbers that the row names. */
+const countdown = builtIn({
+  name: 'countdown',
+  version: 1,
+  problemOf: ({ record: { numbers, target } }) =>
+    Array.isArray(numbers) && typeof target === 'number' ? null : 'no columns numbers and target',
+  judge: ({ record: { numbers, target } }, { text }) =>
+    verdict(reaches(text, numbers as number[], target as number), expressionIn(text)?.expression ?? null),
+});
+
+/** Exact match of the official script; F1 beside it. */
+const hotpotqa = builtIn({
+  name: 'hotpotqa',
+  version: 1,
+  problemOf: noGold,
+  judge: ({ gold }, { text }) => {
+    const said = shortAnswer(text);
+    const isSame = hotpotForm(said) === hotpotForm(gold ?? '');
+    return { ...verdict(isSame, said), measures: { f1: wordOverlap(said, gold ?? '') } };
+  },
+});
+
+/** Any of the aliases, or the gold answer, in the official script's form. */
+const triviaqa = builtIn({
+  name: 'triviaqa',
+  version: 1,
+  problemOf: noGold,
+  judge: ({ gold, record: { aliases } }, { text }) => {
+    const said = shortAnswer(text);
+    const right = [gold ?? '', ...(Array.isArray(aliases) ? aliases.map(String) : [])];
+    return verdict(
+      right.some(name => triviaForm(name) === triviaForm(said)),
+      said,
+    );
+  },
+});
+
+const lambada = builtIn({
+  name: 'lambada',
+  version: 1,
+  problemOf: noGold,
+  judge: ({ gold }, { text }) => verdict(firstWord(text) === firstWord(gold ?? ''), firstWord(text)),
+});
+
+const toolalpaca = builtIn({
+  name: 'toolalpaca',
+  version: 1,
+  problemOf: ({ record: { calls } }) => (Array.isArray(calls) ? null : 'no column calls'),
+  judge: ({ record: { calls } }, { text }) =>
+    verdict(sameCalls(text, calls as Parameters<typeof sameCalls>[1]), JSON.stringify(callsIn(text))),
+});
+
+const builtIns = {
+  countdown,
+  exact_match: exactMatch,
+  gsm8k,
+  hotpotqa,
+  lambada,
+  letter: builtIn(letterScorer),
+  toolalpaca,
+  triviaqa,
+} as const;
+
+/** What makes a scorer of a function that judges one answer. */
+export type BuiltIn = Pick<Scorer, 'name' | 'version' | 'problemOf'> & {
+  readonly judge: (question: Question, answer: AnswerText) => Grade;
 };
 
-function builtIn({ isRight: decide, ...rest }: BuiltIn): Scorer {
+function builtIn({ judge, ...rest }: BuiltIn): Scorer {
   return {
     ...rest,
     key: `${rest.name} ${rest.version}`,
-    score: async answered => answered.map(({ question, answer }) => Number(decide(question, answer))),
+    score: async answered => answered.map(({ question, answer }) => judge(question, answer).score),
+    grade: async answered => answered.map(({ question, answer }) => judge(question, answer)),
   };
+}
+
+function verdict(isCorrect: boolean, extracted: string | number | null): Grade {
+  return { score: Number(isCorrect), extracted: extracted === null ? null : String(extracted) };
 }

@@ -92,7 +92,9 @@ async function prepareChoices(worker: Worker, request: SetRequest, encoding: Enc
   const { set } = request;
   const questions = await readChoices(set, request);
   const examples = questions.flatMap(question =>
-    question.options.map(option => optionExample(question, option)),
+    question.options.map((option, i) =>
+      optionExample({ ...question, prompt: contextOf(question, i) }, option),
+    ),
   );
   const lines = questions.flatMap(({ line, options }) => options.map(() => line));
   const { sequences, ...said } = await encode(worker, set, { examples, lines }, encoding);
@@ -113,6 +115,11 @@ async function prepareChoices(worker: Worker, request: SetRequest, encoding: Enc
 function common({ set, role, temperatures }: SetRequest): AnySet {
   const { name, path, max_new_tokens, stop } = set;
   return { name, path, role, temperatures, maxNewTokens: max_new_tokens, stopTexts: stop };
+}
+
+/** What option `i` stands behind. */
+function contextOf({ prompt, contexts }: Choice, i: number): Choice['prompt'] {
+  return typeof prompt === 'string' ? (contexts?.[i] ?? prompt) : prompt;
 }
 
 /** Behind a text prompt an option stands after its last white space, or after a space (as in lm-eval); in a chat it is the answer. */

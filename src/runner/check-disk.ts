@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import type { RunConfig } from '../config/schema.ts';
 import { seekableFile } from '../data/open-file.ts';
 import { TmsError } from '../errors.ts';
+import { fileOf, type SetSettings } from '../evaluation/read-set.ts';
 import { formatBytes } from '../plan/describe.ts';
 import { type DiskFacts, evaluationBytes } from '../plan/disk.ts';
 import type { Plan } from '../plan/plan.ts';
@@ -39,13 +40,15 @@ function filesBesideWeights(model: string): number {
 /** Items of each evaluation set; a file that cannot be read has none here, and is refused when it is needed. */
 async function itemCounts(config: RunConfig, cache: string): Promise<Map<string, number>> {
   const counts = new Map<string, number>();
-  for (const { name, path, limit } of [...config.eval.sets, ...config.retention.sets]) {
-    const found = await seekableFile(path, cache)
-      .then(({ lines }) => lines)
-      .catch(() => 0);
-    counts.set(name, Math.min(found, limit ?? found));
+  for (const set of [...config.eval.sets, ...config.retention.sets]) {
+    const found = await linesOf(set, cache).catch(() => 0);
+    counts.set(set.name, Math.min(found, set.limit ?? found));
   }
   return counts;
+}
+
+async function linesOf(set: SetSettings, cache: string): Promise<number> {
+  return (await seekableFile(fileOf(set), cache)).lines;
 }
 
 /** Where a run writes, and whether its checkpoints lie in the store already. */

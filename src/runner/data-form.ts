@@ -5,7 +5,7 @@ import type { RunConfig } from '../config/schema.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { readRecords } from '../data/json-lines.ts';
 import { seekableFile } from '../data/open-file.ts';
-import { asksInMessages, type SetSettings } from '../evaluation/read-set.ts';
+import { asksInMessages, fileOf, type SetSettings } from '../evaluation/read-set.ts';
 
 /** A set is opened only where a key hangs on it; its first record decides. */
 export async function readDataForm(
@@ -38,7 +38,7 @@ export function refuseWithoutEffect(config: RunConfig, form: DataForm): void {
 }
 
 async function isSetOfMessages(set: SetSettings, cacheDirectory: string): Promise<boolean> {
-  for await (const placed of readRecords(await seekableFile(set.path, cacheDirectory)))
-    return 'record' in placed && asksInMessages(placed.record, set.columns.prompt);
+  for await (const placed of readRecords(await seekableFile(fileOf(set), cacheDirectory)))
+    return set.task === null && 'record' in placed && asksInMessages(placed.record, set.columns.prompt);
   return false;
 }

@@ -31,9 +31,9 @@ const alwaysRead =
   optim gradient_checkpointing torch_compile seed data_seed determinism sampler sampler.backend sampler.workers sampler.endpoints
   sampler.endpoints.*.address sampler.endpoints.*.key sampler.strict placement placement.engine placement.samplers
   placement.samplers.count
-  eval eval.sets eval.sets.*.name eval.sets.*.path eval.sets.*.scorer eval.sets.*.columns eval.sets.*.columns.prompt
-  eval.sets.*.columns.answer eval.sets.*.limit retention retention.sets retention.sets.*.name retention.sets.*.path
-  retention.sets.*.scorer retention.sets.*.columns retention.sets.*.columns.prompt retention.sets.*.columns.answer
+  eval eval.sets eval.sets.*.name eval.sets.*.task eval.sets.*.path eval.sets.*.columns
+  eval.sets.*.limit retention retention.sets retention.sets.*.name retention.sets.*.task retention.sets.*.path
+  retention.sets.*.columns
   retention.sets.*.limit pld kl controls controls.base_samples worker worker.python worker.device worker.token_budget
   worker.threads eval_points`.split(/\s+/);
 
@@ -167,6 +167,9 @@ const cases: [string, string[], string[]][] = [
     ['retention.sets=[{name: a, path: a.jsonl, scorer: multiple_choice}]'],
     ['retention.sets=[{name: a, path: a.jsonl}]'],
   ],
+  ['eval.sets.0.scorer=gsm8k', [set('task: gsm8k')], [set('')]],
+  ['eval.sets.0.columns.prompt=c', [set('task: gsm8k')], [set('')]],
+  ['eval.sets.0.columns.answer=c', [set('task: gsm8k')], [set('')]],
   ['eval.sets.0.command=[wc]', [set('scorer: exact_match')], [set('scorer: command')]],
   ['eval.sets.0.module=a.mjs', [set('scorer: gsm8k')], [set('scorer: module')]],
   ['eval.sets.0.scorer_inputs=[lib]', [set('scorer: gsm8k')], [set('scorer: command')]],

@@ -16,6 +16,7 @@ function setOf(records: readonly unknown[], changes: Partial<SetSettings> = {}):
   const path = temporaryFile('set.jsonl', `${lines.join('\n')}\n`);
   return {
     name: 'set',
+    task: null,
     path,
     scorer: 'exact_match',
     command: null,

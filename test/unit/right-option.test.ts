@@ -135,6 +135,7 @@ describe('the right option', () => {
 const data = join(import.meta.dirname, '../../../shared/data');
 const base: SetSettings = {
   name: 'set',
+  task: null,
   path: '',
   scorer: 'multiple_choice',
   command: null,

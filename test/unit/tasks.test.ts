@@ -1,0 +1,162 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parseConfig } from '../../src/config/load.ts';
+import { ColumnError } from '../../src/data/template.ts';
+import { hubPath, hubSourceOf, taskNames, tasks } from '../../src/tasks/index.ts';
+
+const data = join(import.meta.dirname, '../../../shared/data');
+const config = (sets: string) =>
+  parseConfig(
+    `model_name_or_path: m\noutput_dir: o\ndataset_name: d.jsonl\neval:\n  sets:\n${sets}`,
+    'my.yaml',
+  );
+
+describe('a set of a task', () => {
+  test('takes from it what its author does not say', () => {
+    const [set] = config('    - { task: gsm8k, path: data, limit: 5, max_new_tokens: 99 }').eval.sets;
+    expect(set).toMatchObject({
+      task: 'gsm8k',
+      name: 'gsm8k',
+      path: 'data',
+      scorer: 'gsm8k',
+      limit: 5,
+      max_new_tokens: 99,
+    });
+  });
+
+  test('is found where the name is misspelt', () => {
+    expect(() => config('    - { task: helaswag, path: data, name: a }')).toThrow(
+      'eval.sets.0.task: found "helaswag", expected one of arc_challenge',
+    );
+    expect(() => config('    - { task: helaswag, path: data, name: a }')).toThrow('did you mean hellaswag?');
+  });
+
+  test('has the scorer and the columns of its task, and no others', () => {
+    expect(() => config('    - { task: gsm8k, path: data, scorer: exact_match }')).toThrow(
+      'eval.sets.0.scorer: found "exact_match", expected nothing, because task is given (gsm8k)',
+    );
+    expect(() => config('    - { task: gsm8k, path: data, columns: { prompt: question } }')).toThrow(
+      'eval.sets.0.columns',
+    );
+  });
+});
+
+describe('rows', () => {
+  const rowsOf = (name: keyof typeof tasks, record: Record<string, unknown>) => tasks[name].rows(record);
+
+  test('of HellaSwag are cleaned as lm-eval does', () => {
+    const row = {
+      activity_label: 'Dyeing hair',
+      ctx_a: '[header] How to dye [title] Lighten  it.',
+      ctx_b: 'the Person',
+      endings: ['[title] Buy dye. [step] Use it.', 'b', 'c', 'd'],
+      label: '2',
+    };
+    // As lm_eval/tasks/hellaswag/utils.py of 0.4.13 gives them.
+    expect(rowsOf('hellaswag', row)).toEqual([
+      {
+        prompt: 'Dyeing hair: How to dye. Lighten it. The person',
+        choices: [' Buy dye. Use it.', 'b', 'c', 'd'],
+        answer: 2,
+      },
+    ]);
+  });
+
+  test('of WinoGrande score the rest of the sentence behind each name', () => {
+    const hub = { sentence: 'Ann met Eve because _ was late.', option1: 'Ann', option2: 'Eve', answer: '2' };
+    const local = {
+      options: ['Ann met Eve because Ann', 'Ann met Eve because Eve'],
+      continuation: 'was late.',
+      label: 1,
+    };
+    const expected = {
+      prompt: 'Ann met Eve because Ann',
+      contexts: ['Ann met Eve because Ann', 'Ann met Eve because Eve'],
+      choices: ['was late.', 'was late.'],
+      answer: 1,
+    };
+    expect(rowsOf('winogrande', hub)).toEqual([expected]);
+    expect(rowsOf('winogrande', local)).toEqual([expected]);
+  });
+
+  test('of ARC find the right option by its label, be it a letter or a digit', () => {
+    const row = {
+      question: 'Q?',
+      choices: { text: ['x', 'y', 'z'], label: ['1', '2', '3'] },
+      answerKey: '3',
+    };
+    expect(rowsOf('arc_challenge', row)).toEqual([
+      { prompt: 'Question: Q?\nAnswer:', choices: ['x', 'y', 'z'], answer: 2 },
+    ]);
+    expect(rowsOf('arc_challenge_generative', row)).toMatchObject([
+      { answer: 'C', options: ['x', 'y', 'z'] },
+    ]);
+    expect(() => rowsOf('arc_easy', { ...row, answerKey: 'D' })).toThrow(ColumnError);
+  });
+
+  test('of MMLU are those of lm-eval without shots', () => {
+    const row = { subject: 'college_physics', question: ' Q? ', choices: ['a', 'b', 'c', 'd'], answer: 1 };
+    expect(rowsOf('mmlu', row)).toEqual([
+      {
+        prompt:
+          'The following are multiple choice questions (with answers) about college physics.\n\nQ?\nA. a\nB. b\nC. c\nD. d\nAnswer:',
+        choices: ['A', 'B', 'C', 'D'],
+        answer: 1,
+      },
+    ]);
+  });
+
+  test('of TriviaQA have the same aliases from the hub and from a file', () => {
+    const file = rowsOf('triviaqa', { question: 'Q', answer: 'Tonsils', aliases: ['Tonsil', 'Tonsils'] });
+    const hub = rowsOf('triviaqa', {
+      question: 'Q',
+      answer: { value: 'Tonsils', aliases: ['Tonsil', 'Tonsils'] },
+    });
+    expect(file).toEqual(hub);
+    expect(file).toMatchObject([{ answer: 'Tonsils', aliases: ['Tonsils', 'Tonsil'] }]);
+  });
+
+  test('of HotpotQA join the sentences of each paragraph, in both layouts', () => {
+    const rest = { question: 'Who?', answer: 'Ann' };
+    const file = rowsOf('hotpotqa', { ...rest, context: [['T', ['One.', ' Two.']]] });
+    const hub = rowsOf('hotpotqa', { ...rest, context: { title: ['T'], sentences: [['One.', ' Two.']] } });
+    expect(file).toEqual(hub);
+    expect(file[0]?.prompt).toMatch(/^T: One\. Two\.\n\nQuestion: Who\?\n/);
+  });
+
+  test('of ToolAlpaca are a question for each request of an API', () => {
+    const row = {
+      NLDocumentation: 'f: does\nParameters: {}',
+      Instructions: ['one', 'two'],
+      Golden_Answers: [[{ Action: 'f', Action_Input: '{}' }], []],
+    };
+    expect(rowsOf('toolalpaca', row).map(({ calls }) => calls)).toEqual([[{ action: 'f', input: '{}' }], []]);
+  });
+
+  test.each(taskNames)('%s reads every row of its file', name => {
+    const file = join(data, tasks[name].file);
+    if (!existsSync(file)) return;
+    const text = readFileSync(file, 'utf8');
+    const records: Record<string, unknown>[] = file.endsWith('.json')
+      ? JSON.parse(text)
+      : text
+          .trimEnd()
+          .split('\n')
+          .slice(0, 500)
+          .map(line => JSON.parse(line));
+    const rows = records.flatMap(record => tasks[name].rows(record));
+    expect(rows.length).toBeGreaterThanOrEqual(100);
+    for (const { prompt, choices, answer } of rows) {
+      expect(prompt).not.toMatch(/undefined|\[object/);
+      if (choices) expect(choices[answer as number]).toBeTypeOf('string');
+    }
+  });
+});
+
+test('a place on the hub is told from a file', () => {
+  const source = { path: 'openai/gsm8k', name: 'main', split: 'test' };
+  expect(hubPath(source)).toBe('hub:openai/gsm8k/main@test');
+  expect(hubSourceOf('hub:openai/gsm8k/main@test')).toEqual(source);
+  expect(hubSourceOf('data/gsm8k/test.jsonl')).toBeNull();
+});
