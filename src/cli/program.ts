@@ -8,12 +8,13 @@ import { addRunCommands } from './run.ts';
 import { addSetupCommand } from './setup.ts';
 import { addStoreCommands } from './store.ts';
 import type { CliContext } from './terminal.ts';
+import { addVerifyCommand } from './verify.ts';
 import { addWorkerCommand } from './worker.ts';
 
 const exitCodeHelp = `
 Exit codes:
   0 ok, 1 failed, 2 done, but what was demanded of the result does not hold
-  (retention.max_drop), 3 wrong usage or configuration,
+  (retention.max_drop, tms verify), 3 wrong usage or configuration,
   130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP`;
 
 /** Parsing it runs the command. */
@@ -28,6 +29,7 @@ export function makeProgram(context: CliContext): Command {
     .addHelpText('after', exitCodeHelp);
   addRunCommands(program, context);
   addReportCommands(program, context);
+  addVerifyCommand(program, context);
   addGenerateCommand(program, context);
   addDataCommands(program, context);
   addStoreCommands(program, context);

@@ -19,11 +19,10 @@ import { checkDisk } from '../runner/check-disk.ts';
 import { executeRun, placesOf, refuseOccupied } from '../runner/execute.ts';
 import { prepareMeasures, prepareRun } from '../runner/prepare.ts';
 import { refuseOtherMethod, refuseOtherResults } from '../runner/resume.ts';
-import { untilStopped } from '../training/until-stopped.ts';
 import { startWorker } from '../worker/start.ts';
 import { holdToGate, junitOption, refuseIdleJunit } from './gate.ts';
-import { listenForStop } from './interrupt.ts';
 import { type CliContext, type Terminal, terminalProgress } from './terminal.ts';
+import { type AtWork, withStoppableWorker, workerOptions } from './with-worker.ts';
 
 interface RunFlags {
   set: string[];
@@ -121,33 +120,21 @@ async function execute(
   flags: RunFlags,
   context: CliContext,
 ): Promise<void> {
-  const { terminal, env, version } = context;
+  const { env, version } = context;
   const { resume = false, junit } = flags;
   refuseIdleJunit(junit, config.retention.max_drop);
   refuseOccupied(config.output_dir, resume);
   if (resume) refuseOtherResults(config);
-  terminal.goOnUnread(); // the results are files: a run whose progress nobody reads any more goes on
-  const progress = terminalProgress(terminal);
-  const stop = listenForStop(line => progress.say(line), env);
-  try {
-    const { signal } = stop;
-    const worker = await untilStopped(signal, startWorker(workerOptions(config, context)), late =>
-      late.close(),
-    );
+  const work = async (at: AtWork) => {
     try {
-      const options = { worker, home: tmsHome(env), progress, signal, input, tmsVersion: version };
-      await executeRun(config, { ...options, resume });
+      await executeRun(config, { ...at, home: tmsHome(env), input, tmsVersion: version, resume });
     } catch (error) {
       context.goOn = commandThatGoesOn(config.output_dir, error);
       throw error;
-    } finally {
-      progress.clear();
-      await worker.close();
     }
-    await printResults(config.output_dir, junit, context); // a run that is finished has its report, whatever is heard meanwhile
-  } finally {
-    stop.release();
-  }
+  };
+  // A run that is finished has its report, whatever is heard meanwhile.
+  await withStoppableWorker(config, context, work, () => printResults(config.output_dir, junit, context));
 }
 
 /** Null where nothing was begun, where the error says it already, or where it must be mended first. */
@@ -213,16 +200,4 @@ async function plan(file: string, flags: RunFlags, context: CliContext): Promise
   } finally {
     await worker.close();
   }
-}
-
-function workerOptions(
-  { worker }: RunConfig,
-  { env, terminal }: CliContext,
-): Parameters<typeof startWorker>[0] {
-  const isVerbose = env.TMS_LOG_LEVEL === 'debug';
-  return {
-    python: worker.python ?? undefined,
-    report: line => terminal.note(line),
-    ...(isVerbose ? { onLog: (line: string) => terminal.note(`worker: ${line}`) } : {}),
-  };
 }

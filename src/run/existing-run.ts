@@ -56,8 +56,8 @@ export function removeUnfinished(path: string): void {
       rmSync(join(entry.parentPath, entry.name), { recursive: true, force: true });
 }
 
-/** Throws `UsageError` that names what of a run is no longer as it was when it began. */
-export function refuseChanges(path: string, record: RunRecord, identity: RunIdentity): void {
+/** What of a run is no longer as it was when it began, in words. */
+export function changedInputs(record: RunRecord, identity: RunIdentity): string[] {
   const names = {
     configDigest: 'the configuration',
     baseDigest: 'the base model',
@@ -67,7 +67,12 @@ export function refuseChanges(path: string, record: RunRecord, identity: RunIden
   const [before, now] = [record.evaluationDigests, identity.evaluationDigests];
   const measured = Object.keys({ ...before, ...now }).filter(name => before[name] !== now[name]);
   const inputs = (Object.keys(names) as (keyof typeof names)[]).filter(key => record[key] !== identity[key]);
-  const changed = [...inputs.map(key => names[key]), ...measured];
+  return [...inputs.map(key => names[key]), ...measured];
+}
+
+/** Throws `UsageError` that names what of a run is no longer as it was when it began. */
+export function refuseChanges(path: string, record: RunRecord, identity: RunIdentity): void {
+  const changed = changedInputs(record, identity);
   if (changed.length === 0) return;
   throw new UsageError(`${path} cannot be resumed: ${changed.join(' and ')} changed since it began`, {
     fix: 'undo the change, or start a new run: --set output_dir=NEW (trainings and answers that still fit are taken from the store)',

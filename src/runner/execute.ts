@@ -2,16 +2,18 @@
 import { randomBytes } from 'node:crypto';
 import { accessSync, constants, readdirSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { guessedSettings } from '../config/effects.ts';
-import { configToYaml } from '../config/load.ts';
 import { type RunConfig, settingsOf } from '../config/schema.ts';
 import { InterruptedError, UsageError } from '../errors.ts';
 import { evaluationDigests } from '../evaluation/prepare-evaluation.ts';
 import { translateSystemError } from '../files/system-error.ts';
 import type { MethodPlan } from '../plan/plan.ts';
-import { inspectRun, readRunRecord, refuseInUse } from '../run/existing-run.ts';
-import { keepFact } from '../run/facts.ts';
-import type { EnvironmentRecord } from '../run/records.ts';
+import {
+  changedInputs,
+  inspectRun,
+  type RunIdentity,
+  readRunRecord,
+  refuseInUse,
+} from '../run/existing-run.ts';
 import { RunDirectory } from '../run/run-directory.ts';
 import { useStore } from '../store/in-use.ts';
 import { openStore } from '../store/store.ts';
@@ -21,12 +23,13 @@ import type { Samplers } from '../training/samplers.ts';
 import { Trainer } from '../training/trainer.ts';
 import { untilStopped } from '../training/until-stopped.ts';
 import { checkDisk, type DiskPlaces } from './check-disk.ts';
-import { gitState, noteThroughput } from './environment.ts';
+import { noteThroughput } from './environment.ts';
 import { methodsOf } from './make-plan.ts';
 import { noteParity } from './note-parity.ts';
 import { type PreparedRun, prepareMeasures, prepareRun, type Surroundings } from './prepare.ts';
 import { goOn, refuseOtherBits, refuseOtherResults } from './resume.ts';
 import { samplersOf } from './samplers-of.ts';
+import { writeFacts } from './write-facts.ts';
 
 export type RunOptions = Surroundings & {
   /** The file as the person wrote it, kept beside the resolved configuration. */
@@ -201,8 +204,9 @@ function refuseUnwritable(path: string): void {
 }
 
 function openDirectory(config: RunConfig, prepared: MeasuredRun, options: RunOptions): RunDirectory {
-  const { tmsVersion, resume } = options;
+  const { tmsVersion, resume, repeats } = options;
   const identity = { ...prepared.identity, evaluationDigests: evaluationDigests(prepared.evaluation) };
+  if (repeats !== undefined) refuseOtherInputs(repeats, identity);
   const id = randomBytes(6).toString('hex');
   return resume
     ? RunDirectory.resume(config.output_dir, identity)
@@ -216,31 +220,11 @@ function openDirectory(config: RunConfig, prepared: MeasuredRun, options: RunOpt
       });
 }
 
-function writeFacts(
-  directory: RunDirectory,
-  config: RunConfig,
-  prepared: PreparedRun & { readonly input: string },
-): void {
-  const files = {
-    'config.input.yaml': prepared.input,
-    'config.resolved.yaml': configToYaml(config, prepared.prepared.form),
-    'plan.json': `${JSON.stringify({ ...prepared.plan, guessed: guessedSettings(config) }, null, 2)}\n`,
-    'environment.json': `${JSON.stringify(environmentOf(prepared), null, 2)}\n`,
-  };
-  const say = (line: string) => prepared.progress.say(line);
-  for (const [name, text] of Object.entries(files)) keepFact(directory, { name, text, say });
-}
-
-function environmentOf({ status, model }: PreparedRun): EnvironmentRecord {
-  const { versions, threads, determinism, deviceName } = status;
-  return {
-    versions,
-    device: deviceName,
-    threads,
-    platform: `${process.platform} ${process.arch}`,
-    node: process.version,
-    determinism: { ...determinism, strict_sampling: String(model.strictSampling) },
-    git: gitState(),
-    notes: model.notes,
-  };
+/** Other inputs give another run, which would prove nothing of this one. */
+function refuseOtherInputs(path: string, identity: RunIdentity): void {
+  const changed = changedInputs(readRunRecord(path), identity);
+  if (changed.length === 0) return;
+  throw new UsageError(`${path} cannot be repeated: ${changed.join(' and ')} changed since it began`, {
+    fix: 'undo the change; what it was made from is in its config.resolved.yaml and run.json',
+  });
 }

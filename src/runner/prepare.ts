@@ -31,6 +31,8 @@ export type Surroundings = {
   readonly home: string;
   readonly progress: Progress;
   readonly signal: AbortSignal;
+  /** The directory of a run whose day this one takes, and whose inputs it must find as they were. */
+  readonly repeats?: string;
 };
 
 /** Everything about a run but its directory and what is measured. */
@@ -53,7 +55,7 @@ export async function prepareRun(config: RunConfig, surroundings: Surroundings):
   const model = await worker.load({ ...loadOptions(config), ...options }, { signal });
   for (const note of model.notes) progress.say(`note: ${note}`);
   const { cache } = openStore(home);
-  const date = templateDateOf(config.chat_template_date, config.output_dir);
+  const date = templateDateOf(config.chat_template_date, surroundings.repeats ?? config.output_dir);
   const prepared = await prepareData(config, worker, model, { cache, progress, date, signal });
   try {
     return { ...(await planRun(config, surroundings, { model, prepared })), templateDate: date };

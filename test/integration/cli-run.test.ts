@@ -1,5 +1,5 @@
 /** `tms plan`, `run` and `resume` as a person types them, with torch on the tiny model; what is printed is what the files say. */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { startTms, tms } from '../support/command-line.ts';
@@ -108,6 +108,16 @@ describe('tms run with tms', () => {
       expect(existsSync(join(folder, 'out', file)), file).toBe(true);
     expect(readRecord(folder, 'out/run.json').status).toBe('finished');
     expect(readRows(folder, 'out/metrics.jsonl').filter(line => 'loss' in line)).toHaveLength(24);
+  });
+
+  it('gives the same again, which tms verify shows and leaves nothing of', () => {
+    const { status, stdout, stderr } = run('verify', 'out');
+    expect([status, stderr.match(/error/)], stderr).toEqual([0, null]);
+    expect(stdout).toMatch(/^same +weights of sft at step 12$/m);
+    expect(stdout).toMatch(/^same +models\/student\/model.safetensors$/m);
+    expect(stdout).toMatch(/^determinism +active: .*deterministic kernels/m);
+    expect(stdout).toMatch(/^verified +all \d+ artefacts of out are the same$/m);
+    expect(readdirSync(folder).filter(name => name.includes('verify'))).toEqual([]);
   });
 
   it('is refused in a directory that holds a run, with 3', () => {
