@@ -48,10 +48,22 @@ def rpc(function: Callable[..., Any]) -> Callable[[str], str]:
                 "message": str(error)[:MAX_MESSAGE],
                 "trace": traceback.format_exc()[-MAX_TRACE:],
             }
-            extra = {"extra": error.extra} if isinstance(error, MissingPackageError) else {}
-            return json.dumps({"err": answer | extra})
+            if isinstance(error, MissingPackageError):
+                answer["extra"] = error.extra
+            if isinstance(error, RefusedError):
+                answer |= {"fix": error.fix, "type": error.kind}
+            return json.dumps({"err": answer})
 
     return call
+
+
+class RefusedError(Exception):
+    """What was asked for cannot be had; the message is for a person, and ``fix`` says what to do. ``kind`` is for programs."""
+
+    def __init__(self, message: str, fix: str, kind: str = "refused") -> None:
+        super().__init__(message)
+        self.fix = fix
+        self.kind = kind
 
 
 class MissingPackageError(Exception):

@@ -7,7 +7,7 @@ const root = resolve(import.meta.dirname, '..');
 const mayImport: Record<string, readonly string[]> = {
   files: [],
   config: ['methods', 'tasks'], // their blocks and names are part of the schema
-  data: [],
+  data: ['python'], // data of the hub
   tasks: ['data'],
   python: [],
   worker: ['python'],
@@ -18,7 +18,7 @@ const mayImport: Record<string, readonly string[]> = {
   evaluation: ['config', 'data', 'tasks', 'worker', 'run'],
   training: ['config', 'data', 'plan', 'worker', 'run', 'store', 'evaluation'],
   methods: ['config', 'plan', 'training'],
-  runner: ['methods', 'training', 'config', 'data', 'plan', 'worker', 'run', 'store', 'evaluation'],
+  runner: ['methods', 'tasks', 'training', 'config', 'data', 'plan', 'worker', 'run', 'store', 'evaluation'],
   report: ['run', 'metrics', 'data'],
   api: ['config', 'plan', 'python', 'report', 'runner', 'worker'],
 };

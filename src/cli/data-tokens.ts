@@ -6,6 +6,7 @@ import type { TokenFile } from '../data/token-file.ts';
 import { UsageError } from '../errors.ts';
 import { tmsHome } from '../python/paths.ts';
 import { templateDateOf } from '../run/template-date.ts';
+import { fetchData } from '../runner/fetch-data.ts';
 import { type PreparedData, prepareData } from '../runner/prepare-data.ts';
 import { openStore } from '../store/store.ts';
 import { loadOptions } from '../training/load-options.ts';
@@ -57,7 +58,9 @@ export async function readTokens(
     const refuse = (error: DataError) =>
       say(`a run refuses this: ${error.message}${error.fix === null ? '' : `; ${error.fix}`}`);
     const date = templateDateOf(config.chat_template_date, config.output_dir);
-    const data = await prepareData(config, worker, model, { cache, progress, date, refuse });
+    const place = { cacheDirectory: cache, python: config.worker.python ?? undefined, say };
+    const { config: local } = await fetchData(config, place);
+    const data = await prepareData(local, worker, model, { cache, progress, date, refuse });
     try {
       return {
         ...factsOf(data, config),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { formatNames } from '../files/data-format.ts';
-import { above, includes, is, isGiven, isNotGiven, isTrue, readWhen } from './condition.ts';
+import { formatNames, isDataset } from '../files/data-format.ts';
+import { above, includes, is, isGiven, isNotGiven, isTrue, readWhen, type ValueTest } from './condition.ts';
 import { affects, fraction, guessed, ours, positive, seed, text, trl } from './setting.ts';
 
 const column = text.nullable().default(null);
@@ -23,6 +23,13 @@ const textData = {
   'columns.messages': isNotGiven,
   'facts.isText': isTrue('data as text', 'the training data are messages already'),
 };
+
+const isDatasetName: ValueTest = {
+  holds: value => typeof value === 'string' && isDataset(value),
+  wanted: key => `a hub id or a directory as ${key}`,
+  because: (key, value) => (value === null ? `${key} is not given` : `${key} is a file (${value})`),
+};
+const revision = text.default('main');
 
 /** How columns of a file become a prompt and a completion; `messages`: the key of that column, as conditions name it. */
 const columnSettings = (messages: string) => {
@@ -58,25 +65,78 @@ const columnSettings = (messages: string) => {
 
 /** A further file of examples, in the block of a method; in all else it is read as the training file is. */
 export const datasetSettings = {
-  dataset_name: ours(text.nullable().default(null), `File of examples: ${formatNames}.`),
+  dataset_name: ours(
+    text.nullable().default(null),
+    `Examples: a file (${formatNames}), a directory of such files, or a hub id.`,
+  ),
+  dataset_config: readWhen(
+    ours(
+      text.nullable().default(null),
+      'Configuration of that data set; null: the only one, or the default.',
+    ),
+    { '.dataset_name': isDatasetName },
+  ),
+  dataset_split: readWhen(ours(text.default('train'), 'Split of that data set.'), {
+    '.dataset_name': isDatasetName,
+  }),
+  dataset_revision: readWhen(ours(revision, 'Branch, tag or commit of that data set on the hub.'), {
+    '.dataset_name': isDatasetName,
+  }),
   columns: ours(columnSettings('.messages'), 'Which columns of the file are the prompt and the completion.'),
   max_samples: ours(positive.nullable().default(null), 'Use only the first so many examples; null: all.'),
 };
 
 /** Where examples come from, how they become prompts and completions, and which are held out. */
 export const dataSettings = {
-  dataset_name: trl(text, `Training file: ${formatNames}.`),
+  dataset_name: trl(
+    text,
+    `Training data: a file (${formatNames}), a directory of such files in the layout of the hub, or a hub id such as openai/gsm8k (needs \`tms setup --with datasets\`).`,
+  ),
+  dataset_config: readWhen(
+    trl(
+      text.nullable().default(null),
+      'Configuration of dataset_name on the hub; null: the only one, or the default.',
+    ),
+    { dataset_name: isDatasetName },
+  ),
+  dataset_train_split: readWhen(
+    trl(text.default('train'), 'Split that is trained on; slices such as train[:1000] are understood.'),
+    { dataset_name: isDatasetName },
+  ),
+  dataset_test_split: readWhen(
+    ours(
+      text.nullable().default(null),
+      'Split with the test examples, of dataset_test_name where that is a data set, else of dataset_name; null: test of the first, and of the second ' +
+        'none: test_size is held out (TRL: test).',
+    ),
+    { dataset_name: isDatasetName, dataset_test_name: isNotGiven },
+    { dataset_test_name: isDatasetName },
+  ),
+  dataset_revision: readWhen(
+    ours(
+      revision,
+      'Branch, tag or commit of dataset_name on the hub. The commit it stands for is kept in run.json, and a resume takes that one.',
+    ),
+    { dataset_name: isDatasetName },
+  ),
+  dataset_streaming: readWhen(
+    trl(
+      z.boolean().default(false),
+      'Read only the first max_train_samples rows of the training split from the hub, without fetching the rest; what test_size holds out is of these.',
+    ),
+    { dataset_name: isDatasetName, max_train_samples: isGiven },
+  ),
   dataset_test_name: ours(
     text.nullable().default(null),
-    'File of test examples of the same task; null: hold out test_size of the training file.',
+    'Test examples of the same task: a file, a directory or a hub id (main, its default configuration); null: dataset_test_split, or test_size of the training data.',
   ),
   test_size: readWhen(
     ours(
       z.number().min(0).default(0.1),
-      'Examples held out when there is no dataset_test_name: a share below 1, else a number; chosen by a hash of the prompt, so rows ' +
+      'Examples held out when there is no dataset_test_name and no dataset_test_split: a share below 1, else a number; chosen by a hash of the prompt, so rows ' +
         'added later do not move others (name from datasets’ train_test_split).',
     ),
-    { dataset_test_name: isNotGiven },
+    { dataset_test_name: isNotGiven, dataset_test_split: isNotGiven },
   ),
   max_train_samples: ours(
     positive.nullable().default(null),

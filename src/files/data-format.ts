@@ -12,3 +12,8 @@ export const formatNames = formats.map(format => `.${format}`).join(', ');
 export function formatOf(path: string): Format | null {
   return formats.find(format => path.toLowerCase().endsWith(`.${format}`)) ?? null;
 }
+
+/** Whether a name is none of a file: a directory of data files, or a data set of the hub. */
+export function isDataset(path: string): boolean {
+  return formatOf(path) === null;
+}

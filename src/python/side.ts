@@ -27,14 +27,24 @@ export interface SideOptions {
   readonly shim?: string;
 }
 
-/** A Python function raised an exception. */
+/** `extra`: what is missing is in this one; `fix`: the message is for a person, and this says what to do. */
+type Failure = {
+  readonly type: string;
+  readonly message: string;
+  readonly trace: string;
+  readonly extra?: string | undefined;
+  readonly fix?: string | undefined;
+};
+
+/** A Python function raised an exception, or refused what it was asked for; then it has a `fix`, and `type` says why. */
 export class PythonError extends TmsError {
   /** The class of the exception. */
   readonly type: string;
   readonly trace: string;
 
-  constructor(name: string, failure: { type: string; message: string; trace: string }) {
-    super(`Python ${name}: ${failure.type}: ${failure.message}`);
+  constructor(name: string, failure: Failure) {
+    const { type, message, fix } = failure;
+    super(fix === undefined ? `Python ${name}: ${type}: ${message}` : message, { fix });
     this.type = failure.type;
     this.trace = failure.trace;
   }
@@ -80,6 +90,7 @@ const answerSchema = z.union([
       message: z.string(),
       trace: z.string(),
       extra: z.string().optional(),
+      fix: z.string().optional(),
     }),
   }),
 ]);
@@ -118,11 +129,7 @@ function sideOf({ module, gone, close, python }: Opened): Side {
   return { call, close, environment: () => call('environment', { variables }, environmentSchema) };
 }
 
-function failureOf(
-  name: string,
-  failure: { type: string; message: string; trace: string; extra?: string | undefined },
-  python: string,
-): TmsError {
+function failureOf(name: string, failure: Failure, python: string): TmsError {
   const { message, extra } = failure;
   if (extra === undefined) return new PythonError(name, failure);
   return new EnvironmentError(`${message} in ${python}`, { fix: installExtraInto(python, extra) });

@@ -42,6 +42,20 @@ const numericsRecord = z.strictObject({
 /** How a run computes from some point on. */
 export type NumericsRecord = z.infer<typeof numericsRecord>;
 
+const dataSource = z.strictObject({
+  /** The key of the configuration that names it. */
+  key: z.string(),
+  /** A hub id, or a directory. */
+  path: z.string(),
+  name: z.string().nullable(),
+  split: z.string(),
+  /** The commit; null of a directory. */
+  revision: z.string().nullable(),
+  rows: count,
+});
+/** A data set that a run read, as it was then. */
+export type DataSource = z.infer<typeof dataSource>;
+
 const runFields = z.strictObject({
   /** Of all other fields; absent in records of earlier versions. */
   sha256: z.string().optional(),
@@ -60,6 +74,8 @@ const runFields = z.strictObject({
   evaluationDigests: z.record(z.string(), z.string()),
   /** Of the file that the method was read from, with all that it imports; null where it comes with tms. */
   methodDigest: z.string().nullable().default(null),
+  /** Data sets of the hub and of directories; absent in records of earlier versions. */
+  data: z.array(dataSource).optional(),
   /** What chat templates take for today, on every day on which the run goes on. */
   templateDate: z.string(),
   /** The first is from the beginning; there are others where a resume went on with other ones. */

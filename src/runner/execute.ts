@@ -214,6 +214,7 @@ function openDirectory(config: RunConfig, prepared: MeasuredRun, options: RunOpt
         id,
         method: config.method,
         tmsVersion,
+        data: [...prepared.sources],
         templateDate: prepared.templateDate,
         numerics: prepared.conditions,
         ...identity,

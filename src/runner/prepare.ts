@@ -8,6 +8,7 @@ import { sha256OfRecord } from '../files/digest.ts';
 import { methodNamed } from '../methods/index.ts';
 import type { RunIdentity } from '../run/existing-run.ts';
 import { disturbance, type Numerics } from '../run/numerics.ts';
+import type { DataSource } from '../run/records.ts';
 import { templateDateOf } from '../run/template-date.ts';
 import { finishedTraining, openStore } from '../store/store.ts';
 import { loadOptions, newAdapter } from '../training/load-options.ts';
@@ -20,6 +21,7 @@ import type { Worker } from '../worker/worker.ts';
 import { diskFacts } from './check-disk.ts';
 import { refuseWithoutEffect } from './data-form.ts';
 import { currentNumerics, readThroughput } from './environment.ts';
+import { fetchData } from './fetch-data.ts';
 import { makePlan } from './make-plan.ts';
 import { type PreparedData, prepareData } from './prepare-data.ts';
 
@@ -41,6 +43,8 @@ export type PreparedRun = Omit<Run, 'directory' | 'evaluation' | 'evaluationKey'
   readonly stored: readonly string[];
   readonly identity: Omit<RunIdentity, 'evaluationDigests'>;
   readonly prepared: PreparedData;
+  /** Data sets of the hub and of directories, which `config` names as files. */
+  readonly sources: readonly DataSource[];
   /** What chat templates take for today. */
   readonly templateDate: string;
   readonly conditions: Numerics;
@@ -55,10 +59,15 @@ export async function prepareRun(config: RunConfig, surroundings: Surroundings):
   const model = await worker.load({ ...loadOptions(config), ...options }, { signal });
   for (const note of model.notes) progress.say(`note: ${note}`);
   const { cache } = openStore(home);
-  const date = templateDateOf(config.chat_template_date, surroundings.repeats ?? config.output_dir);
-  const prepared = await prepareData(config, worker, model, { cache, progress, date, signal });
+  const begunIn = surroundings.repeats ?? config.output_dir;
+  const date = templateDateOf(config.chat_template_date, begunIn);
+  const place = { cacheDirectory: cache, python: config.worker.python ?? undefined, signal, begunIn };
+  const data = await fetchData(config, { ...place, say: line => progress.say(line) });
+  const prepared = await prepareData(data.config, worker, model, { cache, progress, date, signal });
   try {
-    return { ...(await planRun(config, surroundings, { model, prepared })), templateDate: date };
+    const planned = await planRun(data.config, surroundings, { model, prepared });
+    const identity = { ...planned.identity, configDigest: sha256OfRecord(resultSettings(config)) };
+    return { ...planned, identity, sources: data.sources, templateDate: date };
   } catch (error) {
     await prepared.close();
     throw error;
@@ -69,7 +78,7 @@ async function planRun(
   config: RunConfig,
   { worker, home, progress, signal }: Surroundings,
   { model, prepared }: { model: ModelInfo; prepared: PreparedData },
-): Promise<Omit<PreparedRun, 'templateDate'>> {
+): Promise<Omit<PreparedRun, 'templateDate' | 'sources'>> {
   const store = openStore(home);
   const status = await worker.status({ signal });
   const conditions = currentNumerics(config, model, status);
