@@ -7,31 +7,50 @@ import { tmsHome } from '../python/paths.ts';
 import { checkParity, type ParityCheck } from '../runner/check-parity.ts';
 import { starterOf } from '../runner/samplers-of.ts';
 import { startWorker } from '../worker/start.ts';
+import type { Worker } from '../worker/worker.ts';
 import { type CliContext, terminalProgress, wrap } from './terminal.ts';
 
 /** `what`: a configuration, whose model, worker and sampler are taken, or a model. */
 export async function parityCommand(what: string, isJson: boolean, context: CliContext): Promise<number> {
   const { terminal, env } = context;
-  const config = /\.ya?ml$/.test(what) ? (await loadRun(what, [])).config : configFor(what);
+  const config = await configOf(what);
   const progress = terminalProgress(terminal);
   const trainer = await startWorker({
     python: config.worker.python ?? undefined,
     report: line => terminal.note(line),
   });
   try {
-    const start = await starterOf(config, { progress, home: tmsHome(env) });
-    const sampler = await start(0);
-    try {
-      const found = await checkParity(config, { trainer, sampler });
-      if (isJson) terminal.print(JSON.stringify(found, null, 2));
-      else for (const line of parityText(found, config)) terminal.print(line);
-      return found.parity.meanDifference <= found.tolerance ? exitCodes.ok : exitCodes.failed;
-    } finally {
-      await sampler.close();
+    // Only the base is loaded: nothing of the run's own folder is, which need not be there yet.
+    const start = await starterOf(config, { progress, home: tmsHome(env), shared: [] });
+    const checked: ParityCheck[] = [];
+    for (const [index, name] of samplerNames(config).entries()) {
+      const found = await checkOne(config, trainer, () => start(index));
+      checked.push(found);
+      if (!isJson) for (const line of parityText(found, config, name)) terminal.print(line);
     }
+    if (isJson) terminal.print(JSON.stringify(checked.length === 1 ? checked[0] : checked, null, 2));
+    const areHealthy = checked.every(({ parity, tolerance }) => parity.meanDifference <= tolerance);
+    return areHealthy ? exitCodes.ok : exitCodes.failed;
   } finally {
     await trainer.close();
   }
+}
+
+async function checkOne(
+  config: RunConfig,
+  trainer: Worker,
+  start: () => Promise<Worker>,
+): Promise<ParityCheck> {
+  const sampler = await start();
+  try {
+    return await checkParity(config, { trainer, sampler });
+  } finally {
+    await sampler.close();
+  }
+}
+
+async function configOf(what: string): Promise<RunConfig> {
+  return /\.ya?ml$/.test(what) ? (await loadRun(what, [])).config : configFor(what);
 }
 
 function configFor(model: string): RunConfig {
@@ -39,15 +58,21 @@ function configFor(model: string): RunConfig {
   return parseConfig(text, 'tms doctor --parity', []);
 }
 
+/** Those that stand elsewhere each; else one, as all are started alike. */
+function samplerNames({ sampler }: Pick<RunConfig, 'sampler'>): string[] {
+  return sampler.endpoints?.map(({ address }) => `${sampler.backend} at ${address}`) ?? [sampler.backend];
+}
+
 /** The findings, and how to read them. */
 function parityText(
   { model, parity, greedy, tolerance }: ParityCheck,
-  { model_name_or_path, sampler }: Pick<RunConfig, 'model_name_or_path' | 'sampler'>,
+  { model_name_or_path }: Pick<RunConfig, 'model_name_or_path'>,
+  name: string,
 ): string[] {
   const isHealthy = parity.meanDifference <= tolerance;
   const rows = [
     ['trainer', `torch on ${model.device}, computing in ${model.computeDtype}, attention ${model.attention}`],
-    ['sampler', sampler.backend],
+    ['sampler', name],
     ['tokens compared', String(parity.tokens)],
     ['mean difference', `${parity.meanDifference.toPrecision(2)} nats a token`],
     ['largest', `${parity.maxDifference.toPrecision(2)} nats`],

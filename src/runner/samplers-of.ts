@@ -33,19 +33,19 @@ export async function samplersOf(config: RunConfig, needs: Needs): Promise<Sampl
 /** How each is started, where the configuration asks for samplers; else as if it asked for one here. */
 export async function starterOf(
   config: RunConfig,
-  { progress, home }: Omit<Needs, 'startSampler'>,
+  { progress, home, shared }: Omit<Needs, 'startSampler'> & { readonly shared?: readonly string[] },
 ): Promise<StartSampler> {
   const { sampler, worker, placement, output_dir } = config;
   const python = { python: worker.python ?? undefined, report: (line: string) => progress.say(line) };
   const ofVllm = { python: sampler.python, memoryShare: sampler.gpu_memory_utilization };
   const isVllm = sampler.backend === 'vllm';
-  const shared = [resolve(output_dir), resolve(home)]; // where weights lie that are to be loaded there
+  const folders = shared ?? [resolve(output_dir), resolve(home)]; // where weights lie that are to be loaded there
   const { endpoints } = sampler;
   if (endpoints !== null) {
     const keys = keptKeyPair(clientKeyFile(home));
     return async index => {
       const endpoint = endpoints[index] as Endpoint;
-      const worker = new Worker(await connectWorker({ ...endpoint, keys, shared }));
+      const worker = new Worker(await connectWorker({ ...endpoint, keys, shared: folders }));
       await requireBackend(worker, sampler.backend, endpoint.address);
       return worker;
     };
@@ -55,7 +55,7 @@ export async function starterOf(
   const own = isVllm ? await vllmProcess(ofVllm) : null;
   const runs = own === null ? {} : { command: [own.python, '-m', own.module], env: own.env };
   const { count, gpus } = samplers;
-  return placeWorkers({ ...python, ...runs, engine, address, count, gpus, shared });
+  return placeWorkers({ ...python, ...runs, engine, address, count, gpus, shared: folders });
 }
 
 /** Answers of two engines are kept under two names in the store: an endpoint must be what the configuration says. */

@@ -32,8 +32,9 @@ export async function canaryOf(run: Run): Promise<Canary> {
 export async function compareWith(
   { sequences, logprobs }: Canary,
   worker: Pick<Worker, 'forward'>,
+  signal?: AbortSignal,
 ): Promise<Parity> {
-  return parityOf(logprobs, (await worker.forward(sequences)).logprobs);
+  return parityOf(logprobs, (await worker.forward(sequences, { signal })).logprobs);
 }
 
 /** Training examples by their content hash, until there are enough tokens. */

@@ -30,7 +30,7 @@ export async function loadPlace(
   for (let attempt = 1; ; attempt++) {
     const { weightsDigest } = await worker.load(load, { signal });
     requireDigest(place, weightsDigest);
-    const parity = await compareWith(canary, worker);
+    const parity = await compareWith(canary, worker, signal);
     if (parity.meanDifference <= canary.tolerance) return { worker, parity };
     const found = `the weights in the sampler are not ${name}: ${describeParity(parity)} (allowed on average: ${canary.tolerance})`;
     if (attempt === 2)

@@ -161,6 +161,24 @@ def test_every_step_and_every_parameter_draw_bits_of_their_own():
     assert both == pytest.approx((1 - (1 - 1 / 64) ** 64) ** 2, abs=0.03)
 
 
+def test_steps_on_bfloat16_weights_are_those_of_adamw_to_the_last_bit_but_one(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("py_worker.rounding.PART", 1000)  # a weight is updated in five parts
+    generator = torch.Generator().manual_seed(0)
+    start = (torch.randn(4500, generator=generator) + 4).to(torch.bfloat16)
+    held, plain = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.float())
+    settings: dict[str, Any] = {"lr": 0.5, "betas": (0.9, 0.95), "weight_decay": 0.2}
+    ours = RoundingAdamw({"held": held}, [{"params": [held], "eps": 1e-8, **settings}])
+    theirs = torch.optim.AdamW([plain], eps=1e-8, **settings)
+    for _ in range(2):
+        gradient = torch.randn(4500, generator=generator).to(torch.bfloat16)
+        held.grad, plain.grad = gradient, gradient.float()
+        ours.step()
+        theirs.step()
+    assert (held.float() - plain).abs().max() < 0.1  # two roundings of weights and moments; decay is 0.4 each
+
+
 def test_what_a_model_wants_in_float32_stays_there():
     causal_lm = make_tiny_model(config=CONFIG).causal_lm
     causal_lm._keep_in_fp32_modules_strict = {"norm"}
