@@ -15,7 +15,7 @@ const mayImport: Record<string, readonly string[]> = {
   run: [],
   store: ['run', 'worker'],
   metrics: ['run', 'data'],
-  evaluation: ['config', 'data', 'tasks', 'worker', 'run'],
+  evaluation: ['config', 'data', 'python', 'tasks', 'worker', 'run'],
   training: ['config', 'data', 'plan', 'worker', 'run', 'store', 'evaluation'],
   methods: ['config', 'plan', 'training'],
   runner: ['methods', 'tasks', 'training', 'config', 'data', 'plan', 'worker', 'run', 'store', 'evaluation'],

@@ -33,18 +33,19 @@ const scorerHelp =
   'letter: the option that it names. countdown, hotpotqa, triviaqa, lambada, toolalpaca: as the task of that name (docs/tasks.md). ' +
   'command, module: your own.';
 
-const ofNoTask = { '.task': isNotGiven };
+const ofNoLmEval = { '.lm_eval': isNotGiven };
+const ofNoTask = { '.task': isNotGiven, ...ofNoLmEval };
 
 /** What the answer of a multiple-choice question can be. */
 export const answerReadings = ['index', 'index_from_1', 'label', 'option'] as const;
 
 const column = text.nullable().default(null);
-const columnOfNoTask = { '..task': isNotGiven };
+const columnOfNoTask = { '..task': isNotGiven, '..lm_eval': isNotGiven };
 const columnOfChoices = { '..scorer': is('multiple_choice'), ...columnOfNoTask };
-const ofAnswers = { '.scorer': isNot('multiple_choice') };
+const ofAnswers = { '.scorer': isNot('multiple_choice'), ...ofNoLmEval };
 const answeredSets = hasSome('evaluation sets that are answered in words', set => {
-  const { scorer } = set as { scorer: string };
-  return scorer !== 'multiple_choice';
+  const { scorer, lm_eval } = set as { scorer: string; lm_eval: string | null };
+  return scorer !== 'multiple_choice' && lm_eval === null;
 });
 const hasTestExamples: readonly Condition[] = [{ dataset_test_name: isGiven }, { test_size: above(0) }];
 const someSets = hasSome('evaluation sets');
@@ -55,6 +56,8 @@ export const answeredSomewhere: readonly Condition[] = [
   { 'eval.sets': answeredSets },
   { 'retention.sets': answeredSets },
 ];
+
+const ofLmEval = { '.lm_eval': isGiven };
 
 const setColumns = z
   .strictObject({
@@ -101,14 +104,34 @@ const evaluationSet = z.strictObject({
     z.string().regex(/^[a-z0-9][a-z0-9_-]*$/),
     'Name in metrics and tables: small letters, digits, - and _.',
   ),
-  task: ours(
-    z.enum(taskNames).nullable().default(null),
-    'A benchmark by name: it says what is asked, how it is scored and how long an answer may be (docs/tasks.md). name, max_new_tokens, ' +
-      'stop and as_chat may be said beside it. null: columns and scorer say it.',
+  task: readWhen(
+    ours(
+      z.enum(taskNames).nullable().default(null),
+      'A benchmark by name: it says what is asked, how it is scored and how long an answer may be (docs/tasks.md). name, max_new_tokens, ' +
+        'stop and as_chat may be said beside it. null: columns and scorer say it.',
+    ),
+    ofNoLmEval,
   ),
   path: ours(
     text,
     `File of the items: ${formatNames}; of a task also a folder of data sets that has its file.`,
+  ),
+  lm_eval: ours(
+    text.nullable().default(null),
+    'A task or group of lm-eval by its name, asked and scored by lm-eval itself (docs/evaluate.md): path is then a folder of your own ' +
+      'tasks, or lm_eval for those that come with it. Needs `tms setup --with lm_eval`. null: the other keys say what is asked.',
+  ),
+  num_fewshot: readWhen(
+    ours(count.nullable().default(null), 'lm_eval: examples before each question; null: as the task says.'),
+    ofLmEval,
+  ),
+  metric: readWhen(
+    ours(
+      text.nullable().default(null),
+      'lm_eval: what says whether a document is right, such as acc_norm or exact_match,strict-match; null: the first metric of the task ' +
+        'that is a share from 0 to 1.',
+    ),
+    ofLmEval,
   ),
   scorer: readWhen(
     ours(
@@ -149,7 +172,10 @@ const evaluationSet = z.strictObject({
     { '.scorer': is('multiple_choice'), ...ofNoTask },
   ),
   as_chat: readWhen(
-    ours(z.boolean().nullable().default(null), 'Ask in the chat template; null: as the training data.'),
+    ours(
+      z.boolean().nullable().default(null),
+      'Ask in the chat template; null: as the training data, but lm_eval without it, as its own command does.',
+    ),
     { '.facts.isText': isTrue('items as text', 'the items of this set are messages already') },
   ),
   system_prompt: readWhen(
@@ -161,7 +187,10 @@ const evaluationSet = z.strictObject({
       '.facts.isChat': isTrue('as_chat: true or items that are messages', 'this set is asked as plain text'),
     },
   ),
-  limit: ours(positive.nullable().default(null), 'Items used, chosen by a hash of their content; null: all.'),
+  limit: ours(
+    positive.nullable().default(null),
+    'Items used, chosen by a hash of their content; of lm_eval the first ones of each task, as there; null: all.',
+  ),
   max_new_tokens: readWhen(ours(positive.default(256), 'Longest generated answer in tokens.'), ofAnswers),
   stop: readWhen(
     ours(

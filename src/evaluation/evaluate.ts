@@ -5,10 +5,11 @@ import type { Asker } from './answer.ts';
 import { answerSets, shareOf } from './answer-sets.ts';
 import { chooseOptions } from './choices.ts';
 import { type BaseSamples, type KlFromBase, measureKl, sampleAnswers } from './kl.ts';
+import { measureLmEval } from './lm-eval-set.ts';
 import { type Divergence, measureDivergence } from './pld.ts';
 import type { EvaluationContext } from './prepare-evaluation.ts';
 import { multipleChoiceVersion } from './scorer.ts';
-import type { AnsweredSet, ChoiceSet } from './sets.ts';
+import type { AnsweredSet, ChoiceSet, PreparedSet } from './sets.ts';
 import { type EvaluationCall, newTally, type Tally, type TokenCounts } from './tally.ts';
 
 export type { EvaluationContext } from './prepare-evaluation.ts';
@@ -51,15 +52,17 @@ export async function sampleBase(
 /** Records in the order of the sets. */
 async function measureSets(
   worker: Worker,
-  { sets, seed, maxRows, stopIds, sampler }: EvaluationContext & { readonly sampler: Asker },
+  { sets, seed, maxRows, stopIds, model, sampler }: EvaluationContext & { readonly sampler: Asker },
   tally: Tally,
 ): Promise<SetRecord[]> {
+  const options = { sampler, seed, maxRows, model, tally };
   const answered = sets.filter((set): set is AnsweredSet => set.kind === 'answered');
   const records = new Map<string, SetRecord>();
-  for (const record of await answerSets(worker, answered, { sampler, seed, maxRows, stopIds, tally }))
+  for (const record of await answerSets(worker, answered, { ...options, stopIds }))
     records.set(record.name, record);
   for (const set of sets)
     if (set.kind === 'choice') records.set(set.name, recordOf(set, await chooseOptions(worker, set, tally)));
+    else if (set.kind === 'lm_eval') records.set(set.name, await measureLmEval(worker, set, options));
   return sets.map(({ name }) => records.get(name) as SetRecord);
 }
 
@@ -82,11 +85,20 @@ function recordOf({ name, role, questions }: ChoiceSet, chosen: readonly number[
 
 /** Answers to sample and sequences to score. */
 function workIn({ sets, pld }: EvaluationContext, baseSamples: BaseSamples | null): number {
-  const inSets = sets.map(set =>
-    set.kind === 'answered' ? set.questions.length * set.temperatures.length : set.options.flat().length,
-  );
+  const inSets = sets.map(workInSet);
   const samples = baseSamples?.samples.length ?? 0;
   return inSets.reduce((sum, count) => sum + count, samples + pld.test.length + pld.train.length);
+}
+
+function workInSet(set: PreparedSet): number {
+  switch (set.kind) {
+    case 'answered':
+      return set.questions.length * set.temperatures.length;
+    case 'choice':
+      return set.options.flat().length;
+    case 'lm_eval':
+      return set.task.requests.length;
+  }
 }
 
 // An evaluation as the flat numbers of metrics.jsonl. Pure. No name is a path prefix of another: some stores make

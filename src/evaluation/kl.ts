@@ -10,7 +10,7 @@ import { type Asked, type Asker, answerAll, answerSeeds, type Sampling } from '.
 import { logprobsOf, sumBetween } from './logprobs.ts';
 import type { DivergenceExample } from './pld.ts';
 import { chooseByHash } from './read-set.ts';
-import type { PreparedSet, SetRole } from './sets.ts';
+import type { LmEvalSet, PreparedSet, SetRole } from './sets.ts';
 import type { Tally } from './tally.ts';
 
 /** Longest answer compared, in tokens: of a longer one its beginning is. KL a sequence is then that of the beginnings. */
@@ -174,9 +174,23 @@ function candidatesOf(set: PreparedSet): Candidate[] {
       limit: set.maxNewTokens,
       stopTexts: set.stopTexts,
     }));
+  if (set.kind === 'lm_eval') return promptsOfLmEval(set);
   return set.questions.map(({ id }, i) => {
     const [first] = set.options[i] ?? [];
     return candidate(id, first?.ids.slice(0, first.start) ?? new Int32Array());
+  });
+}
+
+/** Of each document the first request. */
+function promptsOfLmEval({ task: { questions, requests } }: LmEvalSet): Candidate[] {
+  const placeOf = ({ task, document }: { task?: string | undefined; document?: number | undefined }) =>
+    `${task} ${document}`;
+  const first = new Map(requests.toReversed().map(one => [placeOf(one), one] as const));
+  return questions.flatMap(question => {
+    const found = first.get(placeOf(question));
+    if (found === undefined) return [];
+    const prompt = 'ids' in found ? found.ids.slice(0, found.start) : found.prompt;
+    return [candidate(question.id, prompt)];
   });
 }
 

@@ -5,11 +5,13 @@ import { sha256OfRecord } from '../files/digest.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
 import { type KlPrompt, klPrompts } from './kl.ts';
+import { lmEvalVersion } from './lm-eval-set.ts';
 import type { DivergenceExample } from './pld.ts';
 import { multipleChoiceVersion } from './scorer.ts';
-import { type PreparedSet, prepareSet, type SetRole } from './sets.ts';
+import { type LmEvalSetup, type PreparedSet, prepareSet, type SetRole } from './sets.ts';
 
 export type EvaluationContext = {
+  readonly model: ModelInfo;
   readonly seed: number;
   /** Rows that are sampled at once; null: the worker's choice. */
   readonly maxRows: number | null;
@@ -58,6 +60,8 @@ export type EvaluationData = {
   readonly stopIds: readonly number[];
   /** For unpacked copies of compressed files. */
   readonly cacheDirectory: string;
+  /** Needed where sets are of lm-eval. */
+  readonly lmEval?: LmEvalSetup | undefined;
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -73,9 +77,10 @@ export async function prepareEvaluation(
   config: EvaluationSettings,
   data: EvaluationData,
 ): Promise<EvaluationContext> {
-  const { model, chatTemplate, date, isChat, cacheDirectory, signal } = data;
+  const { model, chatTemplate, date, isChat, cacheDirectory, lmEval, signal } = data;
   const encoding = {
     model,
+    lmEval,
     chatTemplate,
     templateOptions: config.chat_template_kwargs,
     splitSpecialTokens: config.split_special_tokens ?? true,
@@ -88,7 +93,7 @@ export async function prepareEvaluation(
   let readsDate = false;
   for (const { role, set, temperatures } of requestedSets(config)) {
     const place = {
-      isChat: set.as_chat ?? isChat,
+      isChat: set.as_chat ?? (set.lm_eval === null && isChat),
       systemPrompt: set.system_prompt ?? config.system_prompt,
       cacheDirectory,
     };
@@ -103,6 +108,7 @@ export async function prepareEvaluation(
   const of = (split: 'train' | 'test', examples: readonly DivergenceExample[]) =>
     pld.splits.includes(split) ? examples.slice(0, pld.size) : [];
   return {
+    model,
     seed: config.seed,
     maxRows: config.sampler.max_rows,
     stopIds: [...stopIds].sort((a, b) => a - b),
@@ -138,17 +144,27 @@ export function evaluationDigests({ sets, pld, kl }: EvaluationContext): Record<
   };
 }
 
-function keyOfSet({ name, role, temperatures, maxNewTokens, stopTexts, ...set }: PreparedSet): unknown {
+function keyOfSet(set: PreparedSet): object {
+  const { name, role, temperatures, maxNewTokens, stopTexts } = set;
   const records = set.questions.map(({ id, gold }) => ({ id, gold }));
-  const asked =
-    set.kind === 'answered'
-      ? { scorer: set.scorer.key, prompts: set.prompts.map(ids => [...ids]) }
-      : {
-          scorer: `multiple_choice ${multipleChoiceVersion}`,
-          options: set.options.map(options => options.map(({ ids, start, end }) => [start, end, ...ids])),
-          right: set.questions.map(({ right }) => right),
-        };
-  return { name, role, temperatures, maxNewTokens, stopTexts, records, ...asked };
+  return { name, role, temperatures, maxNewTokens, stopTexts, records, ...askedIn(set) };
+}
+
+function askedIn(set: PreparedSet): object {
+  switch (set.kind) {
+    case 'answered':
+      return { scorer: set.scorer.key, prompts: set.prompts.map(ids => [...ids]) };
+    case 'choice':
+      return {
+        scorer: `multiple_choice ${multipleChoiceVersion}`,
+        options: set.options.map(options => options.map(({ ids, start, end }) => [start, end, ...ids])),
+        right: set.questions.map(({ right }) => right),
+      };
+    case 'lm_eval': {
+      const { version, tasks, metric, digest } = set.task;
+      return { scorer: `lm_eval ${lmEvalVersion}, ${version}, ${metric}`, tasks, digest };
+    }
+  }
 }
 
 function requestedSets(config: EvaluationSettings) {

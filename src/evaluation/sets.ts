@@ -6,13 +6,16 @@ import { UsageError } from '../errors.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import type { Example, Worker } from '../worker/worker.ts';
 import { WorkerError } from '../worker/worker-error.ts';
+import type { LmEval, LmEvalModel, LmEvalTask } from './lm-eval.ts';
+import { prepareLmEval } from './lm-eval-set.ts';
 import { type Choice, readChoices, readQuestions, type SetPlace, type SetSettings } from './read-set.ts';
 import type { Question, Scorer } from './scorer.ts';
 import { makeScorer } from './scorers.ts';
 
 export type SetRole = 'target' | 'retention';
 
-type AnySet = {
+/** What every set has. */
+export type AnySet = {
   readonly name: string;
   /** The file that it was read from. */
   readonly path: string;
@@ -42,7 +45,22 @@ export type ChoiceSet = AnySet & {
   readonly options: readonly (readonly EncodedOption[])[];
 };
 
-export type PreparedSet = AnsweredSet | ChoiceSet;
+/** A set that lm-eval asks and scores; `scorer` says all that its scores depend on besides the questions. */
+export type LmEvalSet = AnySet & {
+  readonly kind: 'lm_eval';
+  readonly questions: readonly Question[];
+  readonly task: LmEvalTask;
+  readonly lmEval: LmEval;
+  /** Where lm-eval writes its own files, under the name of the model; null: nowhere. */
+  readonly output: { readonly path: string; readonly name: string } | null;
+};
+
+export type PreparedSet = AnsweredSet | ChoiceSet | LmEvalSet;
+
+export type LmEvalSetup = Pick<LmEvalSet, 'output'> & {
+  readonly process: LmEval;
+  readonly model: LmEvalModel;
+};
 
 /** How text becomes ids, and into which model. */
 export type Encoding = {
@@ -52,6 +70,8 @@ export type Encoding = {
   readonly splitSpecialTokens: boolean;
   /** What the template takes for today. */
   readonly date: string;
+  /** What asks the tasks of lm-eval, and the model whose tokenizer it uses. */
+  readonly lmEval?: LmEvalSetup | undefined;
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -67,6 +87,7 @@ export async function prepareSet(
   request: SetRequest,
   encoding: Encoding,
 ): Promise<{ set: PreparedSet; notes: string[]; stopIds: readonly number[]; readsDate: boolean }> {
+  if (request.set.lm_eval !== null) return prepareLmEval(request, commonOf(request), encoding);
   return request.set.scorer === 'multiple_choice'
     ? prepareChoices(worker, request, encoding)
     : prepareAnswered(worker, request, encoding);
@@ -85,7 +106,7 @@ async function prepareAnswered(worker: Worker, request: SetRequest, encoding: En
   const { sequences, ...said } = await encode(worker, set, { examples, lines }, encoding);
   const prompts = sequences.map(({ ids }) => ids);
   refuseTooLong(set, { rows: prompts, lines, newTokens: set.max_new_tokens }, encoding.model);
-  return { set: { ...common(request), kind: 'answered' as const, scorer, questions, prompts }, ...said };
+  return { set: { ...commonOf(request), kind: 'answered' as const, scorer, questions, prompts }, ...said };
 }
 
 async function prepareChoices(worker: Worker, request: SetRequest, encoding: Encoding) {
@@ -109,10 +130,10 @@ async function prepareChoices(worker: Worker, request: SetRequest, encoding: Enc
     place += question.options.length;
     return encoded.slice(place - question.options.length, place);
   });
-  return { set: { ...common(request), kind: 'choice' as const, questions, options }, ...said };
+  return { set: { ...commonOf(request), kind: 'choice' as const, questions, options }, ...said };
 }
 
-function common({ set, role, temperatures }: SetRequest): AnySet {
+function commonOf({ set, role, temperatures }: SetRequest): AnySet {
   const { name, path, max_new_tokens, stop } = set;
   return { name, path, role, temperatures, maxNewTokens: max_new_tokens, stopTexts: stop };
 }

@@ -40,12 +40,15 @@ type Failure = {
 export class PythonError extends TmsError {
   /** The class of the exception. */
   readonly type: string;
+  /** What it said. */
+  readonly reason: string;
   readonly trace: string;
 
   constructor(name: string, failure: Failure) {
     const { type, message, fix } = failure;
     super(fix === undefined ? `Python ${name}: ${type}: ${message}` : message, { fix });
     this.type = failure.type;
+    this.reason = failure.message;
     this.trace = failure.trace;
   }
 }

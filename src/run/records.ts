@@ -218,6 +218,8 @@ const setRecord = z.strictObject({
   sampledAccuracy: z.number().nullable(),
   /** Answers cut at the length limit. */
   unfinished: count,
+  /** Further numbers of the scorer's own, by its own names. */
+  measures: z.record(z.string(), z.number()).optional(),
   items: z.array(itemRecord),
 });
 export type SetRecord = z.infer<typeof setRecord>;

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { resultSettings } from '../config/changed-settings.ts';
 import type { RunConfig } from '../config/schema.ts';
+import { type LmEval, type LmEvalModel, lmEvalIn } from '../evaluation/lm-eval.ts';
 import { leftOutNote, readDivergenceExamples } from '../evaluation/pld.ts';
 import { evaluationKey, examplesNeeded, prepareEvaluation } from '../evaluation/prepare-evaluation.ts';
 import { sha256OfRecord } from '../files/digest.ts';
@@ -42,7 +43,7 @@ export type PreparedRun = Omit<Run, 'directory' | 'evaluation' | 'evaluationKey'
   /** Trainings on the gold answers that the store has: they will not be trained again. */
   readonly stored: readonly string[];
   readonly identity: Omit<RunIdentity, 'evaluationDigests'>;
-  readonly prepared: PreparedData;
+  readonly prepared: PreparedData & { readonly lmEval: LmEval };
   /** Data sets of the hub and of directories, which `config` names as files. */
   readonly sources: readonly DataSource[];
   /** What chat templates take for today. */
@@ -63,7 +64,10 @@ export async function prepareRun(config: RunConfig, surroundings: Surroundings):
   const date = templateDateOf(config.chat_template_date, begunIn);
   const place = { cacheDirectory: cache, python: config.worker.python ?? undefined, signal, begunIn };
   const data = await fetchData(config, { ...place, say: line => progress.say(line) });
-  const prepared = await prepareData(data.config, worker, model, { cache, progress, date, signal });
+  const read = await prepareData(data.config, worker, model, { cache, progress, date, signal });
+  const lmEval = lmEvalIn(config.worker.python);
+  const close = () => Promise.all([read.close(), lmEval.close()]).then(() => {});
+  const prepared = { ...read, lmEval, close };
   try {
     const planned = await planRun(data.config, surroundings, { model, prepared });
     const identity = { ...planned.identity, configDigest: sha256OfRecord(resultSettings(config)) };
@@ -77,7 +81,7 @@ export async function prepareRun(config: RunConfig, surroundings: Surroundings):
 async function planRun(
   config: RunConfig,
   { worker, home, progress, signal }: Surroundings,
-  { model, prepared }: { model: ModelInfo; prepared: PreparedData },
+  { model, prepared }: { model: ModelInfo; prepared: PreparedRun['prepared'] },
 ): Promise<Omit<PreparedRun, 'templateDate' | 'sources'>> {
   const store = openStore(home);
   const status = await worker.status({ signal });
@@ -138,6 +142,7 @@ export async function prepareMeasures(run: PreparedRun, home: string) {
     date: run.templateDate,
     stopIds: prepared.stopIds,
     cacheDirectory: join(home, 'cache'),
+    lmEval: { process: prepared.lmEval, model: lmEvalModel(config, model), output: null },
     signal,
   });
   const readsDate = prepared.readsDate || evaluation.readsDate;
@@ -145,6 +150,11 @@ export async function prepareMeasures(run: PreparedRun, home: string) {
   const dated = `the chat template writes the date: for this run it is ${run.templateDate} (chat_template_date)`;
   const notes = [...left, ...evaluation.notes, ...(readsDate ? [dated] : [])];
   return { evaluation: { ...evaluation, notes }, evaluationKey: evaluationKey(evaluation) };
+}
+
+function lmEvalModel(config: RunConfig, { maxPositions }: ModelInfo): LmEvalModel {
+  const { model_name_or_path: model, model_revision: revision, trust_remote_code: trustRemoteCode } = config;
+  return { model, revision, trustRemoteCode, maxPositions };
 }
 
 /** What the last bits of results depend on, besides weights and inputs. */

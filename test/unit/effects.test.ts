@@ -31,8 +31,8 @@ const alwaysRead =
   optim gradient_checkpointing torch_compile seed data_seed determinism sampler sampler.backend sampler.workers sampler.endpoints
   sampler.endpoints.*.address sampler.endpoints.*.key sampler.strict placement placement.engine placement.samplers
   placement.samplers.count
-  eval eval.sets eval.sets.*.name eval.sets.*.task eval.sets.*.path eval.sets.*.columns
-  eval.sets.*.limit retention retention.sets retention.sets.*.name retention.sets.*.task retention.sets.*.path
+  eval eval.sets eval.sets.*.name eval.sets.*.lm_eval eval.sets.*.path eval.sets.*.columns
+  eval.sets.*.limit retention retention.sets retention.sets.*.name retention.sets.*.lm_eval retention.sets.*.path
   retention.sets.*.columns
   retention.sets.*.limit pld kl controls controls.base_samples worker worker.python worker.device worker.token_budget
   worker.threads eval_points`.split(/\s+/);
@@ -168,6 +168,9 @@ const cases: [string, string[], string[]][] = [
     ['retention.sets=[{name: a, path: a.jsonl}]'],
   ],
   ['eval.sets.0.scorer=gsm8k', [set('task: gsm8k')], [set('')]],
+  ['eval.sets.0.task=gsm8k', [set('lm_eval: arc_easy')], [set('')]],
+  ['eval.sets.0.num_fewshot=1', [set('')], [set('lm_eval: arc_easy')]],
+  ['eval.sets.0.metric=acc', [set('')], [set('lm_eval: arc_easy')]],
   ['eval.sets.0.columns.prompt=c', [set('task: gsm8k')], [set('')]],
   ['eval.sets.0.columns.answer=c', [set('task: gsm8k')], [set('')]],
   ['eval.sets.0.command=[wc]', [set('scorer: exact_match')], [set('scorer: command')]],
