@@ -1,19 +1,20 @@
-import type { ChildProcess } from 'node:child_process';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { EnvironmentError, TmsError } from '../errors.ts';
-import { determinismVariables, workerVariables } from './determinism.ts';
+import { determinismVariables } from './determinism.ts';
 import { installExtraInto } from './own-environment.ts';
 import { projectRoot } from './paths.ts';
+import { PythonGone, type Shim, sharePythonia } from './pythonia.ts';
 
-/** A Python process for library calls; one at a time, since pythonia knows only one. Close it in `finally`. */
+export { PythonGone };
+
+/** Functions of a Python process for library calls, which answers them one after the other. Close it in `finally`. */
 export interface Side {
   /** Versions, devices and variables as the worker would find them; imports everything: seconds. */
   environment(): Promise<PythonEnvironment>;
   /** Call a function of the shim with keyword arguments and check what it returns. */
   call<T>(name: string, args: object, result: z.ZodType<T>): Promise<T>;
-  /** Ends the process; calls under way reject with `PythonGone`. May be called again. */
+  /** Ends the process unless others use it: calls under way then reject with `PythonGone`. May be called again. */
   close(): Promise<void>;
 }
 
@@ -53,11 +54,7 @@ export class PythonError extends TmsError {
   }
 }
 
-/** The Python process ended, by itself or because it was closed. */
-export class PythonGone extends TmsError {}
-
 const startSeconds = 60;
-const closeSeconds = 2;
 
 const environmentSchema = z.object({
   python: z.object({ version: z.string(), executable: z.string(), prefix: z.string() }),
@@ -98,20 +95,15 @@ const answerSchema = z.union([
   }),
 ]);
 
-/** Start the side process and load the shim. */
+/** Start the side process and load the shim; where one with the same Python runs, that one loads it, too. */
 export async function openSide(options: SideOptions): Promise<Side> {
-  const pythonia = startPythonia(options);
-  const child = pythonia.com.proc;
-  if (child === null) throw new PythonGone('the Python side process did not start');
-  const gone = whenGone(child);
-  const close = closeOnce(pythonia, child, gone);
+  const { pythonia, gone, release } = sharePythonia(options);
   try {
-    pythonia.python.setFastMode(true);
     const shim = options.shim ?? join(projectRoot(), 'py_worker', 'side.py');
     const module = await withLimit(Promise.race([pythonia.python(shim), gone]), shim);
-    return sideOf({ module, gone, close, python: options.python });
+    return sideOf({ module, gone, close: release, python: options.python });
   } catch (cause) {
-    await close();
+    await release();
     throw cause instanceof TmsError
       ? cause
       : new PythonGone(`cannot load the Python side: ${traceOf(cause)}`, { cause });
@@ -136,83 +128,6 @@ function failureOf(name: string, failure: Failure, python: string): TmsError {
   const { message, extra } = failure;
   if (extra === undefined) return new PythonError(name, failure);
   return new EnvironmentError(`${message} in ${python}`, { fix: installExtraInto(python, extra) });
-}
-
-/** Every function of the shim takes one JSON string and returns one JSON string. */
-type Shim = Record<string, (text: string) => Promise<string>>;
-
-/** The part of pythonia that we touch. */
-interface Pythonia {
-  readonly python: ((path: string) => Promise<Shim>) & { exit(): void; setFastMode(isFast: boolean): void };
-  readonly com: { readonly proc: ChildProcess | null; start(): void };
-}
-
-/**
- * pythonia starts Python while it is loaded, with the environment of that moment: so it is loaded late and synchronously,
- * between a change of `process.env` and its undoing, and no other child process can inherit the change.
- */
-function startPythonia({ python, cuda = false }: SideOptions): Pythonia {
-  const require = createRequire(import.meta.url);
-  const isLoaded = require.cache[require.resolve('pythonia')] !== undefined;
-  const restore = setVariables({
-    ...workerVariables(process.env),
-    PYTHON_BIN: python,
-    REQ_TIMEOUT: '0', // otherwise every call holds a timer of 100 s
-    PYTHONSAFEPATH: undefined, // pythonia imports from its own folder
-    DEBUG: undefined, // pythonia would log every message to stdout
-    ...(cuda ? {} : { CUDA_VISIBLE_DEVICES: '' }),
-  });
-  try {
-    const pythonia: Pythonia = require('pythonia');
-    const { proc } = pythonia.com;
-    const isAlive = proc !== null && proc.exitCode === null && proc.signalCode === null;
-    if (isLoaded && isAlive) throw new PythonGone('the Python side process is open already: close it first');
-    if (isLoaded) pythonia.com.start();
-    return pythonia;
-  } finally {
-    restore();
-  }
-}
-
-function setVariables(changes: Record<string, string | undefined>): () => void {
-  const before = Object.keys(changes).map(name => [name, process.env[name]] as const);
-  assignVariables(Object.entries(changes));
-  return () => assignVariables(before);
-}
-
-function assignVariables(values: readonly (readonly [string, string | undefined])[]): void {
-  for (const [name, value] of values) {
-    if (value === undefined) delete process.env[name];
-    else process.env[name] = value;
-  }
-}
-
-/** Rejects when the process ends: pythonia itself would let every call wait for ever. */
-function whenGone(child: ChildProcess): Promise<never> {
-  const gone = new Promise<never>((_, reject) => {
-    child.once('exit', (code, signal) =>
-      reject(new PythonGone(`the Python side process ended (${signal ?? code})`)),
-    );
-    child.on('error', cause =>
-      reject(new PythonGone(`the Python side process failed: ${cause.message}`, { cause })),
-    );
-  });
-  gone.catch(() => {}); // an ended process is no error while nobody asks
-  return gone;
-}
-
-function closeOnce(pythonia: Pythonia, child: ChildProcess, gone: Promise<never>): () => Promise<void> {
-  let closing: Promise<void> | null = null;
-  const close = async () => {
-    const timer = setTimeout(() => child.kill('SIGKILL'), closeSeconds * 1000);
-    pythonia.python.exit(); // also ends pythonia's own interval
-    await gone.catch(() => {});
-    clearTimeout(timer);
-  };
-  return () => {
-    closing ??= close();
-    return closing;
-  };
 }
 
 async function withLimit<T>(work: Promise<T>, shim: string): Promise<T> {

@@ -86,8 +86,20 @@ describe('failures', () => {
     await expect(opening).rejects.toThrow(/cannot load the Python side[\s\S]*No such file/);
   });
 
+  test('a second one with the same Python shares the process, which lives until both are closed', async () => {
+    const second = await openSide({ python, shim });
+    const pid = await second.call('pid', {}, z.number());
+    expect(await side.call('pid', {}, z.number())).toBe(pid);
+    await side.close();
+    expect(await second.call('pid', {}, z.number())).toBe(pid);
+    await second.close();
+    expect(() => process.kill(pid, 0)).toThrow('ESRCH');
+    side = await openSide({ python, shim });
+    expect(await side.call('pid', {}, z.number())).not.toBe(pid);
+  });
+
   test('a second process at the same time is refused', async () => {
-    await expect(openSide({ python, shim })).rejects.toThrow('open already');
+    await expect(openSide({ python, shim, cuda: true })).rejects.toThrow('open already');
   });
 });
 
