@@ -8,6 +8,7 @@ import { addRunCommands } from './run.ts';
 import { addSetupCommand } from './setup.ts';
 import { addStoreCommands } from './store.ts';
 import type { CliContext } from './terminal.ts';
+import { addTrackCommand } from './track.ts';
 import { addVerifyCommand } from './verify.ts';
 import { addWorkerCommand } from './worker.ts';
 
@@ -30,6 +31,7 @@ export function makeProgram(context: CliContext): Command {
   addRunCommands(program, context);
   addReportCommands(program, context);
   addVerifyCommand(program, context);
+  addTrackCommand(program, context);
   addGenerateCommand(program, context);
   addDataCommands(program, context);
   addStoreCommands(program, context);

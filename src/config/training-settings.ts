@@ -121,12 +121,23 @@ export const trainingSettings = {
   ),
 };
 
+/** Trackers that there are. */
+export const trackerNames = ['tensorboard', 'wandb', 'mlflow', 'trackio'] as const;
+
 /** What a run writes while it trains, and where. */
 export const outputSettings = {
   output_dir: affects('nothing', trl(text, 'Directory of this run; refused when it holds something else.')),
   run_name: affects(
     'nothing',
     trl(text.nullable().default(null), 'Name shown in reports and trackers; null: the name of output_dir.'),
+  ),
+  report_to: affects(
+    'nothing',
+    trl(
+      z.array(z.enum(trackerNames)).default([]),
+      'Trackers that get the curves beside the files of the run (`tms setup --with trackers`): a process of its own reads the run directory, so that one which is down ' +
+        'neither ends nor slows a run. Each training is a run there; names are TRL’s (TRL: all that are installed).',
+    ),
   ),
   save_steps: affects(
     'nothing',

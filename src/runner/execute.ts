@@ -29,6 +29,7 @@ import { noteParity } from './note-parity.ts';
 import { type PreparedRun, prepareMeasures, prepareRun, type Surroundings } from './prepare.ts';
 import { goOn, refuseOtherBits, refuseOtherResults } from './resume.ts';
 import { samplersOf } from './samplers-of.ts';
+import { startTracking } from './track.ts';
 import { writeFacts } from './write-facts.ts';
 
 export type RunOptions = Surroundings & {
@@ -87,6 +88,10 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
   const directory = openDirectory(config, prepared, options);
   const { samplers } = prepared;
   const beside = new Beside();
+  const { report_to: to, run_name: name, worker } = config;
+  const say = (line: string) => progress.say(line);
+  const tracked = { directory: directory.path, name, to, python: worker.python, follow: true, say };
+  const tracking = startTracking(tracked);
   try {
     writeFacts(directory, config, { ...prepared, input: options.input });
     if (options.resume)
@@ -117,6 +122,7 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
   } finally {
     await samplers?.close();
     directory.close();
+    await tracking.close();
   }
   noteThroughput(home, prepared.numerics, directory.file('timing.jsonl'));
   return directory.path;
