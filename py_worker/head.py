@@ -1,8 +1,8 @@
 """What turns features into logits, and the losses over it: full logits of a micro-batch never exist.
 
-Every loss is a function of a token's log-probability alone. Its slope dL/dlogp therefore gives the whole gradient with
-respect to the logits, slope * (onehot - softmax), and the softmax of one chunk is all that is ever held.
-Shapes: P predicted tokens, C tokens of a chunk, D features, V vocabulary, K loss components.
+Every loss is a function of the log-probabilities of few ids: the token itself, and candidates in its place. The slope dL/dlogp in
+each gives the whole gradient with respect to the logits, slope * (onehot - softmax), and the softmax of one chunk is all that is
+ever held. Shapes: P predicted tokens, C tokens of a chunk, D features, V vocabulary, K loss components, J candidates of a token.
 """
 
 from __future__ import annotations
@@ -69,12 +69,14 @@ class Head:
         return [parameter for parameter in self.layer.parameters() if parameter.requires_grad]
 
     @torch.no_grad()
-    def score(self, features_PD: torch.Tensor, ids_P: torch.Tensor, *, entropy: bool) -> TokenScores:
-        """Return log-probabilities, and entropies if asked for, of tokens predicted from ``features_PD``."""
+    def score(
+        self, features_PD: torch.Tensor, ids_P: torch.Tensor, *, entropy: bool, top: int = 0
+    ) -> TokenScores:
+        """Return log-probabilities, and entropies and the ``top`` likeliest ids if asked for, of tokens predicted from ``features_PD``."""
         scores = [] if len(features_PD) else [TokenScores(torch.zeros(0, device=features_PD.device), None)]
         for chunk in self.chunks(features_PD):
             log_softmax_CV = torch.log_softmax(self.logits(features_PD[chunk]), dim=-1)
-            scores.append(_read(log_softmax_CV, ids_P[chunk], entropy=entropy))
+            scores.append(_read(log_softmax_CV, ids_P[chunk], entropy=entropy, top=top))
         return join(scores)
 
     def losses(
@@ -114,12 +116,23 @@ class _HeadLoss(torch.autograd.Function):
             logits_CV, push = gradients.logits(chunk)
             log_softmax_CV = torch.log_softmax(logits_CV, dim=-1)
             read = _read(log_softmax_CV, targets_C.ids_P, entropy=objective.entropy)
-            losses_KC, slope_C, loss = weigh(read.logprobs_P, targets_C, objective)
-            gradient_CV = log_softmax_CV.exp_().mul_(-slope_C[:, None])
+            candidates_CJ = targets_C.candidates_PJ
+            weighed = weigh(
+                read.logprobs_P,
+                None if candidates_CJ is None else log_softmax_CV.gather(1, candidates_CJ),
+                targets_C,
+                objective,
+                has_rest=candidates_CJ is None or candidates_CJ.shape[1] < log_softmax_CV.shape[1],
+            )
+            slope_C, slope_CJ = weighed.slope_C, weighed.slope_CJ
+            all_C = slope_C if slope_CJ is None else slope_C + slope_CJ.sum(-1)
+            gradient_CV = log_softmax_CV.exp_().mul_(-all_C[:, None])
             gradient_CV.scatter_add_(1, targets_C.ids_P[:, None], slope_C[:, None])
+            if candidates_CJ is not None and slope_CJ is not None:
+                gradient_CV.scatter_add_(1, candidates_CJ, slope_CJ)
             push(gradient_CV)
-            total += loss
-            scores.append(TokenScores(read.logprobs_P, read.entropy_P, losses_KC))
+            total += weighed.total
+            scores.append(TokenScores(read.logprobs_P, read.entropy_P, weighed.losses_KC))
         joined = join(scores)
         ctx.gradients = gradients.results()
         outputs = (joined.logprobs_P, joined.losses_KP, joined.entropy_P)
@@ -217,10 +230,11 @@ def _product(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None)
     return nn.functional.linear(left, right, None if bias is None else bias.to(left.dtype)).float()
 
 
-def _read(log_softmax_CV: torch.Tensor, ids_C: torch.Tensor, *, entropy: bool) -> TokenScores:
+def _read(log_softmax_CV: torch.Tensor, ids_C: torch.Tensor, *, entropy: bool, top: int = 0) -> TokenScores:
     logprobs_C = log_softmax_CV.gather(1, ids_C[:, None])[:, 0]
-    if not entropy:
-        return TokenScores(logprobs_C, None)
-    return TokenScores(
-        logprobs_C, torch.special.entr(log_softmax_CV.exp()).sum(-1)
-    )  # right for logits of -inf too
+    # entr is right for logits of -inf too
+    entropy_C = torch.special.entr(log_softmax_CV.exp()).sum(-1) if entropy else None
+    if top == 0:
+        return TokenScores(logprobs_C, entropy_C)
+    likeliest = log_softmax_CV.topk(min(top, log_softmax_CV.shape[1]), dim=-1)
+    return TokenScores(logprobs_C, entropy_C, top_ids_PJ=likeliest.indices, top_logprobs_PJ=likeliest.values)

@@ -110,10 +110,10 @@ class Network(nn.Module):
         return loss, scores, self.head.score(features_PD, rest.ids_P, entropy=objective.entropy)
 
     @torch.no_grad()
-    def token_logprobs(self, inputs: Inputs, tokens: Tokens, *, entropy: bool) -> TokenScores:
-        """Return log-probabilities, and entropies (nats) if asked for."""
+    def token_logprobs(self, inputs: Inputs, tokens: Tokens, *, entropy: bool, top: int = 0) -> TokenScores:
+        """Return log-probabilities, and entropies (nats) and the likeliest ids if asked for."""
         features_PD = self._features(inputs).index_select(0, tokens.slots_P)
-        return self.head.score(features_PD, tokens.ids_P, entropy=entropy)
+        return self.head.score(features_PD, tokens.ids_P, entropy=entropy, top=top)
 
     @torch.no_grad()
     def next_logits(self, inputs: Inputs, slots_A: torch.Tensor | None = None) -> torch.Tensor:

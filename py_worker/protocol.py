@@ -170,6 +170,8 @@ class ForwardParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Parameters of `forward`."""
 
     return_entropy: bool
+    top_k: Annotated[int, msgspec.Meta(ge=0)]
+    kept: bool
 
 
 class ForwardResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -177,6 +179,19 @@ class ForwardResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     tokens: Annotated[int, msgspec.Meta(ge=0)]
     weights_digest: str | None
+
+
+class KeepParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """Parameters of `keep`."""
+
+    model: Annotated[str, msgspec.Meta(min_length=1)] | None
+    share: Annotated[float, msgspec.Meta(gt=0, le=1)]
+
+
+class KeepResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """Result of `keep`."""
+
+    bytes: Annotated[int, msgspec.Meta(ge=0)]
 
 
 class CrossEntropy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -200,12 +215,20 @@ class PolicyGradient(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     kl_coefficient: float
 
 
+class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """Loss = forward: KL(given‖model), reverse: KL(model‖given), of a distribution given over k ids in the place of a token and one place for all other ids."""
+
+    normalizer: Annotated[float, msgspec.Meta(gt=0)]
+    direction: Literal["forward", "reverse"]
+
+
 class ForwardBackwardParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """Parameters of `forwardBackward`."""
 
     ce: CrossEntropy | None
     dft: DynamicFineTuning | None
     policy_gradient: PolicyGradient | None
+    match: Match | None
     dropout_seed: Annotated[int, msgspec.Meta(ge=0, le=4294967295)] | None
     return_logprobs: bool
     return_entropy: bool
@@ -225,6 +248,7 @@ class ForwardBackwardResult(msgspec.Struct, frozen=True, kw_only=True, forbid_un
     ce: ComponentSums | None
     dft: ComponentSums | None
     policy_gradient: ComponentSums | None
+    match: ComponentSums | None
     tokens: Annotated[int, msgspec.Meta(ge=0)]
     padded_tokens: Annotated[int, msgspec.Meta(ge=0)]
     micro_batches: Annotated[int, msgspec.Meta(ge=0)]
@@ -363,8 +387,9 @@ VERBS: dict[str, Verb] = {
     "load": Verb(LoadParams, {}, ModelInfo, {}),
     "encode": Verb(EncodeParams, {}, EncodeResult, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True), "promptLengths": Tensor("i32", 1, True), "learned": Tensor("u8", 1, True)}),
     "decode": Verb(DecodeParams, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True)}, DecodeResult, {}),
-    "forward": Verb(ForwardParams, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True)}, ForwardResult, {"logprobs": Tensor("f32", 1, True), "entropy": Tensor("f32", 1, False)}),
-    "forwardBackward": Verb(ForwardBackwardParams, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True), "ceWeights": Tensor("f32", 1, False), "dftWeights": Tensor("f32", 1, False), "policyGradientWeights": Tensor("f32", 1, False), "advantages": Tensor("f32", 1, False), "oldLogprobs": Tensor("f32", 1, False), "referenceLogprobs": Tensor("f32", 1, False)}, ForwardBackwardResult, {"logprobs": Tensor("f32", 1, False), "entropy": Tensor("f32", 1, False)}),
+    "forward": Verb(ForwardParams, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True)}, ForwardResult, {"logprobs": Tensor("f32", 1, True), "entropy": Tensor("f32", 1, False), "topIds": Tensor("i32", 2, False), "topLogprobs": Tensor("f32", 2, False)}),
+    "keep": Verb(KeepParams, {}, KeepResult, {}),
+    "forwardBackward": Verb(ForwardBackwardParams, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True), "ceWeights": Tensor("f32", 1, False), "dftWeights": Tensor("f32", 1, False), "policyGradientWeights": Tensor("f32", 1, False), "advantages": Tensor("f32", 1, False), "oldLogprobs": Tensor("f32", 1, False), "referenceLogprobs": Tensor("f32", 1, False), "matchWeights": Tensor("f32", 1, False), "targetIds": Tensor("i32", 2, False), "targetLogprobs": Tensor("f32", 2, False)}, ForwardBackwardResult, {"logprobs": Tensor("f32", 1, False), "entropy": Tensor("f32", 1, False)}),
     "optimStep": Verb(OptimStepParams, {}, OptimStepResult, {}),
     "generate": Verb(GenerateParams, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True), "seeds": Tensor("u32", 1, True)}, GenerateResult, {"rows": Tensor("i32", 1, True), "ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True), "logprobs": Tensor("f32", 1, True), "finished": Tensor("u8", 1, True), "textIds": Tensor("i32", 1, False), "textOffsets": Tensor("i32", 1, False)}),
     "save": Verb(SaveParams, {}, SaveResult, {}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,9 +16,19 @@ from py_worker.transfer import to_device, to_host
 from py_worker.varlen import Spans
 
 
+@dataclass
+class Top:
+    """The likeliest ids in the place of each token, filled in by ``score``: J, or the whole vocabulary where that is less."""
+
+    count: int
+    ids: np.ndarray | None = None
+    """int32 [N, J]; 0 at the first token of each sequence."""
+    logprobs: np.ndarray | None = None
+
+
 @torch.inference_mode()
 def score(
-    model: Model, ids: np.ndarray, offsets: np.ndarray, entropy: bool, check: Check
+    model: Model, ids: np.ndarray, offsets: np.ndarray, entropy: bool, check: Check, *, top: Top | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return float32 [N] log-probabilities, and entropies (nats) if asked for; 0 at the first token of each sequence.
 
@@ -26,6 +37,10 @@ def score(
     lengths = validate_sequences(model, ids, offsets)
     logprobs_N = np.zeros(len(ids), dtype=np.float32)
     entropy_N = np.zeros(len(ids), dtype=np.float32) if entropy else None
+    top = top or Top(0)
+    if top.count > 0:
+        shape = (len(ids), min(top.count, model.vocab_size))
+        top.ids, top.logprobs = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
     plan = plan_micro_batches(model, lengths)
     collated = [(one, collate(one, ids, offsets)) for one in plan]
     parts = [part for _, part in collated if len(part.predicted_P)]
@@ -35,7 +50,7 @@ def score(
     with mode(model, training=False):
         for part, inputs, tokens in _sent(model, parts, spans, ids):
             check()
-            found.append((part, model.network.token_logprobs(inputs, tokens, entropy=entropy)))
+            found.append((part, model.network.token_logprobs(inputs, tokens, entropy=entropy, top=top.count)))
     values = [
         score for _, scores in found for score in (scores.logprobs_P, scores.entropy_P) if score is not None
     ]
@@ -44,6 +59,12 @@ def score(
         logprobs_N[part.predicted_P] = next(arrays)
         if entropy_N is not None:
             entropy_N[part.predicted_P] = next(arrays)
+    if top.ids is not None and top.logprobs is not None:
+        for part, scores in found:
+            assert scores.top_ids_PJ is not None
+            assert scores.top_logprobs_PJ is not None
+            top.ids[part.predicted_P] = scores.top_ids_PJ.cpu().numpy()
+            top.logprobs[part.predicted_P] = scores.top_logprobs_PJ.cpu().numpy()
     return logprobs_N, entropy_N
 
 

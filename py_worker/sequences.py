@@ -1,6 +1,7 @@
 """Ragged sequences as they come from the client, and the border check of everything that belongs to their tokens.
 
-``ids`` int32 [N] and ``offsets`` [n+1]: sequence i is ``ids[offsets[i]:offsets[i+1]]``. Per-token arrays are float32 [N].
+``ids`` int32 [N] and ``offsets`` [n+1]: sequence i is ``ids[offsets[i]:offsets[i+1]]``. Per-token arrays are float32 [N], or [N, J]
+of J candidates in the place of each token.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 from py_worker.errors import WorkerError
 from py_worker.model import Known
 
-COMPONENTS = ("ce", "dft", "policy_gradient")
+COMPONENTS = ("ce", "dft", "policy_gradient", "match")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,10 @@ class WeightedSequences:
     old_logprobs: np.ndarray | None = None
     """Absent: the ratio is 1 in value and only its gradient counts."""
     reference_logprobs: np.ndarray | None = None
+    candidates: np.ndarray | None = None
+    """int32 [N, J]: different ids in the place of a token."""
+    given: np.ndarray | None = None
+    """Log-probability of each candidate in the distribution that ``match`` is about."""
 
 
 def validate_sequences(model: Known, ids: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -54,6 +59,42 @@ def validate_sequences(model: Known, ids: np.ndarray, offsets: np.ndarray) -> np
     return lengths
 
 
+ROUNDING = 1e-3
+"""How far the probabilities of candidates may sum beyond 1."""
+
+
+def require_candidates(batch: WeightedSequences, vocab_size: int) -> None:
+    """Raise WorkerError BAD_PARAMS where a candidate with a weight is no id, or stands twice in the place of one token."""
+    if "match" not in batch.weights or batch.candidates is None:
+        return
+    places = np.flatnonzero(batch.weights["match"])
+    candidates = np.sort(batch.candidates[places], axis=1)
+    outside = ((candidates < 0) | (candidates >= vocab_size)).any(axis=1)
+    twice = (np.diff(candidates, axis=1) == 0).any(axis=1)
+    for bad, why in ((outside, f"the vocabulary has ids 0 to {vocab_size - 1}"), (twice, "one stands twice")):
+        if bad.any():
+            sequence, token = locate(batch.offsets, int(places[np.argmax(bad)]))
+            found = f"targetIds of token {token} of sequence {sequence} cannot be: {why}"
+            raise _bad_token(found, sequence, token)
+
+
+def _validate_candidates(batch: WeightedSequences) -> None:
+    candidates, given = batch.candidates, batch.given
+    if candidates is None or given is None:
+        raise WorkerError("BAD_PARAMS", "match needs targetIds and targetLogprobs, k a token")
+    rows = len(batch.ids)
+    if candidates.shape != given.shape or len(candidates) != rows or candidates.shape[1] == 0:
+        found = f"targetIds have shape {candidates.shape}, targetLogprobs {given.shape}"
+        raise WorkerError("BAD_PARAMS", f"{found}; both need [{rows}, k], k values a token")
+    places = np.flatnonzero(batch.weights["match"])
+    sums = np.exp(given[places].astype(np.float64)).sum(axis=1)
+    bad = ~(np.isfinite(given[places]).all(axis=1) & (sums <= 1.0 + ROUNDING))
+    if bad.any():
+        sequence, token = locate(batch.offsets, int(places[np.argmax(bad)]))
+        found = f"targetLogprobs of token {token} of sequence {sequence} sum to {sums[np.argmax(bad)]:.4g} as probabilities"
+        raise _bad_token(f"{found}; finite ones of at most 1 together are needed", sequence, token)
+
+
 def validate_weights(batch: WeightedSequences, normalizers: dict[str, float]) -> None:
     """Raise WorkerError BAD_PARAMS where weights, per-token values or normalisers cannot make a loss."""
     unknown = sorted(set(batch.weights) - set(COMPONENTS))
@@ -64,6 +105,8 @@ def validate_weights(batch: WeightedSequences, normalizers: dict[str, float]) ->
     if "policy_gradient" in batch.weights and batch.advantages is None:
         raise WorkerError("BAD_PARAMS", "policy_gradient needs advantages, one per token")
     _validate_values(batch)
+    if "match" in batch.weights:
+        _validate_candidates(batch)
     firsts = np.asarray(batch.offsets[:-1])
     for component, weights_N in batch.weights.items():
         normalizer = normalizers.get(component)

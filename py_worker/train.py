@@ -18,7 +18,13 @@ from py_worker.loss import Objective, PolicyGradient, Targets, TokenScores
 from py_worker.model import Check, Model, mode
 from py_worker.network import Inputs, Network, Tokens
 from py_worker.protocol import ComponentSums
-from py_worker.sequences import WeightedSequences, locate, validate_sequences, validate_weights
+from py_worker.sequences import (
+    WeightedSequences,
+    locate,
+    require_candidates,
+    validate_sequences,
+    validate_weights,
+)
 from py_worker.token_budget import LEAST_TOKENS, free_memory
 from py_worker.transfer import to_device, to_host
 from py_worker.varlen import Spans
@@ -36,6 +42,8 @@ class GradientOptions:
     logprobs: bool = False
     """Report log-probabilities of all tokens, under dropout where the model has some."""
     entropy: bool = False
+    is_reverse: bool = False
+    """Of ``match``: KL(model‖given), not KL(given‖model)."""
 
 
 @dataclass
@@ -67,6 +75,7 @@ def accumulate_gradients(
     """
     lengths = validate_sequences(model, batch.ids, batch.offsets)
     validate_weights(batch, normalizers)
+    require_candidates(batch, model.vocab_size)
     if options.policy.kl_coefficient != 0.0 and batch.reference_logprobs is None:
         why = "kl_coefficient is not 0, so reference_logprobs are needed, one per token"
         raise WorkerError("BAD_PARAMS", why)
@@ -103,7 +112,7 @@ def _accumulate(
         report.entropy = np.zeros(len(batch.ids), dtype=np.float32)
     plan = _plan(model, batch, lengths, options)
     report.micro_batches = len(plan)
-    objective = Objective(normalizers, options.policy, options.entropy)
+    objective = Objective(normalizers, options.policy, options.is_reverse, options.entropy)
     found: list[tuple[np.ndarray, TokenScores]] = []
     with mode(model, training=True):
         for index, work in enumerate(_prepare(model, batch, plan, options)):
@@ -158,6 +167,7 @@ def _prepare(
         for of, which_P in ((tokens, weighted_P), (rest_tokens, rest_P)):
             arrays[-1] += [part.predictor_slots_P[which_P], batch.ids[of].astype(np.int64)]
         arrays[-1] += [values_N[tokens].astype(np.float32) for values_N in _values(batch)]
+        arrays[-1] += _candidates_at(batch, tokens)
     bounds = [bounds for bounds, _ in spans]
     sent = iter(to_device([*bounds, *(array for group in arrays for array in group)], model.device))
     told = [Spans(next(sent), longest) for _, longest in spans] or [None] * len(parts)
@@ -177,10 +187,21 @@ def _values(batch: WeightedSequences) -> list[np.ndarray]:
     return [*batch.weights.values(), *(values_N for values_N in others if values_N is not None)]
 
 
+def _candidates_at(batch: WeightedSequences, tokens: np.ndarray) -> list[np.ndarray]:
+    """Return candidates of some tokens and what is given of them; zeros for tokens without a weight, which may hold anything."""
+    if batch.candidates is None or batch.given is None:
+        return []
+    is_weighted = batch.weights["match"][tokens, None] != 0
+    candidates = np.where(is_weighted, batch.candidates[tokens], 0).astype(np.int64)
+    return [candidates, np.where(is_weighted, batch.given[tokens], 0.0).astype(np.float32)]
+
+
 def _targets(batch: WeightedSequences, tokens: Tokens, sent: Iterator[torch.Tensor]) -> Targets:
     weights = {component: next(sent) for component in batch.weights}
     others = (batch.advantages, batch.old_logprobs, batch.reference_logprobs)
-    return Targets(tokens.ids_P, weights, *(None if values_N is None else next(sent) for values_N in others))
+    values = [None if values_N is None else next(sent) for values_N in others]
+    candidates = [None, None] if batch.candidates is None else [next(sent), next(sent)]
+    return Targets(tokens.ids_P, weights, *values, *candidates)
 
 
 def _run(network: Network, work: _Work, objective: Objective) -> list[tuple[np.ndarray, TokenScores]]:

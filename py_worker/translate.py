@@ -17,7 +17,7 @@ from py_worker.sequences import WeightedSequences, locate
 from py_worker.train import GradientOptions, GradientReport
 from py_worker.wire import Tensors
 
-COMPONENTS = {"ce": "ce", "dft": "dft", "policy_gradient": "policyGradient"}
+COMPONENTS = {"ce": "ce", "dft": "dft", "policy_gradient": "policyGradient", "match": "match"}
 """Name of each loss component here and on the wire."""
 
 
@@ -29,6 +29,8 @@ def weighted_sequences(parts: dict[str, Any], tensors: Tensors) -> WeightedSeque
             raise WorkerError(
                 "BAD_PARAMS", f"tensor `{COMPONENTS[name]}Weights` came, but `{COMPONENTS[name]}` is null"
             )
+    if "match" not in parts and ("targetIds" in tensors or "targetLogprobs" in tensors):
+        raise WorkerError("BAD_PARAMS", "tensors `targetIds` or `targetLogprobs` came, but `match` is null")
     for name in parts:
         array = tensors.get(f"{COMPONENTS[name]}Weights")
         if array is None:
@@ -43,13 +45,18 @@ def weighted_sequences(parts: dict[str, Any], tensors: Tensors) -> WeightedSeque
         advantages=tensors.get("advantages"),
         old_logprobs=tensors.get("oldLogprobs"),
         reference_logprobs=tensors.get("referenceLogprobs"),
+        candidates=tensors.get("targetIds"),
+        given=tensors.get("targetLogprobs"),
     )
 
 
 def gradient_options(params: protocol.ForwardBackwardParams) -> GradientOptions:
     """Translate from the wire."""
     options = GradientOptions(
-        dropout_seed=params.dropout_seed, logprobs=params.return_logprobs, entropy=params.return_entropy
+        dropout_seed=params.dropout_seed,
+        logprobs=params.return_logprobs,
+        entropy=params.return_entropy,
+        is_reverse=params.match is not None and params.match.direction == "reverse",
     )
     if (policy := params.policy_gradient) is None:
         return options
@@ -76,6 +83,7 @@ def gradient_result(report: GradientReport) -> protocol.ForwardBackwardResult:
         ce=sums.get("ce"),
         dft=sums.get("dft"),
         policy_gradient=sums.get("policy_gradient"),
+        match=sums.get("match"),
         tokens=report.useful_tokens,
         padded_tokens=report.padded_tokens,
         micro_batches=report.micro_batches,

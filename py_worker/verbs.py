@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
 
-from py_worker import optim, protocol
+from py_worker import kept, optim, protocol
 from py_worker.answers import Answers
 from py_worker.blend import blend
 from py_worker.describe import describe, eos_token_ids
@@ -27,7 +28,7 @@ from py_worker.save import (
     save_training_state,
     save_weights,
 )
-from py_worker.score import score
+from py_worker.score import Top, score
 from py_worker.status import status
 from py_worker.stop_texts import stop_texts
 from py_worker.text_verbs import decode_ids, encode_examples, tokenizer_of
@@ -58,12 +59,15 @@ class Session:
         """Of the weights as they are, where it is known: they are hashed once between two steps, whoever asks."""
         self._threads = torch.get_num_threads()
         """Of a load that asks for no number: what this process began with, whatever an earlier load asked for."""
+        self._kept: kept.Kept | None = None
+        self._params: protocol.LoadParams | None = None
         self._lacked_memory = False
         self._handlers: dict[str, Callable[[Any, Tensors, Job], Reply]] = {
             "load": self.load,
             "encode": self.encode,
             "decode": self.decode,
             "forward": self.forward,
+            "keep": self.keep,
             "forwardBackward": self.forward_backward,
             "optimStep": self.optim_step,
             "generate": self.generate,
@@ -96,6 +100,7 @@ class Session:
     def load(self, params: protocol.LoadParams, _: Tensors, job: Job) -> Reply:
         """Drop the model that was there, then load: two at once may not fit."""
         self._model, self._optimizer, self._digest = None, optim.OptimizerState(), None
+        self._kept, self._params = None, params
         self._steps, self._gradients = 0, []
         free_memory()
         job.check()
@@ -106,16 +111,11 @@ class Session:
         if params.expected_digest not in (None, digest):
             raise damaged(Path(params.model), f"weights {digest}", f"weights {params.expected_digest}")
         if params.blend is not None:
-            plain = msgspec.structs.replace(params, blend=None, adapter=None)
-            blend(
-                model,
-                params.model,
-                params.blend,
-                lambda other: load_model(msgspec.structs.replace(plain, model=other)),
-            )
+            blend(model, params.model, params.blend, self._load_other)
             digest = None if digest is None else weights_digest(model)
         if params.restore_training_state:
             tensors, meta, rng = load_training_state(Path(params.model))
+            tensors, self._kept = kept.split_state(model, tensors)
             self._optimizer = optim.restore(model, tensors, meta["optimizer"])
             self._steps = meta["steps"]
             restore_rng(rng, model.device)
@@ -133,12 +133,31 @@ class Session:
 
     def forward(self, params: protocol.ForwardParams, tensors: Tensors, job: Job) -> Reply:
         """Log-probabilities and entropies of given ids."""
-        logprobs, entropy = score(
-            self.model, tensors["ids"], tensors["offsets"], params.return_entropy, job.check
-        )
+        model, top = self.model, Top(params.top_k)
+        with kept.shown(model, self._kept) if params.kept else nullcontext():
+            logprobs, entropy = score(
+                model, tensors["ids"], tensors["offsets"], params.return_entropy, job.check, top=top
+            )
         require_finite(logprobs, tensors["offsets"])
-        result = protocol.ForwardResult(tokens=len(tensors["ids"]), weights_digest=self._digest)
-        return result, present({"logprobs": logprobs, "entropy": entropy})
+        digest = None if params.kept else self._digest
+        result = protocol.ForwardResult(tokens=len(tensors["ids"]), weights_digest=digest)
+        likeliest = {"topIds": top.ids, "topLogprobs": top.logprobs}
+        return result, present({"logprobs": logprobs, "entropy": entropy} | likeliest)
+
+    def keep(self, params: protocol.KeepParams, _: Tensors, job: Job) -> Reply:
+        """Copy what is trained, or move the copy that is there."""
+        model = self.model
+        if params.model is None:
+            self._kept = kept.keep(model, self._kept, params.share)
+        else:
+            self._kept = kept.keep_other(model, params.model, params.share, self._load_other)
+        return protocol.KeepResult(bytes=kept.size_of(self._kept)), {}
+
+    def _load_other(self, other: str) -> Model:
+        """Load a model beside this one, as this one was loaded."""
+        assert self._params is not None
+        plain = msgspec.structs.replace(self._params, model=other, blend=None, adapter=None)
+        return load_model(plain, needs_tokenizer=False)
 
     def forward_backward(self, params: protocol.ForwardBackwardParams, tensors: Tensors, job: Job) -> Reply:
         """Add the gradients of weighted token losses."""
@@ -208,6 +227,7 @@ class Session:
             saved = save_weights(model, path, params.stop_ids, digest=self._digest)
         else:
             tensors, optimizer = optim.state_tensors(model, self._optimizer)
+            tensors = tensors | kept.state_of(self._kept)
             state = (tensors, {"optimizer": optimizer, "steps": self._steps})
             saved = save_training_state(model, state, path, digest=self._digest)
         self._digest = saved["weights_digest"]

@@ -86,12 +86,17 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
     },
   },
   decode: { params: { skipSpecialTokens: true }, result: { texts: ['héllo', ''] } },
-  forward: { params: { returnEntropy: true }, result: { tokens: 12, weightsDigest: null } },
+  forward: {
+    params: { returnEntropy: true, topK: 20, kept: false },
+    result: { tokens: 12, weightsDigest: null },
+  },
+  keep: { params: { model: null, share: 0.01 }, result: { bytes: 538_060_032 } },
   forwardBackward: {
     params: {
       ce: { normalizer: 128 },
       dft: null,
       policyGradient: { normalizer: 0.5, clipLow: 0.2, clipHigh: 0.28, klCoefficient: 0 },
+      match: { normalizer: 12, direction: 'reverse' },
       dropoutSeed: null,
       returnLogprobs: true,
       returnEntropy: false,
@@ -100,6 +105,7 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
       ce: { lossSum: 301.25, weightSum: 128, tokenCount: 128 },
       dft: null,
       policyGradient: { lossSum: -1, weightSum: 0.5, tokenCount: 1 },
+      match: { lossSum: 1.5, weightSum: 12, tokenCount: 12 },
       tokens: 200,
       paddedTokens: 224,
       microBatches: 2,

@@ -4,6 +4,7 @@ import { dft } from './dft.ts';
 import { earlyStopped } from './early-stopped.ts';
 import { grpo } from './grpo.ts';
 import { iterative } from './iterative.ts';
+import { klSft } from './kl-sft.ts';
 import type { Method } from './method.ts';
 import { replay } from './replay.ts';
 import { sft } from './sft.ts';
@@ -28,6 +29,7 @@ const builtIn = [
   replay,
   wiseFt,
   earlyStopped,
+  klSft,
 ] as unknown as readonly Method[];
 let known: readonly KnownMethod[] = builtIn.map(method => ({ key: method.name, method, code: null }));
 

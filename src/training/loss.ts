@@ -32,7 +32,7 @@ export function clippedPolicyGradient({ low, high, kl }: { low: number; high: nu
 /** Sum of the weights of a kind over all tokens of a step. */
 export function weightsIn(
   sequences: readonly TrainingSequence[],
-  kind: 'ce' | 'dft' | 'policyGradient',
+  kind: 'ce' | 'dft' | 'policyGradient' | 'match',
 ): number {
   let sum = 0;
   for (const sequence of sequences) for (const weight of sequence[kind] ?? []) sum += weight;

@@ -2,7 +2,7 @@
 
 import { type SamplingPlan, samplingSeeds } from '../plan/sampling-plan.ts';
 import type { Visit } from '../plan/training-plan.ts';
-import type { Answer, GenerateOptions } from '../worker/worker.ts';
+import type { Answer, GenerateOptions, Top } from '../worker/worker.ts';
 import { holdStanding } from './held.ts';
 import type { Run } from './run.ts';
 import type { Weights } from './trainer.ts';
@@ -22,8 +22,13 @@ export type Policy = {
     count: number,
     sampling: SamplingPlan,
   ) => Promise<PolicyAnswer[]>;
-  /** Log-probabilities of sequences under the base, which is loaded for it and then the training again. */
-  readonly baseLogprobs: (sequences: readonly Int32Array[]) => Promise<Float32Array[]>;
+  /** The model that is kept beside the training, which asks for one (`beside`). */
+  readonly kept: {
+    /** Log-probabilities of the ids of sequences, in nats. */
+    readonly logprobs: (sequences: readonly Int32Array[]) => Promise<Float32Array[]>;
+    /** The k likeliest ids in the place of each. */
+    readonly top: (sequences: readonly Int32Array[], k: number) => Promise<Top[]>;
+  };
 };
 
 /** Stops where every sampling of a run does. */
@@ -37,11 +42,14 @@ export function samplerOptions({
 }
 
 /** The answers of a step depend on step, example and number, so that a resume has the same. `weights` stand in the worker. */
-export function policyAt(run: Run, weights: Weights, baseLogprobs: Policy['baseLogprobs']): Policy {
+export function policyAt(run: Run, weights: Weights): Policy {
   const { data, worker, config } = run;
   const seedOf = samplingSeeds(config.seed);
   return {
-    baseLogprobs,
+    kept: {
+      logprobs: async sequences => (await worker.forward(sequences, { kept: true })).logprobs,
+      top: async (sequences, topK) => (await worker.forward(sequences, { kept: true, topK })).top ?? [],
+    },
     answers: async (visits, count, { temperature, topP, maxNewTokens, stop }) => {
       const asked = visits.flatMap(({ example }) =>
         Array.from({ length: count }, (_, sample) => ({ example, sample })),

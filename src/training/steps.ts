@@ -17,6 +17,7 @@ export type Steps = {
   readonly plan: TrainingPlan;
   readonly on: Targets;
   readonly loss: Loss;
+  readonly beside: { readonly rate: number } | null;
   /** The weights before a step, from 0; asked where targets are on-policy. */
   readonly policyAt: (step: number) => Policy;
 };
@@ -57,7 +58,7 @@ export async function takeSteps(
 
 async function takeStep(
   run: Run,
-  { name, plan, loss }: Steps,
+  { name, plan, loss, beside }: Steps,
   step: number,
   { sequences, metrics = {} }: StepTargets,
 ): Promise<MetricsLine> {
@@ -71,7 +72,11 @@ async function takeStep(
   const gradients = worker.forwardBackward(sequences, { dropoutSeed, ...loss.optionsFor(sequences) });
   const countUpdates = rate > 0 && isCounted(step, plan.steps);
   const update = worker.optimStep({ ...stepOptions(run, rate), countUpdates });
+  const { rate: besideRate = 0 } = beside ?? {};
+  const moved = besideRate > 0 ? worker.keep({ share: besideRate }) : null; // sent behind the step, before the next
+  moved?.catch(() => {}); // where an earlier one fails nobody awaits this one
   const [{ loss: value, tokens }, { gradNorm, updates }] = [await gradients, await update];
+  await moved;
   const values = { loss: value, learning_rate: rate, grad_norm: gradNorm, num_tokens: tokens };
   return metricsLine.parse({ ...place, ...values, ...lostMetric(updates), ...metrics });
 }

@@ -2,7 +2,7 @@
  * What a method works with: trainings, what their weights answer, what they are measured to be. It alone says what stands in the worker;
  * whatever needs other weights than those asks for them here, so that none is ever taken for another.
  */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { TmsError } from '../errors.ts';
 import type { MixturePlan } from '../plan/draws.ts';
 import type { PlannedTraining } from '../plan/plan.ts';
@@ -135,29 +135,6 @@ export class Trainer {
     if (!(isSame(this.#loaded.weights, start) && this.#loaded.optimiser === 'fresh'))
       await this.#loadFresh(start);
     return 0;
-  }
-
-  /** What the base gives sequences, in nats; the training stands in the worker again when this returns. */
-  async baseLogprobs(
-    training: Training,
-    step: number,
-    sequences: readonly Int32Array[],
-  ): Promise<Float32Array[]> {
-    const { worker, directory, config } = this.run;
-    const state = directory.file('states', `${training.name}-step-before-base`); // an old state: removed after a kill
-    rmSync(state, { recursive: true, force: true });
-    const { weightsDigest } = await worker.save(state, { kind: 'trainingState' });
-    await this.#loadBase();
-    const { logprobs } = await worker.forward(sequences);
-    await worker.load({
-      ...loadOptions(config),
-      model: state,
-      restoreTrainingState: true,
-      expectedDigest: weightsDigest,
-    });
-    this.trained(training.name, step);
-    rmSync(state, { recursive: true });
-    return logprobs;
   }
 
   /** What scores answers to training prompts. */

@@ -15,7 +15,18 @@ import { refuseUnmoved, takeSteps } from './steps.ts';
 import type { Targets } from './targets.ts';
 import type { Trainer, Weights } from './trainer.ts';
 /** `from`: the weights that it starts with, and a fresh optimiser. By default the loss is the mean over tokens. */
-export type TrainingOptions = { readonly from: Weights; readonly on: Targets; readonly loss?: Loss };
+export type TrainingOptions = {
+  readonly from: Weights;
+  readonly on: Targets;
+  readonly loss?: Loss;
+  readonly beside?: Beside;
+};
+
+/**
+ * A model that the worker keeps beside the training, for its targets to ask: the base, or the weights that it starts with. After each step it
+ * moves by `rate` towards the training's (0: it stays), which makes it their exponential average.
+ */
+export type Beside = { readonly model: 'base' | 'start'; readonly rate: number };
 
 export class Training {
   readonly name: string;
@@ -23,6 +34,7 @@ export class Training {
   readonly from: Weights;
   readonly on: Targets;
   readonly loss: Loss;
+  readonly beside: Beside | null;
   /** A digest of all that its weights depend on. */
   readonly key: string;
   readonly #trainer: Trainer;
@@ -35,7 +47,14 @@ export class Training {
 
   constructor(
     trainer: Trainer,
-    { name, plan, from, on, loss = meanOverTokens }: TrainingOptions & Pick<Training, 'name' | 'plan'>,
+    {
+      name,
+      plan,
+      from,
+      on,
+      loss = meanOverTokens,
+      beside,
+    }: TrainingOptions & Pick<Training, 'name' | 'plan'>,
   ) {
     this.#trainer = trainer;
     this.name = name;
@@ -43,6 +62,7 @@ export class Training {
     this.from = from;
     this.on = on;
     this.loss = loss;
+    this.beside = beside ?? null;
     const { directory, store, progress } = trainer.run;
     this.key = sha256OfRecord(this.#recipe(trainer));
     this.#reached = directory.trainedTo(name);
@@ -64,10 +84,7 @@ export class Training {
 
   /** The weights before a step, from 0, while they stand in the worker. */
   policyAt(step: number): Policy {
-    const weights = { training: this.name, step };
-    return policyAt(this.#trainer.run, weights, sequences =>
-      this.#trainer.baseLogprobs(this, step, sequences),
-    );
+    return policyAt(this.#trainer.run, { training: this.name, step });
   }
 
   /** Train to `step`, from wherever it is; on the way measure and keep what the plan says. */
@@ -158,6 +175,7 @@ export class Training {
   async #take([from, to]: [number, number], isAgain: boolean): Promise<MetricsLine[]> {
     const { run } = this.#trainer;
     const work = async () => {
+      if (from === 0 && this.beside !== null) await this.#keepBeside(this.beside);
       const lines = await takeSteps(run, this, [from, to]);
       return { value: lines, tokens: lines.reduce((sum, line) => sum + (line.num_tokens ?? 0), 0) };
     };
@@ -167,6 +185,13 @@ export class Training {
       : await timed(run, { unit, kind: 'train', training: this.name }, work);
     this.#trainer.trained(this.name, to);
     return lines;
+  }
+
+  /** A state of the training holds it from then on. */
+  async #keepBeside({ model }: Beside): Promise<void> {
+    const { worker, config } = this.#trainer.run;
+    const isStart = model === 'start' || this.from.training === 'base';
+    await worker.keep(isStart ? {} : { model: config.model_name_or_path });
   }
 
   /** Save what the step needs, then the ledger's line, then remove older states. */
@@ -262,6 +287,7 @@ export class Training {
           ? sha256OfRecord([this.on.key, 'samplers', samplerNumerics(trainer.run)])
           : this.on.key,
       loss: this.loss.name,
+      beside: this.beside,
       code: trainer.run.code[this.name],
       plan: this.plan,
     });

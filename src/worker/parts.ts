@@ -55,9 +55,10 @@ const elementBytes = 4;
 /** Ids whose texts fit a header, at 64 bytes each. */
 const bytesOfText = 64;
 
-/** Parts of rows whose values come back token by token. */
-export function rowParts(rows: readonly Row[], { tensorBytes }: MessageLimits): Part[] {
-  return partsOf(rows.map(lengthOf), { size: Math.floor(tensorBytes / elementBytes), count: Infinity });
+/** Parts of rows whose values come back token by token, `values` of a kind for each. */
+export function rowParts(rows: readonly Row[], { tensorBytes }: MessageLimits, values = 1): Part[] {
+  const size = Math.floor(tensorBytes / elementBytes / values);
+  return partsOf(rows.map(lengthOf), { size, count: Infinity });
 }
 
 /** Parts of rows whose texts come back in a header. */

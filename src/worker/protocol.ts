@@ -154,6 +154,8 @@ export type TensorSpec = {
 };
 const tensor = (dtype: DType, doc: string): TensorSpec => ({ dtype, rank: 1, required: true, doc });
 const optionalTensor = (dtype: DType, doc: string): TensorSpec => ({ dtype, rank: 1, required: false, doc });
+/** k values a token. */
+const optionalTable = (dtype: DType, doc: string): TensorSpec => ({ dtype, rank: 2, required: false, doc });
 
 const sequences = {
   ids: tensor('i32', 'token ids of all sequences, end to end [N]'),
@@ -242,14 +244,29 @@ export const verbs = {
   forward: {
     doc:
       'Log-probability (and entropy) in nats of each given token under the current weights; 0 at the first of a sequence. ' +
-      '`weightsDigest` is of those weights, null where nobody asked for it since they changed.',
-    params: z.strictObject({ returnEntropy: z.boolean() }),
+      '`weightsDigest` is of those weights, null where nobody asked for it since they changed. With `topK` also the likeliest ids in the ' +
+      'place of each token, of the whole vocabulary where it has fewer. `kept`: all under the weights that `keep` holds, whose digest is null.',
+    params: z.strictObject({ returnEntropy: z.boolean(), topK: count, kept: z.boolean() }),
     tensors: sequences,
     result: z.strictObject({ tokens: count, weightsDigest: z.string().nullable() }),
     resultTensors: {
       logprobs: tensor('f32', 'log p(token | tokens before it) [N]'),
       entropy: optionalTensor('f32', 'entropy of the distribution that the token was drawn from [N]'),
+      topIds: optionalTable(
+        'i32',
+        'the likeliest ids, the likeliest first; 0 at the first of a sequence [N, k]',
+      ),
+      topLogprobs: optionalTable('f32', 'their log-probabilities; 0 at the first of a sequence [N, k]'),
     },
+  },
+  keep: {
+    doc:
+      'Keep a copy of what is trained beside it, for `forward` to be asked of: of the weights as they are, or of `model`, a model of the ' +
+      'same architecture. With `share` below 1 the copy that is there moves by so much towards them. A training state holds it; `load` ends it.',
+    params: z.strictObject({ model: z.string().min(1).nullable(), share: z.number().gt(0).max(1) }),
+    tensors: {},
+    result: z.strictObject({ bytes: count }),
+    resultTensors: {},
   },
   forwardBackward: {
     doc: 'Add the gradient of Σ components (Σ weight·loss) / normalizer; the normalizer is global, so splits change nothing but rounding.',
@@ -275,6 +292,15 @@ export const verbs = {
             'loss = −advantage·ratio, PPO-clipped to [1 − clipLow, 1 + clipHigh], plus klCoefficient · k3(reference)',
         })
         .nullable(),
+      match: z
+        .strictObject({ normalizer, direction: z.enum(['forward', 'reverse']) })
+        .meta({
+          id: 'Match',
+          description:
+            'loss = forward: KL(given‖model), reverse: KL(model‖given), of a distribution given over k ids in the place of a token and ' +
+            'one place for all other ids',
+        })
+        .nullable(),
       dropoutSeed: uint32.nullable(),
       returnLogprobs: z.boolean(),
       returnEntropy: z.boolean(),
@@ -290,11 +316,18 @@ export const verbs = {
         'log-probabilities when the tokens were sampled [N]; absent: on-policy',
       ),
       referenceLogprobs: optionalTensor('f32', 'log-probabilities under the reference model [N]'),
+      matchWeights: optionalTensor('f32', 'weight of each token in `match` [N]'),
+      targetIds: optionalTable(
+        'i32',
+        'k different ids in the place of each token; not read where its weight is 0 [N, k]',
+      ),
+      targetLogprobs: optionalTable('f32', 'their log-probabilities in the given distribution [N, k]'),
     },
     result: z.strictObject({
       ce: componentSums.nullable(),
       dft: componentSums.nullable(),
       policyGradient: componentSums.nullable(),
+      match: componentSums.nullable(),
       tokens: count,
       paddedTokens: count,
       microBatches: count,

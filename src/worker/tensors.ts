@@ -10,6 +10,7 @@ import {
   type GradientOptions,
   type Gradients,
   type Message,
+  type Top,
   type TrainingSequence,
 } from './worker-options.ts';
 
@@ -141,6 +142,7 @@ const weightTensors = {
   advantages: 'advantages',
   oldLogprobs: 'oldLogprobs',
   referenceLogprobs: 'referenceLogprobs',
+  matchWeights: 'match',
 } as const;
 
 /** A tensor for every kind of number that some sequence has; sequences without it count as 0. */
@@ -156,7 +158,25 @@ export function packWeights(batch: readonly TrainingSequence[]): Tensors {
     });
     tensors[name] = packRows('f32', weights).values;
   }
-  return tensors;
+  return { ...tensors, ...packTargets(batch) };
+}
+
+/** Two tables of k values a token; sequences without them are not weighed by them. */
+function packTargets(batch: readonly TrainingSequence[]): Tensors {
+  const [first] = batch.filter(({ targetIds }) => targetIds !== undefined);
+  if (first === undefined) return {};
+  const k = Math.floor((first.targetIds?.length ?? 0) / first.ids.length);
+  const table = (dtype: DType, key: 'targetIds' | 'targetLogprobs'): Tensor => {
+    const rows = batch.map((sequence, i) => {
+      const row = sequence[key] ?? allocate(dtype, sequence.ids.length * k);
+      if (row.length === sequence.ids.length * k) return row;
+      const found = `sequence ${i} has ${sequence.ids.length} ids but ${row.length} values of ${key}, not ${k} an id`;
+      throw new WorkerError('BAD_PARAMS', found, { verb: 'forwardBackward' });
+    });
+    const { data } = packRows(dtype, rows).values;
+    return { dtype, shape: [data.length / k, k], data };
+  };
+  return { targetIds: table('i32', 'targetIds'), targetLogprobs: table('f32', 'targetLogprobs') };
 }
 
 export function gradientParams(tensors: Tensors, options: GradientOptions): Params<'forwardBackward'> {
@@ -168,12 +188,13 @@ export function gradientParams(tensors: Tensors, options: GradientOptions): Para
     const found = `the weights of ${name} sum to ${normalizer}: nothing is to be learnt, or give normalizers.${name}`;
     throw new WorkerError('BAD_PARAMS', found, { verb: 'forwardBackward' });
   };
-  const policyGradient = component('policyGradient');
-  const { clipLow = null, clipHigh = null, klCoefficient = 0 } = options;
+  const [policyGradient, match] = [component('policyGradient'), component('match')];
+  const { clipLow = null, clipHigh = null, klCoefficient = 0, direction = 'forward' } = options;
   return {
     ce: component('ce'),
     dft: component('dft'),
     policyGradient: policyGradient && { ...policyGradient, clipLow, clipHigh, klCoefficient },
+    match: match && { ...match, direction },
     dropoutSeed: options.dropoutSeed ?? null,
     returnLogprobs: options.returnLogprobs ?? false,
     returnEntropy: options.returnEntropy ?? false,
@@ -232,6 +253,17 @@ function rows(tensors: Tensors, name: string) {
 
 export function perToken(tensors: Tensors, name: string, { offsets }: { offsets: Tensor }): Float32Array[] {
   return unpackRows(required(tensors, name).data as Float32Array, offsets.data) as Float32Array[];
+}
+
+/** By sequence; null where they were not asked for. */
+export function topPerToken(tensors: Tensors, { offsets }: { offsets: Tensor }): Top[] | null {
+  const { topIds, topLogprobs } = tensors;
+  if (topIds === undefined || topLogprobs === undefined) return null;
+  const k = topIds.shape[1] ?? 0;
+  const bounds = Array.from(offsets.data, offset => offset * k);
+  const ids = unpackRows(topIds.data as Int32Array, Int32Array.from(bounds));
+  const logprobs = unpackRows(topLogprobs.data as Float32Array, Int32Array.from(bounds));
+  return ids.map((row, i) => ({ k, ids: row, logprobs: logprobs[i] as Float32Array }));
 }
 
 export function optionalPerToken(

@@ -95,9 +95,16 @@ export type TrainingSequence = {
   readonly advantages?: Row;
   readonly oldLogprobs?: Row;
   readonly referenceLogprobs?: Row;
+  readonly match?: Row;
+  /** k ids in the place of each token, end to end, and their log-probabilities in the distribution that `match` is about. */
+  readonly targetIds?: Row;
+  readonly targetLogprobs?: Row;
 };
 
-export const components = ['ce', 'dft', 'policyGradient'] as const;
+/** The likeliest ids in the place of each token, k a token, the likeliest first, and their log-probabilities; 0 at the first token. */
+export type Top = { readonly k: number; readonly ids: Int32Array; readonly logprobs: Float32Array };
+
+export const components = ['ce', 'dft', 'policyGradient', 'match'] as const;
 export type Component = (typeof components)[number];
 
 export type GradientOptions = CallOptions & {
@@ -107,6 +114,8 @@ export type GradientOptions = CallOptions & {
   readonly clipHigh?: number;
   /** Weight of the k3 estimate of KL(π‖reference); needs `referenceLogprobs`. */
   readonly klCoefficient?: number;
+  /** Of `match`; by default forward, KL(given‖model). */
+  readonly direction?: 'forward' | 'reverse';
   readonly dropoutSeed?: number;
   readonly returnLogprobs?: boolean;
   readonly returnEntropy?: boolean;

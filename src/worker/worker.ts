@@ -22,6 +22,7 @@ import {
   type Row,
   type Tensors,
   tensorOf,
+  topPerToken,
   wireExample,
 } from './tensors.ts';
 import {
@@ -39,6 +40,7 @@ import {
   loadDefaults,
   muonDefaults,
   type StepOptions,
+  type Top,
   type TrainingSequence,
 } from './worker-options.ts';
 
@@ -119,24 +121,43 @@ export class Worker {
 
   /**
    * Log-probability (nats) of each token given those before it; 0 at the first token of a sequence. `weightsDigest` is of the weights
-   * that gave them, null where the worker does not know it.
+   * that gave them, null where the worker does not know it. `kept`: under the weights that `keep` holds.
    */
   async forward(
     sequences: readonly Row[],
-    options: { returnEntropy?: boolean } & CallOptions = {},
-  ): Promise<{ logprobs: Float32Array[]; entropy: Float32Array[] | null; weightsDigest: string | null }> {
-    const { returnEntropy = false, ...call } = options;
+    options: { returnEntropy?: boolean; topK?: number; kept?: boolean } & CallOptions = {},
+  ): Promise<{
+    logprobs: Float32Array[];
+    entropy: Float32Array[] | null;
+    top: Top[] | null;
+    weightsDigest: string | null;
+  }> {
+    const { returnEntropy = false, topK = 0, kept = false, ...call } = options;
+    const params = { returnEntropy, topK, kept };
     const logprobs: Float32Array[] = [];
     const entropy: Float32Array[] = [];
+    const top: Top[] = [];
     const digests = new Set<string | null>();
-    for (const { start, end } of rowParts(sequences, this.#most)) {
+    for (const { start, end } of rowParts(sequences, this.#most, Math.max(1, topK))) {
       const packed = pack(sequences.slice(start, end));
-      const { result, tensors } = await this.#channel.call('forward', { returnEntropy }, packed, call);
+      const { result, tensors } = await this.#channel.call('forward', params, packed, call);
       digests.add(result.weightsDigest);
       for (const row of perToken(tensors, 'logprobs', packed)) logprobs.push(row);
       for (const row of optionalPerToken(tensors, 'entropy', packed) ?? []) entropy.push(row);
+      for (const row of topPerToken(tensors, packed) ?? []) top.push(row);
     }
-    return { logprobs, entropy: returnEntropy ? entropy : null, weightsDigest: onlyOne(digests) };
+    return {
+      logprobs,
+      entropy: returnEntropy ? entropy : null,
+      top: topK > 0 ? top : null,
+      weightsDigest: onlyOne(digests),
+    };
+  }
+
+  /** Keep a copy of the weights, or those of `model`, beside those that are trained; a `share` below 1 moves the copy that is there. */
+  async keep(options: Partial<Params<'keep'>> & CallOptions = {}): Promise<Result<'keep'>> {
+    const { model = null, share = 1, ...call } = options;
+    return (await this.#channel.call('keep', { model, share }, {}, call)).result;
   }
 
   /**

@@ -409,8 +409,8 @@ def test_weights_whose_digest_is_known_are_hashed_once_by_a_save(
     session.run(job("load", wire_params(llama) | {"digest": True}))
     loaded, hashed = save("loaded")
     assert hashed == loaded.bytes
-    losses = {"ce": {"normalizer": 1.0}, "dft": None, "policyGradient": None, "dropoutSeed": None}
-    told = {"returnLogprobs": False, "returnEntropy": False}
+    losses = {"ce": {"normalizer": 1.0}, "dft": None, "policyGradient": None}
+    told = {"match": None, "dropoutSeed": None, "returnLogprobs": False, "returnEntropy": False}
     tensors: dict[str, np.ndarray] = {
         "ids": np.array([5, 6], np.int32),
         "offsets": np.array([0, 2], np.int32),

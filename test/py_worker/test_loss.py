@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from py_worker import head
 from py_worker.head import Finish, Head
-from py_worker.loss import Objective, PolicyGradient, Targets, component_loss
+from py_worker.loss import Objective, PolicyGradient, Targets, component_loss, match_loss
 from py_worker.network import Inputs, Network, Tokens
 
 HALF, TENTH = math.log(0.5), math.log(0.1)
@@ -40,6 +40,54 @@ def policy_targets(
 
 
 NONE = Targets(torch.zeros(2, dtype=torch.int64))
+
+
+def test_match_is_the_divergence_over_candidates_and_the_rest():
+    given_CJ = torch.tensor([[0.5, 0.3]]).log()  # 0.2 for all others
+    for is_reverse, loss, slopes in (
+        # .5 ln 2 + .3 ln 1.2 + .2 ln .4; slopes -p + (.2/.5)·q
+        (False, 0.2180120, [-0.4, -0.2]),
+        # .25 ln .5 + .25 ln (.25/.3) + .5 ln 2.5; slopes q·(ln (q/p) - ln 2.5)
+        (True, 0.2392782, [-0.4023595, -0.2746533]),
+    ):
+        logprobs_CJ = torch.tensor([[0.25, 0.25]]).log().requires_grad_()
+        found_C = match_loss(logprobs_CJ, given_CJ, is_reverse=is_reverse, has_rest=True)
+        (slope_CJ,) = torch.autograd.grad(found_C.sum(), logprobs_CJ)
+        assert found_C.tolist() == pytest.approx([loss], abs=1e-6)
+        assert slope_CJ.tolist()[0] == pytest.approx(slopes, abs=1e-6)
+
+
+def test_match_over_the_whole_vocabulary_is_the_whole_divergence():
+    logits_PV = torch.randn(4, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    given_PV = torch.log_softmax(torch.randn(4, 6, generator=torch.Generator().manual_seed(1)), -1)
+    layer = torch.nn.Linear(6, 6, bias=False)
+    layer.weight.data = torch.eye(6)
+    all_ids_PV = torch.arange(6).flip(0).expand(4, 6)
+    targets = Targets(
+        torch.zeros(4, dtype=torch.int64),
+        {"match": torch.ones(4)},
+        candidates_PJ=all_ids_PV,
+        given_PJ=given_PV.gather(1, all_ids_PV),
+    )
+    loss, _ = Head(layer).losses(logits_PV, targets, Objective({"match": 4.0}))
+    expected = torch.nn.functional.kl_div(
+        torch.log_softmax(logits_PV, -1), given_PV, log_target=True, reduction="batchmean"
+    )
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
+    torch.testing.assert_close(
+        torch.autograd.grad(loss, logits_PV)[0], torch.autograd.grad(expected, logits_PV)[0]
+    )
+
+
+def test_match_lets_nothing_below_a_float_through():
+    """A certain token, given and found: no NaN of 0·log 0, and no gradient."""
+    for is_reverse in (False, True):
+        logprobs_CJ = torch.tensor([[0.0, -torch.inf]]).requires_grad_()
+        found_C = match_loss(logprobs_CJ, torch.tensor([[0.0, -90.0]]), is_reverse=is_reverse, has_rest=True)
+        (slope_CJ,) = torch.autograd.grad(found_C.sum(), logprobs_CJ)
+        assert found_C.tolist() == pytest.approx([0.0], abs=1e-6)
+        assert slope_CJ[0, 1] == 0
+        assert torch.isfinite(slope_CJ).all()
 
 
 def test_ce_is_the_negative_log_probability():

@@ -102,8 +102,13 @@ def test_requests_are_answered_or_refused_by_their_own_id(peer):
     peer.greet()
     for op, params, code, message in [
         ("dance", {}, "UNKNOWN_VERB", "no verb `dance`"),
-        ("forward", {"returnEntropy": "yes"}, "BAD_PARAMS", "$.returnEntropy"),
-        ("forward", {"returnEntropy": False}, "BAD_PARAMS", "tensor `ids` is missing"),
+        ("forward", {"returnEntropy": "yes", "topK": 0, "kept": False}, "BAD_PARAMS", "$.returnEntropy"),
+        (
+            "forward",
+            {"returnEntropy": False, "topK": 0, "kept": False},
+            "BAD_PARAMS",
+            "tensor `ids` is missing",
+        ),
         ("save", {"path": "x", "kind": "weights", "stopIds": None}, "NO_MODEL", "no model is loaded"),
     ]:
         error = peer.ask(request(op, params, 5))
@@ -133,7 +138,10 @@ def test_hostile_frames_are_answered_with_errors_and_leave_the_worker_alive(peer
     for _ in range(2_003):
         assert stranger.receive()["e"]["code"] in ("BAD_MESSAGE", "BAD_VERSION", "NO_HELLO")
     stranger.greet()
-    frames = [request("forward", {"returnEntropy": True}) | {"tz": [["ids", "i32", [2]]]}, b"123"]
+    frames = [
+        request("forward", {"returnEntropy": True, "topK": 0, "kept": False}) | {"tz": [["ids", "i32", [2]]]},
+        b"123",
+    ]
     assert stranger.ask(*frames)["e"]["message"] == "tensor `ids` [2] i32 needs 8 bytes, got 3"
     assert stranger.ask(request("status", {"digest": False}, 4))["t"] == "res"
     stranger.socket.close()

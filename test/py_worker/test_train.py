@@ -27,6 +27,43 @@ def test_gradients_equal_a_plain_loop(
     assert_like_reference(model, weighted(sequences, components), GradientOptions(POLICY))
 
 
+@pytest.mark.parametrize("is_reverse", [False, True])
+@pytest.mark.parametrize("components", [("match",), ("ce", "match")])
+def test_gradients_of_divergences_equal_a_plain_loop(
+    tiny_model: Factory, sequences: Sequences, components: tuple[str, ...], is_reverse: bool
+):
+    model = tiny_model(layout="pack", token_budget=40)
+    assert_like_reference(model, weighted(sequences, components), GradientOptions(is_reverse=is_reverse))
+
+
+def test_a_divergence_needs_candidates_that_are_ids_and_probabilities(
+    tiny_model: Factory, sequences: Sequences
+):
+    batch = weighted(sequences, ("match",))
+    assert batch.candidates is not None
+    assert batch.given is not None
+    place = int(np.flatnonzero(batch.weights["match"])[0])
+
+    def changed(values: np.ndarray, at: Any, value: float) -> np.ndarray:
+        values = values.copy()
+        values[at] = value
+        return values
+
+    def refuse(match: str, **changes: Any) -> None:
+        with pytest.raises(WorkerError, match=match):
+            accumulate_gradients(
+                tiny_model(), replace(batch, **changes), NORMALIZERS, GradientOptions(), no_check
+            )
+
+    refuse("needs targetIds", candidates=None)
+    refuse("k values a token", given=batch.given[:, :3])
+    refuse("vocabulary has ids", candidates=changed(batch.candidates, (place, 1), 97))
+    twice = changed(batch.candidates, (place, 1), float(batch.candidates[place, 0]))
+    refuse("one stands twice", candidates=twice)
+    refuse("at most 1 together", given=changed(batch.given, (place, 1), 0.0))
+    refuse("finite", given=changed(batch.given, (place, 1), np.nan))
+
+
 @pytest.mark.parametrize("asked", [False, True])
 def test_gradients_without_old_log_probabilities_or_clip(
     tiny_model: Factory, sequences: Sequences, asked: bool

@@ -30,7 +30,15 @@ def test_structs_read_the_fixtures_and_write_the_same_values(verb):
 
 
 def request(**changes):
-    return {"v": 1, "t": "req", "id": 3, "op": "forward", "p": {"returnEntropy": True}, "tz": [], **changes}
+    return {
+        "v": 1,
+        "t": "req",
+        "id": 3,
+        "op": "forward",
+        "p": {"returnEntropy": True, "topK": 0, "kept": False},
+        "tz": [],
+        **changes,
+    }
 
 
 def pack(value):
@@ -41,7 +49,7 @@ def test_a_request_is_read_with_its_parameters():
     header = wire.decode_header(pack(request()))
     assert isinstance(header, wire.Request)
     params = wire.decode_params(header.p, VERBS["forward"].params)
-    assert params == VERBS["forward"].params(return_entropy=True)
+    assert params == VERBS["forward"].params(return_entropy=True, top_k=0, kept=False)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +73,11 @@ def test_a_wrong_header_is_refused_with_its_path(value, code, message):
     ("params", "message"),
     [
         ({}, "missing required field `returnEntropy`"),
-        ({"returnEntropy": 1}, r"Expected `bool`, got `int` - at `\$.returnEntropy`"),
-        ({"returnEntropy": True, "colour": 1}, "unknown field `colour`"),
+        (
+            {"returnEntropy": 1, "topK": 0, "kept": False},
+            r"Expected `bool`, got `int` - at `\$.returnEntropy`",
+        ),
+        ({"returnEntropy": True, "topK": 0, "kept": False, "colour": 1}, "unknown field `colour`"),
     ],
 )
 def test_wrong_parameters_are_refused_with_their_path(params, message):

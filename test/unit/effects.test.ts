@@ -119,6 +119,11 @@ const cases: [string, string[], string[]][] = [
   ),
   ['replay.dataset_name=other.jsonl', [], ['method=replay']],
   ['replay.columns.prompt=question', ['method=replay', 'replay.columns.messages=chat'], ['method=replay']],
+  ...['beta=0.5', 'direction=reverse', 'top_k=4'].map((key): [string, string[], string[]] => [
+    `kl_sft.${key}`,
+    [],
+    ['method=kl-sft'],
+  ]),
   ['wise_ft.shares=[0.3]', [], ['method=wise-ft']],
   ['early_stopped.choose_by=retention', [], ['method=early-stopped']],
   [

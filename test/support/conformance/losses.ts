@@ -3,6 +3,7 @@ import type { GradientOptions, TrainingSequence } from '../../../src/worker/work
 import {
   batch,
   batchTokens,
+  descent,
   expectClose,
   expectRefusal,
   gradientNorm,
@@ -115,6 +116,54 @@ export function losses(subject: Subject): void {
       expect((await normOf(row, options)) / (slope * ce)).toBeCloseTo(1, 3);
     });
 
+    it('match is the divergence from a distribution over candidates and all others, either way', async () => {
+      const given = [0.5, 0.3]; // 0.2 for all others
+      const candidates = [46, 50];
+      const own = await Promise.all(
+        candidates.map(async id => {
+          const { logprobs } = await subject.worker.forward([[7, 20, 33, id]]);
+          return Math.exp(logprobs[0]?.[3] ?? Number.NaN);
+        }),
+      );
+      const withRest = (values: number[]) => [...values, 1 - values.reduce((sum, value) => sum + value)];
+      const kl = (of: number[], other: number[]) =>
+        of.reduce((sum, value, i) => sum + value * Math.log(value / (other[i] ?? Number.NaN)), 0);
+      const table = (values: number[]) => [...Array(6).fill(0), ...values];
+      const row = {
+        ids,
+        match: last,
+        targetIds: table(candidates),
+        targetLogprobs: table(given.map(Math.log)),
+      };
+      const [p, q] = [withRest(given), withRest(own)];
+      expect(await lossOf(row)).toBeCloseTo(kl(p, q), 4);
+      expect(await lossOf(row, { direction: 'reverse' })).toBeCloseTo(kl(q, p), 4);
+      const { components } = await subject.worker.forwardBackward([row], { normalizers: { match: 4 } });
+      await stepInPlace(subject.worker);
+      expect(components.match).toMatchObject({ weightSum: 1, tokenCount: 1 });
+      // Given its own distribution there is nothing to learn; given one id for certain it is the cross-entropy of that id.
+      const same = { ...row, targetLogprobs: table(own.map(Math.log)) };
+      expect(await lossOf(same)).toBeCloseTo(0, 4);
+      const certain = { ids, match: last, targetIds: ids, targetLogprobs: [0, 0, 0, 0] };
+      const [found, ce] = [await normOf(certain), await normOf({ ids, ce: last })];
+      expect(found / ce).toBeCloseTo(1, 3);
+    });
+
+    it('match follows its slope: a step against the gradient lowers it by the square of its norm', async () => {
+      const logprobs = [0.5, 0.3].map(Math.log);
+      const table = (values: number[]) => [...Array(6).fill(0), ...values];
+      const row = { ids, match: last, targetIds: table([46, 50]), targetLogprobs: table(logprobs) };
+      for (const direction of ['forward', 'reverse'] as const) {
+        await subject.fresh();
+        const [before, norm] = [await lossOf(row, { direction }), await normOf(row, { direction })];
+        const rate = 1e-2 / norm ** 2;
+        void subject.worker.forwardBackward([row], { direction });
+        await subject.worker.optimStep({ adamw: descent(rate) });
+        expect((before - (await lossOf(row, { direction }))) / (rate * norm ** 2)).toBeCloseTo(1, 1);
+      }
+      await subject.fresh();
+    });
+
     it('adds components with normalisers of their own', async () => {
       const ce = await lossOf({ ids, ce: last });
       const dft = await lossOf({ ids, dft: last });
@@ -160,6 +209,18 @@ export function losses(subject: Subject): void {
         [[{ ids, policyGradient: last, advantages: nan }], {}, /finite/],
         [[{ ids, policyGradient: last, advantages: last }], { klCoefficient: 1 }, /reference/i],
         [[{ ids: [7, loaded.vocabSize], ce: [0, 1] }], {}, /vocabulary/],
+        [[{ ids, match: last }], {}, /targetIds/],
+        [
+          [{ ids, match: last, targetIds: [0, 0, 0, loaded.vocabSize], targetLogprobs: [0, 0, 0, -1] }],
+          {},
+          /vocabulary/,
+        ],
+        [[{ ids, match: last, targetIds: ids, targetLogprobs: last }], {}, /at most 1 together/],
+        [
+          [{ ids, match: last, targetIds: [0, 0, 0, 0, 0, 0, 46, 46], targetLogprobs: Array(8).fill(-2) }],
+          {},
+          /one stands twice/,
+        ],
         [[{ ids: [], ce: [] }], { normalizers: { ce: 1 } }, /0 tokens/],
         [[], {}, /./],
       ];

@@ -1,6 +1,17 @@
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { tensorOf } from '../../../src/worker/tensors.ts';
-import { expectClose, expectRefusal, nextProbabilities, type Subject, sequences } from './subject.ts';
+import {
+  batch,
+  descent,
+  expectClose,
+  expectRefusal,
+  fingerprint,
+  largestDifference,
+  nextProbabilities,
+  type Subject,
+  sequences,
+} from './subject.ts';
 
 /** What trainers give beside log-probabilities. */
 export function entropies(subject: Subject): void {
@@ -39,6 +50,61 @@ export function scoring(subject: Subject): void {
       expect(entropy).toBeNull();
     });
 
+    it('gives the likeliest ids in the place of a token, and of a small vocabulary all', async () => {
+      const prefix = [7, 20, 33];
+      const probabilities = await nextProbabilities(subject, prefix);
+      const best = [...probabilities.keys()].sort(
+        (a, b) => (probabilities[b] ?? 0) - (probabilities[a] ?? 0),
+      );
+      const { top } = await subject.worker.forward([[...prefix, 50], [8]], { topK: 3 });
+      expect(top?.map(({ k, ids }) => [k, ids.length])).toEqual([
+        [3, 12],
+        [3, 3],
+      ]);
+      expect([...(top?.[0]?.ids ?? [])].slice(9)).toEqual(best.slice(0, 3));
+      expect([...(top?.[0]?.ids ?? [])].slice(0, 3)).toEqual([0, 0, 0]);
+      const found = [...(top?.[0]?.logprobs ?? [])].slice(9).map(Math.exp);
+      expectClose(
+        found,
+        best.slice(0, 3).map(id => probabilities[id] ?? 0),
+        1e-5,
+      );
+      const all = await subject.worker.forward([[7, 8]], { topK: 100_000 });
+      expect(all.top?.[0]?.k).toBe(subject.loaded.vocabSize);
+      expect((await subject.worker.forward([[7]])).top).toBeNull();
+    });
+
+    it('answers from weights that are kept while others are trained, and that may follow them', async () => {
+      const { worker, directory } = subject;
+      await subject.fresh();
+      await expectRefusal(worker.forward(sequences, { kept: true }), 'BAD_PARAMS', /nothing is kept/);
+      await expectRefusal(worker.keep({ share: 0.5 }), 'BAD_PARAMS', /nothing is kept/);
+      const kept = async () =>
+        (await worker.forward(sequences, { kept: true })).logprobs.flatMap(row => [...row]);
+      const base = await fingerprint(worker);
+      expect((await worker.keep()).bytes).toBeGreaterThan(0);
+      void worker.forwardBackward(batch);
+      await worker.optimStep({ adamw: descent(1e-3) });
+      const tuned = await fingerprint(worker);
+      const distance = largestDifference(base, tuned);
+      expect(await kept()).toEqual(base);
+      await worker.keep({ share: 0.5 });
+      const between = base.map((value, i) => (value + (tuned[i] ?? Number.NaN)) / 2);
+      expectClose(await kept(), between, distance / 50);
+      const halfway = await kept();
+      const state = join(directory, 'state-with-kept');
+      await worker.save(state, { kind: 'trainingState' });
+      await subject.fresh();
+      await expectRefusal(worker.forward(sequences, { kept: true }), 'BAD_PARAMS', /nothing is kept/);
+      await worker.load({ model: state, restoreTrainingState: true });
+      expect(await kept()).toEqual(halfway);
+      expect(await fingerprint(worker)).toEqual(tuned);
+      await worker.keep({ model: subject.model });
+      expectClose(await kept(), base, 1e-5);
+      await expectRefusal(worker.keep({ model: subject.model, share: 0.5 }), 'BAD_PARAMS', /share must be 1/);
+      await subject.fresh();
+    });
+
     it('scores a token from those before it: neither from later ones nor from other sequences', async () => {
       const together = await subject.worker.forward(sequences);
       for (const [i, ids] of sequences.entries()) {
@@ -68,7 +134,7 @@ export function scoring(subject: Subject): void {
 
     it('refuses offsets, tensors and keys that do not fit', async () => {
       const ids = tensorOf('i32', [7, 8, 9]);
-      const call = (tensors: object, params: object = { returnEntropy: false }) =>
+      const call = (tensors: object, params: object = { returnEntropy: false, topK: 0, kept: false }) =>
         subject.channel.call('forward', params as never, tensors as never);
       for (const offsets of [[], [0], [0, 2], [0, 4], [1, 3], [0, 2, 1, 3]])
         await expectRefusal(call({ ids, offsets: tensorOf('i32', offsets) }), 'BAD_PARAMS');

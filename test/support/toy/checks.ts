@@ -47,6 +47,7 @@ export function readWeights(
     data(tensors, 'advantages');
     if (params.policyGradient.klCoefficient !== 0) data(tensors, 'referenceLogprobs');
   }
+  if (params.match) checkTargets(tensors);
   checkValues(tensors);
   const weights = asked.map(component => [component, data(tensors, `${component}Weights`)] as const);
   for (const [component, values] of weights) checkFirstTokens(component, values, data(tensors, 'offsets'));
@@ -58,7 +59,7 @@ export function readWeights(
 function checkValues(tensors: Tensors): void {
   const tokens = data(tensors, 'ids').length;
   for (const [name, { data: values }] of Object.entries(tensors)) {
-    if (name === 'ids' || name === 'offsets') continue;
+    if (['ids', 'offsets', 'targetIds', 'targetLogprobs'].includes(name)) continue;
     if (values.length !== tokens)
       throw refuse(
         'BAD_PARAMS',
@@ -67,6 +68,24 @@ function checkValues(tensors: Tensors): void {
     const bad = values.findIndex(value => !Number.isFinite(value));
     if (bad !== -1)
       throw refuse('BAD_PARAMS', `${name} of token ${bad} is ${values[bad]}, not a finite number`);
+  }
+}
+
+function checkTargets(tensors: Tensors): void {
+  const [ids, given] = [data(tensors, 'targetIds'), data(tensors, 'targetLogprobs')];
+  const [rows = 0, k = 0] = tensors.targetIds?.shape ?? [];
+  const weights = data(tensors, 'matchWeights');
+  if (rows !== data(tensors, 'ids').length || given.length !== ids.length || k === 0)
+    throw refuse('BAD_PARAMS', `targetIds and targetLogprobs need k values a token`);
+  for (const [token, weight] of weights.entries()) {
+    if (weight === 0) continue;
+    const own = [...ids.subarray(token * k, (token + 1) * k)];
+    const sum = [...given.subarray(token * k, (token + 1) * k)].reduce((all, p) => all + Math.exp(p), 0);
+    if (own.some(id => id < 0 || id >= vocabSize))
+      throw refuse('BAD_PARAMS', `targetIds of token ${token}: the vocabulary has ids 0 to ${vocabSize - 1}`);
+    if (new Set(own).size < k) throw refuse('BAD_PARAMS', `targetIds of token ${token}: one stands twice`);
+    if (!(sum <= 1.001))
+      throw refuse('BAD_PARAMS', `targetLogprobs of token ${token} sum to ${sum}; at most 1 together`);
   }
 }
 

@@ -20,7 +20,11 @@ import { refuse } from './refuse.ts';
 import { vocabSize } from './tokens.ts';
 
 /** What training continues from, beside the weights. */
-export type TrainingState = { readonly steps: number; readonly adamw: AdamwState };
+export type TrainingState = {
+  readonly steps: number;
+  readonly adamw: AdamwState;
+  readonly kept: Float32Array | null;
+};
 
 const weightsFile = 'toy-model.json';
 const stateFile = 'training-state.json';
@@ -131,13 +135,15 @@ function readManifest(path: string): { weightsDigest: string; sha256: Record<str
   throw damaged(path, 'something else', 'a list of files');
 }
 
-function packState({ steps, adamw }: TrainingState): Record<string, unknown> {
-  return { steps, adamw: { steps: adamw.steps, mean: toBase64(adamw.mean), square: toBase64(adamw.square) } };
+function packState({ steps, adamw, kept }: TrainingState): Record<string, unknown> {
+  const moments = { steps: adamw.steps, mean: toBase64(adamw.mean), square: toBase64(adamw.square) };
+  return { steps, adamw: moments, kept: kept && toBase64(kept) };
 }
 
-function unpackState({ steps, adamw }: ReturnType<typeof JSON.parse>): TrainingState {
+function unpackState({ steps, adamw, kept }: ReturnType<typeof JSON.parse>): TrainingState {
   const [mean, square] = [adamw.mean, adamw.square].map(text => fromBase64(text, vocabSize ** 2));
-  return { steps, adamw: { steps: adamw.steps, mean: mean as Float32Array, square: square as Float32Array } };
+  const moments = { steps: adamw.steps, mean: mean as Float32Array, square: square as Float32Array };
+  return { steps, adamw: moments, kept: kept && fromBase64(kept, vocabSize ** 2) };
 }
 
 function writeJson(file: string, content: Record<string, unknown>): void {

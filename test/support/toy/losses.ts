@@ -1,7 +1,7 @@
 /** The loss of one token in each component, and its slope in the token's log-probability. */
 import type { Params } from '../../../src/worker/protocol.ts';
 
-export const components = ['ce', 'dft', 'policyGradient'] as const;
+export const components = ['ce', 'dft', 'policyGradient', 'match'] as const;
 export type Component = (typeof components)[number];
 export type PolicyGradient = NonNullable<Params<'forwardBackward'>['policyGradient']>;
 
@@ -42,4 +42,36 @@ export function policyGradient(logprob: number, values: PolicyValues, settings: 
 function clamp(ratio: number, { clipLow, clipHigh }: PolicyGradient): number {
   const high = clipHigh === null ? ratio : Math.min(ratio, 1 + clipHigh);
   return clipLow === null ? high : Math.max(high, 1 - clipLow);
+}
+
+/** What rounding leaves of less is taken for none. */
+const leastRest = 1e-6;
+
+/**
+ * KL(given‖model) or KL(model‖given) over candidates and one place for all other ids, with its slope in the log-probability of each
+ * candidate; `hasRest` is false where they are the whole vocabulary.
+ */
+export function match(
+  own: readonly number[],
+  given: readonly number[],
+  { direction, hasRest }: { readonly direction: 'forward' | 'reverse'; readonly hasRest: boolean },
+): { readonly loss: number; readonly slopes: number[] } {
+  const restOf = (logprobs: readonly number[]) =>
+    Math.max(leastRest, 1 - logprobs.reduce((sum, logprob) => sum + Math.exp(logprob), 0));
+  const [restOwn, restGiven] = [restOf(own), restOf(given)];
+  const rest = hasRest ? Math.log(restOwn / restGiven) : 0;
+  const pairs = own.map((logprob, i) => ({ q: logprob, p: given[i] ?? 0 }));
+  if (direction === 'forward') {
+    const loss = pairs.reduce((sum, { q, p }) => sum + Math.exp(p) * (p - q), 0);
+    const push = hasRest ? restGiven / restOwn : 0;
+    return {
+      loss: hasRest ? loss - restGiven * rest : loss,
+      slopes: pairs.map(({ q, p }) => push * Math.exp(q) - Math.exp(p)),
+    };
+  }
+  const loss = pairs.reduce((sum, { q, p }) => sum + Math.exp(q) * (q - p), 0);
+  return {
+    loss: hasRest ? loss + restOwn * rest : loss,
+    slopes: pairs.map(({ q, p }) => Math.exp(q) * (q - p - rest + (hasRest ? 0 : 1))),
+  };
 }

@@ -1,11 +1,22 @@
 import { packRows, type Tensor } from '../../../src/worker/tensors.ts';
 import { type Bigram, distribution } from './bigram.ts';
 import { refuse } from './refuse.ts';
+import { vocabSize } from './tokens.ts';
 
-export type Scores = { readonly logprobs: Tensor; readonly entropy?: Tensor };
+export type Scores = {
+  readonly logprobs: Tensor;
+  readonly entropy?: Tensor;
+  readonly topIds?: Tensor;
+  readonly topLogprobs?: Tensor;
+};
 
 /** Per-token values in one tensor each; 0 at the first token of a sequence. Throws NON_FINITE where the weights are not. */
-export function score(model: Bigram, sequences: readonly Int32Array[], isEntropyAsked: boolean): Scores {
+export function score(
+  model: Bigram,
+  sequences: readonly Int32Array[],
+  isEntropyAsked: boolean,
+  topK = 0,
+): Scores {
   const after = (sequence: Int32Array, token: number) => distribution(model, sequence[token - 1] ?? 0);
   const perToken = (value: (sequence: Int32Array, token: number) => number) =>
     packRows(
@@ -18,5 +29,28 @@ export function score(model: Bigram, sequences: readonly Int32Array[], isEntropy
   return {
     logprobs,
     ...(isEntropyAsked && { entropy: perToken((sequence, j) => after(sequence, j).entropy) }),
+    ...(topK > 0 && topOf(model, sequences, Math.min(topK, vocabSize))),
+  };
+}
+
+/** The k likeliest ids in the place of each token, the likeliest first. */
+function topOf(
+  model: Bigram,
+  sequences: readonly Int32Array[],
+  k: number,
+): { topIds: Tensor; topLogprobs: Tensor } {
+  const rows = sequences.flatMap(sequence =>
+    Array.from(sequence, (_, j) => {
+      if (j === 0) return Array.from({ length: k }, () => [0, 0] as const);
+      const { logprobs } = distribution(model, sequence[j - 1] ?? 0);
+      const ids = Array.from(logprobs.keys()).sort((a, b) => (logprobs[b] ?? 0) - (logprobs[a] ?? 0));
+      return ids.slice(0, k).map(id => [id, logprobs[id] ?? 0] as const);
+    }),
+  );
+  const shape = [rows.length, k];
+  const flat = rows.flat();
+  return {
+    topIds: { dtype: 'i32', shape, data: Int32Array.from(flat, ([id]) => id) },
+    topLogprobs: { dtype: 'f32', shape, data: Float32Array.from(flat, ([, logprob]) => logprob) },
   };
 }

@@ -48,7 +48,13 @@ type Run<V extends VerbName> = (
   job: Job,
 ) => Outcome<V> | Promise<Outcome<V>>;
 
-type Loaded = { readonly model: Bigram; adamw: AdamwState; steps: number; readonly params: Params<'load'> };
+type Loaded = {
+  readonly model: Bigram;
+  adamw: AdamwState;
+  steps: number;
+  kept: Float32Array | null;
+  readonly params: Params<'load'>;
+};
 
 /** What a CPU takes where nothing is asked for. */
 const cpuTokenBudget = 2048;
@@ -70,6 +76,7 @@ export class Session {
     encode: params => this.#encode(params),
     decode: (params, tensors) => this.#decode(params, tensors),
     forward: (params, tensors) => this.#forward(params, tensors),
+    keep: params => this.#keep(params),
     forwardBackward: (params, tensors, job) => this.#forwardBackward(params, tensors, job),
     optimStep: params => this.#optimStep(params),
     generate: (params, tensors, job) => this.#generate(params, tensors, job),
@@ -106,8 +113,8 @@ export class Session {
       throw damaged(params.model, `weights ${digest}`, `weights ${expectedDigest}`);
     if (params.blend !== null) blendWeights(weights, params.blend);
     const state = params.restoreTrainingState ? loadTrainingState(params.model) : null;
-    const { steps, adamw } = state ?? { steps: 0, adamw: newAdamw(weights.length) };
-    this.#loaded = { model: { weights, known: [] }, adamw, steps, params };
+    const { steps, adamw, kept } = state ?? { steps: 0, adamw: newAdamw(weights.length), kept: null };
+    this.#loaded = { model: { weights, known: [] }, adamw, steps, kept, params };
     this.#digest = digest && weightsDigest(weights);
     return { result: this.#describe(this.#loaded) };
   }
@@ -135,10 +142,25 @@ export class Session {
     return { result: { texts: readRows(tensors).map(ids => detokenize(ids, skipSpecialTokens)) } };
   }
 
-  #forward({ returnEntropy }: Params<'forward'>, tensors: Tensors): Outcome<'forward'> {
-    const { model } = this.#model();
-    const scores = score(model, readSequences(tensors), returnEntropy);
-    return { result: { tokens: data(tensors, 'ids').length, weightsDigest: this.#digest }, tensors: scores };
+  #forward({ returnEntropy, topK, kept }: Params<'forward'>, tensors: Tensors): Outcome<'forward'> {
+    const loaded = this.#model();
+    if (kept && loaded.kept === null) throw refuse('BAD_PARAMS', 'kept: nothing is kept; ask `keep` first');
+    const model = kept && loaded.kept ? { weights: loaded.kept, known: [] } : loaded.model;
+    const scores = score(model, readSequences(tensors), returnEntropy, topK);
+    const weightsDigest = kept ? null : this.#digest;
+    return { result: { tokens: data(tensors, 'ids').length, weightsDigest }, tensors: scores };
+  }
+
+  #keep({ model, share }: Params<'keep'>): Outcome<'keep'> {
+    const loaded = this.#model();
+    const { kept, model: own } = loaded;
+    if (share !== 1 && model !== null)
+      throw refuse('BAD_PARAMS', 'share must be 1 with a model: nothing is moved towards another one');
+    if (share !== 1 && kept === null)
+      throw refuse('BAD_PARAMS', 'nothing is kept that could be moved; keep with share 1 first');
+    const from = model === null ? own.weights : loadWeights(model);
+    loaded.kept = from.map((weight, i) => (1 - share) * (kept?.[i] ?? 0) + share * weight);
+    return { result: { bytes: loaded.kept.byteLength } };
   }
 
   async #forwardBackward(
@@ -156,7 +178,12 @@ export class Session {
     const { tokens, microBatches } = await accumulateBatch(model, sequences, into, split);
     this.#gradientsOf.push(job.id);
     const sums = (component: Component) => params[component] && (into.sums[component] ?? noLoss);
-    const losses = { ce: sums('ce'), dft: sums('dft'), policyGradient: sums('policyGradient') };
+    const losses = {
+      ce: sums('ce'),
+      dft: sums('dft'),
+      policyGradient: sums('policyGradient'),
+      match: sums('match'),
+    };
     const result = { ...losses, tokens, paddedTokens: tokens, microBatches };
     if (!isWhole) return { result };
     const { logprobs, ...entropy } = score(model, sequences, params.returnEntropy);
@@ -222,8 +249,8 @@ export class Session {
   }
 
   #save({ path, kind }: Params<'save'>): Outcome<'save'> {
-    const { model, steps, adamw } = this.#model();
-    const result = saveModel(path, model.weights, kind === 'trainingState' ? { steps, adamw } : null);
+    const { model, steps, adamw, kept } = this.#model();
+    const result = saveModel(path, model.weights, kind === 'trainingState' ? { steps, adamw, kept } : null);
     this.#digest = result.weightsDigest;
     return { result };
   }

@@ -7,6 +7,7 @@ import {
   components,
   crossEntropy,
   dynamicFineTuning,
+  match,
   policyGradient,
   type TokenLoss,
 } from './losses.ts';
@@ -67,9 +68,9 @@ function accumulate(model: Bigram, sequence: Int32Array, start: number, into: Ac
   for (let token = 1; token < sequence.length; token++) {
     const [previous, id] = [sequence[token - 1] ?? 0, sequence[token] ?? 0];
     const after = distribution(model, previous);
-    const slope = addLosses(after.logprobs[id] ?? 0, start + token, into);
     const row = into.gradient.subarray(previous * vocabSize, (previous + 1) * vocabSize);
-    if (slope !== 0) addToRow(row, slope, id, after.probabilities);
+    for (const [wanted, slope] of slopesOf(after.logprobs, id, start + token, into))
+      if (slope !== 0) addToRow(row, slope, wanted, after.probabilities);
   }
 }
 
@@ -80,24 +81,58 @@ function addToRow(row: Float64Array, slope: number, id: number, probabilities: F
   row[id] = (row[id] ?? 0) + slope;
 }
 
-/** Add one token to the sums and return the slope of the normalised loss in its log-probability. */
-function addLosses(logprob: number, index: number, { params, tensors, weights, sums }: Accumulation): number {
-  let total = 0;
+/** Add one token to the sums; returns the slopes of the normalised loss in log-probabilities, by id. */
+function slopesOf(
+  logprobs: Float64Array,
+  id: number,
+  index: number,
+  into: Accumulation,
+): [id: number, slope: number][] {
+  const { params, tensors } = into;
+  const slopes: [number, number][] = [];
   for (const component of components) {
-    const weight = weights[component]?.[index];
+    const weight = into.weights[component]?.[index];
     if (weight === undefined || weight === 0) continue;
-    const { loss, slope } = lossOf(component, logprob, index, params, tensors);
-    if (!Number.isFinite(loss))
-      throw refuse('NON_FINITE', `the loss of token ${index} of the batch is ${loss}`);
-    const { lossSum, weightSum, tokenCount } = sums[component] ?? noLoss;
-    sums[component] = {
-      lossSum: lossSum + weight * loss,
-      weightSum: weightSum + weight,
-      tokenCount: tokenCount + 1,
-    };
-    total += (weight * slope) / (params[component]?.normalizer ?? 1);
+    const scale = weight / (params[component]?.normalizer ?? 1);
+    if (component === 'match') {
+      const ids = tableAt(tensors, 'targetIds', index);
+      const own = ids.map(candidate => logprobs[candidate] ?? 0);
+      const direction = params.match?.direction ?? 'forward';
+      const options = { direction, hasRest: ids.length < vocabSize };
+      const found = match(own, tableAt(tensors, 'targetLogprobs', index), options);
+      addLoss(into, component, { weight, loss: found.loss, index });
+      slopes.push(
+        ...ids.map((candidate, j): [number, number] => [candidate, scale * (found.slopes[j] ?? 0)]),
+      );
+    } else {
+      const { loss, slope } = lossOf(component, logprobs[id] ?? 0, index, params, tensors);
+      addLoss(into, component, { weight, loss, index });
+      slopes.push([id, scale * slope]);
+    }
   }
-  return total;
+  return slopes;
+}
+
+function addLoss(
+  { sums }: Accumulation,
+  component: Component,
+  { weight, loss, index }: { readonly weight: number; readonly loss: number; readonly index: number },
+): void {
+  if (!Number.isFinite(loss))
+    throw refuse('NON_FINITE', `the loss of token ${index} of the batch is ${loss}`);
+  const { lossSum, weightSum, tokenCount } = sums[component] ?? noLoss;
+  sums[component] = {
+    lossSum: lossSum + weight * loss,
+    weightSum: weightSum + weight,
+    tokenCount: tokenCount + 1,
+  };
+}
+
+/** The values of one token in a table. */
+function tableAt(tensors: Tensors, name: 'targetIds' | 'targetLogprobs', index: number): number[] {
+  const { data = new Int32Array(), shape = [] } = tensors[name] ?? {};
+  const k = shape[1] ?? 0;
+  return Array.from(data.subarray(index * k, (index + 1) * k));
 }
 
 export const noLoss: Sums = { lossSum: 0, weightSum: 0, tokenCount: 0 };

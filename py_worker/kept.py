@@ -1,0 +1,114 @@
+"""A copy of what is trained, kept beside it: to be asked for log-probabilities while training goes on.
+
+Frozen, it is what training is held against; moved a little after each step it is an exponential moving average of the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from peft import PeftModel
+
+from py_worker.errors import WorkerError
+from py_worker.model import Model
+from py_worker.source import find_source
+
+Kept = dict[str, torch.Tensor]
+"""By the names of what is trained, in the type that the optimiser sees."""
+PREFIX = "kept."
+"""Of the names in a training state."""
+
+
+@torch.no_grad()
+def keep(model: Model, kept: Kept | None, share: float) -> Kept:
+    """Return a copy of the weights as they are, or the copy that is there, moved by ``share`` towards them."""
+    if share == 1.0:
+        return {name: parameter.detach().clone() for name, parameter in model.network.trainable().items()}
+    if kept is None:
+        raise WorkerError("BAD_PARAMS", "nothing is kept that could be moved; keep with share 1 first")
+    for name, parameter in model.network.trainable().items():
+        kept[name].lerp_(parameter.detach().to(kept[name].dtype), share)
+    return kept
+
+
+@torch.no_grad()
+def keep_other(model: Model, source: str, share: float, load: Callable[[str], Model]) -> Kept:
+    """Return a copy of the weights of another model in place of what is trained here; BAD_PARAMS where it does not fit."""
+    if share != 1.0:
+        raise WorkerError("BAD_PARAMS", "share must be 1 with a model: nothing is moved towards another one")
+    trained = model.network.trainable()
+    if isinstance(model.trained, PeftModel) and not find_source(source).is_adapter:
+        return _without_adapter(model, source)
+    own = load(source)
+    if _shapes(own) != _shapes(model):
+        raise _unfit(source, "its weights have other names or shapes")
+    found = own.network.trainable()
+    return {name: found[name].detach().to(parameter.dtype).clone() for name, parameter in trained.items()}
+
+
+def _without_adapter(model: Model, source: str) -> Kept:
+    """Of an adapter's base: the adapter with a B of zero adds nothing."""
+    trained = model.network.trainable()
+    named = (
+        model.trained.peft_config["default"].base_model_name_or_path
+        if isinstance(model.trained, PeftModel)
+        else None
+    )
+    if named is None or find_source(str(named)).directory != find_source(source).directory:
+        raise _unfit(source, f"an adapter is held against the model that it stands on, {named}")
+    strange = [name for name in trained if ".lora_A." not in name and ".lora_B." not in name]
+    if strange:
+        raise _unfit(source, f"the adapter has more than A and B of LoRA: {strange[:3]}")
+    return {
+        name: torch.zeros_like(parameter) if ".lora_B." in name else parameter.detach().clone()
+        for name, parameter in trained.items()
+    }
+
+
+def _unfit(source: str, why: str) -> WorkerError:
+    return WorkerError("BAD_PARAMS", f"keep: {source} does not fit: {why}")
+
+
+def _shapes(model: Model) -> dict[str, torch.Size]:
+    return {name: parameter.shape for name, parameter in model.network.trainable().items()}
+
+
+def size_of(kept: Kept) -> int:
+    """Return its bytes."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in kept.values())
+
+
+@contextmanager
+def shown(model: Model, kept: Kept | None) -> Iterator[None]:
+    """Let the network compute with what is kept for a while; BAD_PARAMS where that is nothing."""
+    if kept is None:
+        raise WorkerError("BAD_PARAMS", "kept: nothing is kept; ask `keep` first")
+    names = dict(model.trained.named_parameters())
+    held = {name: names[name].data for name in kept}
+    for name, tensor in kept.items():
+        names[name].data = tensor.to(held[name].dtype)
+    try:
+        yield
+    finally:
+        for name, data in held.items():
+            names[name].data = data
+
+
+def state_of(kept: Kept | None) -> dict[str, torch.Tensor]:
+    """Return tensors for a training state."""
+    return {f"{PREFIX}{name}": tensor for name, tensor in (kept or {}).items()}
+
+
+def split_state(
+    model: Model, tensors: dict[str, torch.Tensor]
+) -> tuple[dict[str, torch.Tensor], Kept | None]:
+    """Take what was kept out of the tensors of a training state."""
+    kept = {
+        name.removeprefix(PREFIX): tensor.to(model.device)
+        for name, tensor in tensors.items()
+        if name.startswith(PREFIX)
+    }
+    rest = {name: tensor for name, tensor in tensors.items() if not name.startswith(PREFIX)}
+    return rest, kept or None

@@ -1,0 +1,102 @@
+"""A copy of the weights beside those that are trained: what it answers, how it moves, that it outlives a save."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from builders import write_model
+from conftest import Factory, Sequences, no_check, random_sequences
+
+from bench.records import adapter_params, load_params
+from py_worker.errors import WorkerError
+from py_worker.kept import keep, keep_other, shown, split_state, state_of
+from py_worker.load import load_model
+from py_worker.model import Model
+from py_worker.score import Top, score
+
+
+def load(path: Path | str, **options: Any) -> Model:
+    return load_model(load_params(str(path), determinism="seeded", device="cpu", **options))
+
+
+def logprobs(model: Model, sequences: Sequences) -> np.ndarray:
+    return score(model, *sequences, False, no_check)[0]
+
+
+def nudge(model: Model, size: float) -> None:
+    with torch.no_grad():
+        for parameter in model.network.trainable().values():
+            parameter.add_(size * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)))
+    model.network.take_over()
+
+
+@pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
+def test_it_answers_as_the_weights_did_and_leaves_those_alone(
+    tiny_model: Factory, sequences: Sequences, compute: torch.dtype
+):
+    model = tiny_model(compute=compute)
+    before = logprobs(model, sequences)
+    kept = keep(model, None, 1.0)
+    nudge(model, 0.1)
+    after = logprobs(model, sequences)
+    with shown(model, kept):
+        assert np.array_equal(logprobs(model, sequences), before)
+    assert np.array_equal(logprobs(model, sequences), after)
+    assert not np.array_equal(after, before)
+
+
+def test_moved_by_a_share_it_is_an_average(tiny_model: Factory):
+    model = tiny_model()
+    kept = keep(model, None, 1.0)
+    first = {name: tensor.clone() for name, tensor in kept.items()}
+    nudge(model, 0.1)
+    kept = keep(model, kept, 0.25)
+    for name, parameter in model.network.trainable().items():
+        torch.testing.assert_close(kept[name], 0.75 * first[name] + 0.25 * parameter.detach())
+    with pytest.raises(WorkerError, match="nothing is kept that could be moved"):
+        keep(model, None, 0.25)
+    rest, again = split_state(model, state_of(kept) | {"exp_avg.x": torch.ones(1)})
+    assert list(rest) == ["exp_avg.x"]
+    assert again is not None
+    assert all(torch.equal(again[name], tensor) for name, tensor in kept.items())
+
+
+@pytest.mark.parametrize("with_adapter", [False, True])
+def test_another_model_can_be_kept(tmp_path: Path, with_adapter: bool):
+    base, other = write_model(tmp_path / "base"), write_model(tmp_path / "other", seed=1)
+    sequences = random_sequences([9, 4])
+    model = load(base, adapter=adapter_params() if with_adapter else None)
+    nudge(model, 0.1)
+    wanted = base if with_adapter else other
+    with shown(model, keep_other(model, str(wanted), 1.0, load)):
+        np.testing.assert_allclose(logprobs(model, sequences), logprobs(load(wanted), sequences), atol=1e-5)
+    if with_adapter:
+        with pytest.raises(WorkerError, match="the model that it stands on"):
+            keep_other(model, str(other), 1.0, load)
+    else:
+        wide = write_model(tmp_path / "wide", intermediate_size=96)
+        with pytest.raises(WorkerError, match="other names or shapes"):
+            keep_other(model, str(wide), 1.0, load)
+
+
+@pytest.mark.parametrize("count", [3, 500])
+def test_the_likeliest_ids_are_those_of_the_whole_distribution(
+    tiny_model: Factory, sequences: Sequences, count: int
+):
+    model, top = tiny_model(), Top(count)
+    ids, offsets = sequences
+    score(model, ids, offsets, False, no_check, top=top)
+    assert top.ids is not None
+    assert top.logprobs is not None
+    assert top.ids.shape == (len(ids), min(count, 97))
+    row = torch.tensor(ids[offsets[2] : offsets[3]]).long()
+    plain = torch.log_softmax(model.causal_lm(input_ids=row[None]).logits[0].float(), -1)
+    expected = plain[:-1].topk(min(count, 97), dim=-1)
+    place = slice(int(offsets[2]) + 1, int(offsets[3]))
+    assert np.array_equal(top.ids[place], expected.indices.numpy())
+    np.testing.assert_allclose(top.logprobs[place], expected.values.detach().numpy(), atol=1e-5)
+    assert not top.ids[offsets[2]].any()
