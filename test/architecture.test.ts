@@ -32,6 +32,7 @@ const mayImport: Record<string, readonly string[]> = {
     'evaluation',
   ],
   report: ['run', 'metrics', 'data'],
+  study: ['config', 'methods', 'training', 'worker', 'run', 'runner', 'metrics', 'report'],
   api: ['config', 'plan', 'python', 'report', 'runner', 'worker'],
 };
 

@@ -8,6 +8,8 @@ import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { loadConfig } from '../src/config/load.ts';
+import { cellsOf } from '../src/study/cells.ts';
+import { parseStudy, readExpectations, readStudyFile } from '../src/study/study-file.ts';
 import {
   planRun,
   readRecord,
@@ -31,17 +33,38 @@ const filesOf = (ending: string): string[] =>
   })
     .split('\n')
     .filter(file => file.endsWith(ending) && existsSync(join(root, file)));
-const files = filesOf('.yaml').filter(file => file.startsWith('configs/'));
+/** Studies and what is expected of them are no configurations of a run. */
+const isOfStudy = (text: string) => /^(methods|expectations):/m.test(text);
+const files = filesOf('.yaml').filter(
+  file => file.startsWith('configs/') && !isOfStudy(readFileSync(join(root, file), 'utf8')),
+);
 const pages = filesOf('.md').filter(page => page !== 'CHANGELOG.md');
 const snippets = pages.flatMap(page =>
   [...readFileSync(join(root, page), 'utf8').matchAll(/^```yaml\n(.*?)^```/gms)].map(
     ([, text = ''], i) => [`${page}, ${i + 1}`, text] as const,
   ),
 );
+const runSnippets = snippets.filter(([, text]) => !isOfStudy(text));
 const shipped = [
   ...files.map(file => [file, readFileSync(join(root, file), 'utf8')] as const),
-  ...snippets.filter(([, text]) => text.includes('model_name_or_path')),
+  ...runSnippets.filter(([, text]) => text.includes('model_name_or_path')),
 ];
+
+describe('every study', () => {
+  it('that is shipped has cells whose configurations are read, and expectations of its methods', async () => {
+    const { study } = readStudyFile(join(root, 'configs/lab/study.yaml'));
+    const cells = await cellsOf(study, 1);
+    expect(cells).toHaveLength(3 * (4 * 2 + 2 + 8));
+    const names = study.methods.map(({ name }) => name);
+    expect(readExpectations(join(root, 'configs/lab/expected.yaml'), names)).toHaveLength(4);
+  });
+
+  it.each(snippets.filter(([, text]) => isOfStudy(text)))('%s is read', (_, text) => {
+    if (text.startsWith('expectations:')) {
+      expect(readExpectations(temporaryFile('e.yaml', text), ['TMS', 'SFT']).length).toBeGreaterThan(0);
+    } else expect(parseStudy(text, 'study.yaml').methods.length).toBeGreaterThan(0);
+  });
+});
 
 describe('every shipped configuration', () => {
   it('is found: two files, and the one that the README begins with', () => {
@@ -68,7 +91,7 @@ describe('every shipped configuration', () => {
     expect(sets.map(({ name }: { name: string }) => name)).toEqual(asked.map(({ name }) => name));
   });
 
-  it.each(snippets.filter(([, text]) => !text.includes('model_name_or_path')))(
+  it.each(runSnippets.filter(([, text]) => !text.includes('model_name_or_path')))(
     '%s has only keys that there are',
     (_, text) => {
       const required = { model_name_or_path: 'm', dataset_name: 'd.jsonl', output_dir: 'o' };

@@ -7,6 +7,7 @@ import { addReportCommands } from './report.ts';
 import { addRunCommands } from './run.ts';
 import { addSetupCommand } from './setup.ts';
 import { addStoreCommands } from './store.ts';
+import { addStudyCommands } from './study.ts';
 import type { CliContext } from './terminal.ts';
 import { addTrackCommand } from './track.ts';
 import { addVerifyCommand } from './verify.ts';
@@ -15,7 +16,7 @@ import { addWorkerCommand } from './worker.ts';
 const exitCodeHelp = `
 Exit codes:
   0 ok, 1 failed, 2 done, but what was demanded of the result does not hold
-  (retention.max_drop, tms verify), 3 wrong usage or configuration,
+  (retention.max_drop, tms verify, tms study --expect), 3 wrong usage or configuration,
   130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP`;
 
 /** Parsing it runs the command. */
@@ -32,6 +33,7 @@ export function makeProgram(context: CliContext): Command {
   addReportCommands(program, context);
   addVerifyCommand(program, context);
   addTrackCommand(program, context);
+  addStudyCommands(program, context);
   addGenerateCommand(program, context);
   addDataCommands(program, context);
   addStoreCommands(program, context);

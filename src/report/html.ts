@@ -1,5 +1,4 @@
 /** report.html: one file with everything in it; it asks nothing of the network and forbids itself to. */
-import { createHash } from 'node:crypto';
 import { baseName } from '../run/trainings.ts';
 import { answersSection } from './answers-section.ts';
 import { columnsFor, exclusionNotes, tableNotes } from './columns.ts';
@@ -10,7 +9,7 @@ import { settingText } from './format.ts';
 import { gateOf, gateSentence } from './gate.ts';
 import { groupCells, type Html, html, numberText, raw, type Section, trainingName } from './html-parts.ts';
 import { legend } from './legend.ts';
-import { pageScript, pageStyle } from './page-style.ts';
+import { pageOf } from './page.ts';
 import { valueAt } from './points.ts';
 import type { Results } from './results.ts';
 import type { Analysis, ResultRow } from './rows.ts';
@@ -29,33 +28,12 @@ export function reportPage(analysis: Analysis): string {
     guessedSection(results),
     environmentSection(results),
   ].filter(section => section !== null);
-  const page = html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-${scriptDigest()}'; img-src data:">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
-<title>${results.name} – run report</title>
-<style>${raw(pageStyle)}</style>
-</head>
-<body>
-<main>
-${header(results, sections)}
-${summary(analysis)}
-${sections.map(({ id, title, body }) => html`<section id="${id}"><h2>${title}</h2>${body}</section>\n`)}
-</main>
-<script>${raw(pageScript)}</script>
-</body>
-</html>
-`;
-  return page.html;
-}
-
-/** Only our own script runs: should text of a run ever get out of its escaping, it is still no program. */
-function scriptDigest(): string {
-  return createHash('sha256').update(pageScript).digest('base64');
+  return pageOf({
+    title: `${results.name} – run report`,
+    header: header(results, sections),
+    summary: summary(analysis),
+    sections,
+  });
 }
 
 function header({ run, name, config, environment }: Results, sections: readonly Section[]): Html {

@@ -7,6 +7,7 @@ import { type Encode, encodeToFile } from '../data/encode-file.ts';
 import { type ExampleIndex, lineOfRow } from '../data/example-index.ts';
 import { TokenFile } from '../data/token-file.ts';
 import { type TokenNotes, tokensKey, warningText } from '../data/token-notes.ts';
+import { temporaryName } from '../files/temporary-name.ts';
 import { touch } from '../store/in-use.ts';
 import type { Progress } from '../training/run.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
@@ -50,14 +51,15 @@ export async function encodeData(
   const [always, today] = [keyOn(null), keyOn(context.date)];
   const found = [always, today].find(name => existsSync(pathOf(name)));
   let tokens = found === undefined ? null : await openCached(pathOf(found), context.progress);
+  const own = temporaryName(pathOf(today)); // a run beside this one may make the same
   if (tokens === null) {
     const call = { ...options, date: context.date, signal: context.signal };
-    await encodeToFile(index, config, encoder(worker, index, call, context.progress), pathOf(today));
-    tokens = await TokenFile.open(pathOf(today));
+    await encodeToFile(index, config, encoder(worker, index, call, context.progress), own);
+    tokens = await TokenFile.open(own);
   }
   const key = tokens.notes.readsDate ? today : always;
   try {
-    if (!existsSync(pathOf(key))) renameSync(pathOf(today), pathOf(key));
+    if (existsSync(own)) renameSync(own, pathOf(key));
     for (const warning of tokens.notes.warnings)
       context.progress.say(`warning: ${warningText(warning, await placeOf(index, warning))}`);
     for (const refusal of await refusals(config, index, tokens.notes)) context.refuse(refusal);

@@ -1,0 +1,150 @@
+/** Everything that the pages of a study are made of: study.json. Pure. */
+import type { Estimate } from '../metrics/replicates.ts';
+import { holm } from '../metrics/t-test.ts';
+import type { EnvironmentRecord } from '../run/records.ts';
+import type { CellState } from './cell-state.ts';
+import type { Cell, Settings } from './cells.ts';
+import { type JudgedClaim, type JudgedExpectation, judgeClaim, judgeExpectation } from './claims.ts';
+import { type MatchedLevel, matchedAt, usualLevels } from './matched.ts';
+import type { Outcome } from './outcomes.ts';
+import { differenceEstimate, estimate, lastPoints, pairsOf, recipesOf, setEstimates } from './quantities.ts';
+import type { Expectation, Measure, StudyFile } from './study-file.ts';
+
+/** A cell as it stands; numbers of its last point, null where there are none. */
+export type CellRow = Pick<Cell, 'id' | 'method' | 'recipe' | 'replicate'> & {
+  readonly state: CellState;
+  readonly target: number | null;
+  readonly retention: number | null;
+};
+
+/** A method at the end of one recipe. */
+export type MethodRow = {
+  readonly method: string;
+  readonly recipe: Settings;
+  readonly replicates: number;
+  readonly measures: Readonly<Record<Measure, Estimate | null>>;
+};
+
+/** A method minus the reference at the end of the same recipe; `sets` with p-values by Holm over them. */
+export type DifferenceRow = {
+  readonly method: string;
+  readonly recipe: Settings;
+  readonly replicates: number;
+  readonly retention: Estimate | null;
+  readonly target: Estimate | null;
+  readonly sets: readonly { readonly name: string; readonly estimate: Estimate; readonly adjusted: number }[];
+};
+
+export type Study = {
+  readonly format: 1;
+  readonly name: string;
+  readonly reference: string;
+  readonly noiseFloor: string | null;
+  readonly command: string;
+  readonly begun: string | null;
+  readonly ended: string | null;
+  readonly tmsVersion: string;
+  readonly environment: EnvironmentRecord | null;
+  readonly trainings: { readonly all: number; readonly stored: number };
+  readonly cells: readonly CellRow[];
+  readonly methods: readonly MethodRow[];
+  readonly differences: readonly DifferenceRow[];
+  readonly matched: readonly MatchedLevel[];
+  readonly claims: readonly JudgedClaim[];
+  /** Null where none were asked for. */
+  readonly expectations: readonly JudgedExpectation[] | null;
+  /** Cells whose own retention.max_drop is exceeded. */
+  readonly failedGates: readonly { readonly id: string; readonly sets: readonly (string | null)[] }[];
+};
+
+const measures: readonly Measure[] = [
+  'target',
+  'sampled_target',
+  'retention',
+  'pld',
+  'drift',
+  'kl_target',
+  'kl_retention',
+];
+
+/** What is known beside the numbers. */
+export type StudyFacts = {
+  readonly file: StudyFile;
+  readonly name: string;
+  readonly command: string;
+  readonly tmsVersion: string;
+  readonly states: readonly (readonly [Cell, CellState])[];
+  readonly expectations: readonly Expectation[] | null;
+};
+
+/** Analyse what has finished. */
+export function analyseStudy(outcomes: readonly Outcome[], facts: StudyFacts): Study {
+  const { file, name, command, tmsVersion, states, expectations } = facts;
+  const methods = file.methods.map(one => one.name);
+  const reference = file.reference ?? methods[0] ?? '';
+  const levels = file.match ?? usualLevels(outcomes);
+  const [first] = outcomes;
+  const times = (of: (outcome: Outcome) => string | null) => outcomes.flatMap(one => of(one) ?? []).sort();
+  return {
+    format: 1,
+    name,
+    reference,
+    noiseFloor: file.noise_floor,
+    command,
+    begun: times(({ run }) => run.startedAt)[0] ?? null,
+    ended: times(({ run }) => run.finishedAt).at(-1) ?? null,
+    tmsVersion,
+    environment: first?.environment ?? null,
+    trainings: {
+      all: outcomes.reduce((sum, one) => sum + one.trainings, 0),
+      stored: outcomes.reduce((sum, one) => sum + one.stored, 0),
+    },
+    cells: states.map(([cell, state]) => cellRow(cell, state, outcomes)),
+    methods: methods.flatMap(method => methodRows(method, outcomes)),
+    differences: methods
+      .filter(method => method !== reference)
+      .flatMap(method => differenceRows(method, reference, outcomes)),
+    matched: levels.map(level => matchedAt(outcomes, level, { methods, reference })),
+    claims: file.claims.map(claim => judgeClaim(claim, outcomes, levels)),
+    expectations: expectations?.map(one => judgeExpectation(one, outcomes, levels)) ?? null,
+    failedGates: outcomes.flatMap(({ cell, gate }) => {
+      const failed = gate?.checks.filter(({ outcome }) => outcome === 'failed') ?? [];
+      return failed.length === 0 ? [] : [{ id: cell.id, sets: failed.map(({ set }) => set) }];
+    }),
+  };
+}
+
+function cellRow(cell: Cell, state: CellState, outcomes: readonly Outcome[]): CellRow {
+  const { id, method, recipe, replicate } = cell;
+  const point = outcomes.find(outcome => outcome.cell.id === id)?.last.point;
+  const [target, retention] = [point?.target?.mean ?? null, point?.change?.mean ?? null];
+  return { id, method, recipe, replicate, state, target, retention };
+}
+
+function methodRows(method: string, outcomes: readonly Outcome[]): MethodRow[] {
+  return recipesOf(outcomes.filter(({ cell }) => cell.method === method)).map(recipe => {
+    const points = lastPoints(outcomes, method, recipe);
+    const found = measures.map(measure => [measure, estimate(points, measure)] as const);
+    const row = { method, recipe, replicates: points.length };
+    return { ...row, measures: Object.fromEntries(found) as MethodRow['measures'] };
+  });
+}
+
+function differenceRows(method: string, reference: string, outcomes: readonly Outcome[]): DifferenceRow[] {
+  return recipesOf(outcomes.filter(({ cell }) => cell.method === method)).flatMap(recipe => {
+    const pairs = pairsOf(lastPoints(outcomes, method, recipe), lastPoints(outcomes, reference, recipe));
+    if (pairs.length === 0) return [];
+    const sets = setEstimates(pairs);
+    const adjusted = holm(sets.map(({ estimate: one }) => one.p ?? 1));
+    return [
+      {
+        method,
+        recipe,
+        replicates: pairs.length,
+        retention: differenceEstimate(pairs, 'retention'),
+        target: differenceEstimate(pairs, 'target'),
+        sets: sets.map((set, i) => ({ ...set, adjusted: adjusted[i] ?? 1 })),
+      },
+    ];
+  });
+}

@@ -1,0 +1,54 @@
+/** What was run in a study, on what, when, and what of it is there. Pure. */
+import { counted, duration } from '../report/format.ts';
+import type { Study } from './analysis.ts';
+
+/** What was run, and what of it is there. */
+export function studyFacts(study: Study): string[] {
+  const { cells, environment, begun, ended, trainings } = study;
+  const of = (status: string) => cells.filter(({ state }) => state.status === status).length;
+  const [finished, failed] = [of('finished'), of('failed')];
+  const seconds = cells.reduce((sum, { state }) => sum + (state.seconds ?? 0), 0);
+  const isWhole = finished === cells.length;
+  const replicates = new Set(cells.map(({ replicate }) => JSON.stringify(replicate))).size;
+  return [
+    `Command: ${study.command}`,
+    isWhole
+      ? `All ${counted(cells.length, 'cell')} of the study have finished.`
+      : `This is a part of the study: ${finished} of ${counted(cells.length, 'cell')} have finished${failed === 0 ? '' : `, ${failed} failed`}. What follows is of those alone.`,
+    `Replicates: ${replicates} (${cells.length === 0 ? '' : replicateKeys(study)}).`,
+    ...(begun === null ? [] : [timeText(begun, ended, seconds)]),
+    `Of ${counted(trainings.all, 'training')} ${trainings.stored} came from the store, where another cell had left them.`,
+    ...(environment === null ? [] : [environmentText(study.tmsVersion, environment)]),
+  ];
+}
+
+function replicateKeys({ cells }: Study): string {
+  const keys = new Set(cells.flatMap(({ replicate }) => Object.keys(replicate)));
+  return `by ${[...keys].join(', ')}`;
+}
+
+function timeText(begun: string, ended: string | null, seconds: number): string {
+  const wall =
+    ended === null
+      ? ''
+      : `, last ended ${ended}: ${duration((Date.parse(ended) - Date.parse(begun)) / 1000)}`;
+  return `First begun ${begun}${wall}; the cells took ${duration(seconds)} in all.`;
+}
+
+function environmentText(version: string, environment: NonNullable<Study['environment']>): string {
+  const { versions, device, threads, platform, node, git } = environment;
+  const packages = ['python', 'torch', 'transformers'].flatMap(name =>
+    versions[name] === undefined ? [] : [`${name} ${versions[name]}`],
+  );
+  const commit =
+    git === null ? [] : [`commit ${git.commit.slice(0, 12)}${git.isDirty ? ' with changes' : ''}`];
+  const parts = [
+    `tms ${version}`,
+    ...commit,
+    ...packages,
+    `node ${node}`,
+    `${device}, ${counted(threads, 'thread')} a cell`,
+    platform,
+  ];
+  return `${parts.join(', ')}.`;
+}

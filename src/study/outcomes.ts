@@ -1,0 +1,106 @@
+/** What the finished cells of a study measured: points of the model that each was run for, with the items behind them. */
+
+import { sha256OfText } from '../files/digest.ts';
+import { flipsBetween } from '../metrics/retention.ts';
+import type { Flipped } from '../metrics/statistics.ts';
+import { type Gate, gateOf } from '../report/gate.ts';
+import { bestPoint, type Curve, lastPoint, ownPoints, type Point, setsOf } from '../report/points.ts';
+import { readResults } from '../report/results.ts';
+import { analyse } from '../report/rows.ts';
+import type { EnvironmentRecord, EvaluationRecord, RunRecord, SetRecord } from '../run/records.ts';
+import type { Cell } from './cells.ts';
+import type { Measure } from './study-file.ts';
+
+/** A point with the evaluation that it was made of. */
+export type Measured = { readonly point: Point; readonly record: EvaluationRecord };
+
+export type Outcome = {
+  readonly cell: Cell;
+  readonly base: EvaluationRecord;
+  /** Of the model that the cell was run for, in order of steps. */
+  readonly points: readonly Measured[];
+  readonly last: Measured;
+  /** The recorded point with the highest target accuracy. */
+  readonly best: Measured | null;
+  readonly gate: Gate | null;
+  /** Trainings of the run, and how many of them came from the store. */
+  readonly trainings: number;
+  readonly stored: number;
+  readonly run: RunRecord;
+  readonly environment: EnvironmentRecord | null;
+};
+
+/** Null where the run measured nothing of what it was made for. */
+export async function outcomeOf(cell: Cell): Promise<Outcome | null> {
+  const analysis = analyse(await readResults(cell.config.output_dir));
+  const { results, curves } = analysis;
+  // A control by itself is the model of its run, too.
+  const made = results.model?.training.name ?? results.trainings.at(-1)?.name;
+  const curve = curves.find(({ training }) => training.name === made);
+  const base = results.evaluations.find(({ training, step }) => training === 'base' && step === 0);
+  if (curve === undefined || base === undefined) return null;
+  const measured = measuredIn(curve, results.evaluations);
+  const find = (point: Point | null) => measured.find(one => one.point === point);
+  const last = find(lastPoint(curve));
+  if (last === undefined) return null;
+  const trained = new Set(results.costs.filter(({ kind }) => kind === 'train').map(cost => cost.training));
+  return {
+    cell,
+    base,
+    points: measured,
+    last,
+    best: find(bestPoint(curve)) ?? null,
+    gate: gateOf(analysis),
+    trainings: results.trainings.length,
+    stored: results.trainings.filter(({ name }) => !trained.has(name)).length,
+    run: results.run,
+    environment: results.environment,
+  };
+}
+
+function measuredIn(curve: Curve, evaluations: readonly EvaluationRecord[]): Measured[] {
+  return ownPoints(curve).flatMap(point => {
+    const record = evaluations.find(one => one.training === point.training && one.step === point.step);
+    return record === undefined ? [] : [{ point, record }];
+  });
+}
+
+/** `all`, or one half of the items, by a digest of their names: points are chosen on `selection` and read on `test`. */
+export type Split = 'all' | 'selection' | 'test';
+
+/** Sets of a role with the items of a split. */
+export function splitSets(record: EvaluationRecord, role: SetRecord['role'], split: Split): SetRecord[] {
+  const sets = setsOf(record, role);
+  if (split === 'all') return sets;
+  const kept = sets.map(set => ({
+    ...set,
+    items: set.items.filter(({ id }) => (parity(`${set.name} ${id}`) === 0) === (split === 'selection')),
+  }));
+  return kept.filter(({ items }) => items.length > 0);
+}
+
+function parity(name: string): number {
+  return Number.parseInt(sha256OfText(name).slice(0, 8), 16) % 2;
+}
+
+/** Items gained and lost, set by set. */
+export function flippedSets(before: readonly SetRecord[], after: readonly SetRecord[]): Flipped[] {
+  return flipsBetween(before, after).map(({ items, wrongToRight, rightToWrong }) => ({
+    gained: wrongToRight.length,
+    lost: rightToWrong.length,
+    items,
+  }));
+}
+
+/** Measures that are no accuracy: one number a point. */
+export function numberOf({ point }: Measured, measure: Measure): number | null {
+  const numbers: Record<Exclude<Measure, 'retention' | 'target'>, number | null> = {
+    sampled_target: point.sampledTarget,
+    pld: point.pld.test?.nllPerToken ?? null,
+    drift: point.drift,
+    kl_target: point.kl.target?.perSequence ?? null,
+    kl_retention: point.kl.retention?.perSequence ?? null,
+  };
+  if (measure === 'retention') return point.change?.mean ?? null;
+  return measure === 'target' ? (point.target?.mean ?? null) : numbers[measure];
+}

@@ -1,0 +1,106 @@
+/** Numbers of a study with replicates as their outer level: of a method, or of one minus another, at equal recipe or equal target accuracy. Pure. */
+import { changeEstimate, type Estimate, estimateOf } from '../metrics/replicates.ts';
+import { accuracyOf } from '../metrics/retention.ts';
+import { outer } from '../metrics/statistics.ts';
+import { bootstrapSeed } from '../report/points.ts';
+import { type Settings, settingsText } from './cells.ts';
+import { flippedSets, type Measured, numberOf, type Outcome, type Split, splitSets } from './outcomes.ts';
+import type { Measure } from './study-file.ts';
+
+/** One point of one replicate, with its base. */
+export type Picked = Measured & { readonly outcome: Outcome };
+
+const keyOf = (settings: Settings) => settingsText(settings);
+
+/** Recipes of the grid that outcomes have, each once, in their order. */
+export function recipesOf(outcomes: readonly Outcome[], where: Settings = {}): Settings[] {
+  const fits = (recipe: Settings) =>
+    Object.entries(where).every(([key, value]) => JSON.stringify(recipe[key]) === JSON.stringify(value));
+  const all = outcomes.map(({ cell }) => cell.recipe).filter(fits);
+  return all.filter((recipe, i) => all.findIndex(other => keyOf(other) === keyOf(recipe)) === i);
+}
+
+/** The last points of a method at a recipe, one a replicate. */
+export function lastPoints(outcomes: readonly Outcome[], method: string, recipe: Settings): Picked[] {
+  return outcomes
+    .filter(({ cell }) => cell.method === method && keyOf(cell.recipe) === keyOf(recipe))
+    .map(outcome => ({ ...outcome.last, outcome }));
+}
+
+/** Points of two methods of the same replicates. */
+export function pairsOf(ofs: readonly Picked[], againsts: readonly Picked[]): (readonly [Picked, Picked])[] {
+  return ofs.flatMap(of => {
+    const twin = againsts.find(
+      against => keyOf(against.outcome.cell.replicate) === keyOf(of.outcome.cell.replicate),
+    );
+    return twin === undefined ? [] : [[of, twin] as const];
+  });
+}
+
+/** A measure of these points over replicates; null where one of them lacks it. Δ retention and changes of accuracy keep the interval of their items, too. */
+export function estimate(points: readonly Picked[], measure: Measure, split: Split = 'all'): Estimate | null {
+  if (measure === 'retention')
+    return changeEstimate(
+      points.map(({ outcome, record }) =>
+        flippedSets(splitSets(outcome.base, measure, split), splitSets(record, measure, split)),
+      ),
+    );
+  if (measure === 'target') return accuracyEstimate(points, split);
+  return numbersOf(points.map(point => numberOf(point, measure)));
+}
+
+/** One method minus `times` another, replicate by replicate. */
+export function differenceEstimate(
+  pairs: readonly (readonly [Picked, Picked])[],
+  measure: Measure,
+  { split = 'all', times = 1 }: { readonly split?: Split; readonly times?: number } = {},
+): Estimate | null {
+  if (times === 1 && (measure === 'retention' || measure === 'target'))
+    return changeEstimate(
+      pairs.map(([of, against]) =>
+        flippedSets(splitSets(against.record, measure, split), splitSets(of.record, measure, split)),
+      ),
+    );
+  const values = pairs.map(([of, against]) => {
+    const [one, other] = [of, against].map(point => estimate([point], measure, split)?.mean ?? null);
+    return one === null || one === undefined || other === null || other === undefined
+      ? null
+      : one - times * other;
+  });
+  return numbersOf(values);
+}
+
+function numbersOf(values: readonly (number | null)[]): Estimate | null {
+  const known = values.filter(value => value !== null);
+  return known.length < values.length ? null : estimateOf(known);
+}
+
+/** The outer one of t over replicates and Wilson's interval at the items of one. */
+function accuracyEstimate(points: readonly Picked[], split: Split): Estimate | null {
+  const each = points.map(({ record }) => accuracyOf(splitSets(record, 'target', split), bootstrapSeed));
+  const estimated = numbersOf(each.map(one => one?.mean ?? null));
+  if (estimated === null) return null;
+  const widths = each.flatMap(one => (one === null ? [] : [one.interval]));
+  const ofItems = {
+    low: widths.reduce((sum, { low }) => sum + low, 0) / widths.length,
+    high: widths.reduce((sum, { high }) => sum + high, 0) / widths.length,
+  };
+  return {
+    ...estimated,
+    interval: estimated.interval === null ? ofItems : outer(ofItems, estimated.interval),
+  };
+}
+
+/** The retention sets of a difference, each by itself. */
+export function setEstimates(
+  pairs: readonly (readonly [Picked, Picked])[],
+): { readonly name: string; readonly estimate: Estimate }[] {
+  const names =
+    pairs[0]?.[0].record.sets.filter(({ role }) => role === 'retention').map(({ name }) => name) ?? [];
+  return names.flatMap(name => {
+    const only = (picked: Picked) =>
+      splitSets(picked.record, 'retention', 'all').filter(set => set.name === name);
+    const found = changeEstimate(pairs.map(([of, against]) => flippedSets(only(against), only(of))));
+    return found === null ? [] : [{ name, estimate: found }];
+  });
+}

@@ -1,0 +1,141 @@
+/** A study from beginning to end: its cells, its directory, its pages. */
+import { existsSync, mkdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { basename, join } from 'node:path';
+import { z } from 'zod';
+import { UsageError } from '../errors.ts';
+import { writeFileAtomic } from '../files/atomic.ts';
+import { holdLock } from '../files/lock.ts';
+import { readRecord } from '../files/read-record.ts';
+import { signed } from '../report/format.ts';
+import { startWorker } from '../worker/start.ts';
+import { analyseStudy, type Study } from './analysis.ts';
+import { type CellState, stateOf } from './cell-state.ts';
+import { type Cell, cellsOf, placeText } from './cells.ts';
+import { type Outcome, outcomeOf } from './outcomes.ts';
+import { type Failure, runStudy, type StudySurroundings } from './run-study.ts';
+import { type Expectation, readExpectations, readStudyFile, type StudyFile } from './study-file.ts';
+
+/** What a study is made of, read and checked. */
+export type OpenStudy = {
+  readonly file: StudyFile;
+  readonly input: string;
+  readonly jobs: number;
+  readonly cells: readonly Cell[];
+  readonly expectations: readonly Expectation[] | null;
+};
+
+/** `only`: texts that the place of a cell must have, all of them; `jobs`: in place of the file's. */
+export type StudyWishes = {
+  readonly jobs: number | null;
+  readonly only: readonly string[];
+  readonly expect: string | null;
+};
+
+const placed = z.object({
+  id: z.string(),
+  method: z.string(),
+  recipe: z.record(z.string(), z.unknown()),
+  replicate: z.record(z.string(), z.unknown()),
+});
+/** cells.json: what `tms study status` reads, and how many threads cells compute with, which later cells keep to. */
+const cellList = z.object({ threads: z.int().nullable(), cells: z.array(placed) });
+
+/** Read a study and check every cell of it; nothing is run or written. */
+export async function openStudy(path: string, { jobs, only, expect }: StudyWishes): Promise<OpenStudy> {
+  const { study: file, input } = readStudyFile(path);
+  const names = file.methods.map(({ name }) => name);
+  const expectations = expect === null ? null : readExpectations(expect, names);
+  const atOnce = jobs ?? file.jobs ?? file.gpus?.length ?? usualJobs();
+  const noted = readRecord(listPath(file.output_dir), cellList).value;
+  const own = Math.max(1, Math.floor(availableParallelism() / atOnce));
+  const threads = noted !== null ? noted.threads : file.gpus === null ? own : null;
+  const all = await cellsOf(file, threads);
+  writeList(file.output_dir, threads, all);
+  const cells = all.filter(cell => only.every(text => placeText(cell).includes(text)));
+  if (cells.length === 0)
+    throw new UsageError(`no cell of ${path} has ${only.join(' and ')} in its place`, {
+      fix: `choose a part of a place such as: ${placeText(all[0] as Cell)}`,
+    });
+  return { file, input, jobs: atOnce, cells: all.filter(cell => cells.includes(cell)), expectations };
+}
+
+const mostJobs = 4;
+
+/** As many as there are cores, up to four; one where there is a GPU that no `gpus` shares out. */
+function usualJobs(): number {
+  return existsSync('/dev/nvidia0') ? 1 : Math.min(mostJobs, availableParallelism());
+}
+
+function listPath(directory: string): string {
+  return join(directory, 'cells.json');
+}
+
+function writeList(directory: string, threads: number | null, cells: readonly Cell[]): void {
+  mkdirSync(directory, { recursive: true });
+  const list = cells.map(({ id, method, recipe, replicate }) => ({ id, method, recipe, replicate }));
+  writeFileAtomic(listPath(directory), `${JSON.stringify({ threads, cells: list }, null, 2)}\n`);
+}
+
+export type StudyCell = z.infer<typeof placed> & { readonly state: CellState };
+
+/** The cells of a study by its directory alone. Throws `UsageError` where there is none. */
+export function studyStatus(directory: string): StudyCell[] {
+  const { value, damage } = readRecord(listPath(directory), cellList);
+  if (value === null)
+    throw new UsageError(`${directory} holds no study: ${damage ?? 'there is no cells.json'}`, {
+      fix: 'name the output_dir of a study',
+    });
+  return value.cells.map(cell => ({ ...cell, state: stateOf(join(directory, 'cells', cell.id)) }));
+}
+
+export type StudyRun = Pick<StudySurroundings, 'home' | 'progress' | 'signal' | 'tmsVersion'>;
+
+/** Run every cell that is not finished. */
+export async function runCells({ file, input, jobs, cells }: OpenStudy, run: StudyRun): Promise<Failure[]> {
+  const { output_dir: path, gpus } = file;
+  const release = holdLock(join(path, 'lock'), `the study ${path}`);
+  try {
+    writeFileAtomic(join(path, 'study.input.yaml'), input);
+    return await runStudy(
+      { output_dir: path, cells },
+      {
+        ...run,
+        jobs,
+        startWorker: (slot, { config }) =>
+          startWorker({
+            python: config.worker.python ?? undefined,
+            report: line => run.progress.say(line),
+            ...(gpus !== null && { env: { CUDA_VISIBLE_DEVICES: String(gpus[slot % gpus.length]) } }),
+          }),
+        onFinished: async cell => finishedText(await outcomeOf(cell), stateOf(cell.config.output_dir)),
+      },
+    );
+  } finally {
+    release();
+  }
+}
+
+function finishedText(outcome: Outcome | null, { seconds }: CellState): string {
+  const { target, change } = outcome?.last.point ?? { target: null, change: null };
+  return [
+    ...(target === null ? [] : [`target ${target.mean.toFixed(3)}`]),
+    ...(change === null ? [] : [`Δ retention ${signed(change.mean)}`]),
+    `${Math.round(seconds ?? 0)} s`,
+  ].join(', ');
+}
+
+/** What the finished cells show. */
+export async function studyOf(
+  { file, cells, expectations }: OpenStudy,
+  { command, tmsVersion }: { readonly command: string; readonly tmsVersion: string },
+): Promise<Study> {
+  const states = cells.map(cell => [cell, stateOf(cell.config.output_dir)] as const);
+  const outcomes: Outcome[] = [];
+  for (const [cell, { status }] of states) {
+    const found = status === 'finished' ? await outcomeOf(cell) : null;
+    if (found !== null) outcomes.push(found);
+  }
+  const name = file.name ?? basename(file.output_dir);
+  return analyseStudy(outcomes, { file, name, command, tmsVersion, states, expectations });
+}

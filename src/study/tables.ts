@@ -1,0 +1,209 @@
+/** The numbers of a study as tables and sentences, for study.md and study.html alike. Pure. */
+import type { Estimate } from '../metrics/replicates.ts';
+import { dash, duration, fixed, signed, withInterval } from '../report/format.ts';
+import type { MethodRow, Study } from './analysis.ts';
+import { placeText, settingsText } from './cells.ts';
+import type { Measure } from './study-file.ts';
+
+/** `texts`: columns that read from the left beside the first. */
+export type StudyTable = {
+  readonly id: string;
+  readonly title: string;
+  readonly before: readonly string[];
+  readonly head: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+  readonly texts: readonly number[];
+  readonly notes: readonly string[];
+};
+
+/** All that have something to show, in their order. */
+export function studyTables(study: Study): StudyTable[] {
+  const tables = [
+    claimsTable(study),
+    expectationsTable(study),
+    methodsTable(study),
+    differencesTable(study),
+    setsTable(study),
+    ...study.matched.map(level => matchedTable(level, study)),
+    cellsTable(study),
+  ];
+  return tables.filter(({ rows }) => rows.length > 0);
+}
+
+function claimsTable({ claims }: Study): StudyTable {
+  const rows = claims.flatMap(({ claim, asked, verdict, evidence }) => {
+    const first = [claim, asked, verdict];
+    if (evidence.length === 0) return [[...first, '', '']];
+    return evidence.map((one, i) => [
+      ...(i === 0 ? first : ['', '', evidence.length > 1 ? `(${one.verdict})` : '']),
+      one.at,
+      `${estimateText(one)}; ${one.values.map(value => signed(value)).join(', ')}`,
+    ]);
+  });
+  return {
+    id: 'claims',
+    title: 'Claims',
+    before: [],
+    head: ['claim', 'asked of the numbers', 'verdict', 'at', 'mean [95 % CI]; each replicate'],
+    rows,
+    texts: [1, 2, 3, 4],
+    notes: [
+      'Holds: the whole interval lies where the claim says, at every place; does not hold: at some place none of it does; below noise: neither, or one replicate that has no interval.',
+      ...claims.flatMap(({ claim, note }) => (note === null ? [] : [`${claim}: ${note}`])),
+    ],
+  };
+}
+
+function expectationsTable({ expectations }: Study): StudyTable {
+  return {
+    id: 'expectations',
+    title: 'Expectations',
+    before: [],
+    head: ['expected', 'asked of the means', 'met', 'found: mean (each replicate)'],
+    rows: (expectations ?? []).map(one => [one.expect, one.asked, one.isMet ? 'yes' : 'no', one.found]),
+    texts: [1, 2, 3],
+    notes: [],
+  };
+}
+
+const titles: Readonly<Record<Measure, string>> = {
+  target: 'target accuracy',
+  sampled_target: 'target, T=1',
+  retention: 'Δ retention',
+  pld: 'test PLD',
+  drift: 'drift',
+  kl_target: 'KL target',
+  kl_retention: 'KL retention',
+};
+
+function methodsTable(study: Study): StudyTable {
+  const shown = (Object.keys(titles) as Measure[]).filter(measure =>
+    study.methods.some(row => row.measures[measure] !== null),
+  );
+  const cell = ({ measures }: MethodRow, measure: Measure) =>
+    estimateText(measures[measure], measure === 'retention' ? signed : fixed);
+  const floor = study.methods.filter(({ method }) => method === study.noiseFloor);
+  return {
+    id: 'equal-recipe',
+    title: 'At the end of equal recipes',
+    before: [],
+    head: ['method', 'recipe', 'n', ...shown.map(measure => titles[measure])],
+    rows: study.methods.map(row => [
+      row.method,
+      settingsText(row.recipe),
+      String(row.replicates),
+      ...shown.map(measure => cell(row, measure)),
+    ]),
+    texts: [1],
+    notes: [
+      'Mean over replicates with its 95 % interval: of accuracies and of Δ retention the outer one of Student’s t over replicates and the score interval of the items; of other measures t alone. With one replicate it covers items alone.',
+      ...floor.map(
+        ({ recipe, measures }) =>
+          `Noise floor, ${study.noiseFloor}${settingsText(recipe) === '' ? '' : ` at ${settingsText(recipe)}`}: Δ retention ${estimateText(measures.retention)}. What is lost beyond that is due to what was learned, not to training as such.`,
+      ),
+    ],
+  };
+}
+
+function differencesTable({ differences, reference }: Study): StudyTable {
+  return {
+    id: 'differences',
+    title: `Minus ${reference}, at the end of equal recipes`,
+    before: [],
+    head: ['method', 'recipe', 'n', 'Δ retention', 'target accuracy', 'retention of each replicate'],
+    rows: differences.map(({ method, recipe, replicates, retention, target }) => [
+      method,
+      settingsText(recipe),
+      String(replicates),
+      estimateText(retention),
+      estimateText(target),
+      (retention?.values ?? []).map(value => signed(value)).join(', '),
+    ]),
+    texts: [1],
+    notes: ['Paired item by item and replicate by replicate.'],
+  };
+}
+
+const alpha = 0.05;
+
+function setsTable({ differences, reference }: Study): StudyTable {
+  const names = differences[0]?.sets.map(({ name }) => name) ?? [];
+  return {
+    id: 'sets',
+    title: `Each retention set, minus ${reference}`,
+    before: [],
+    head: ['method', 'recipe', ...names],
+    rows:
+      names.length < 2
+        ? []
+        : differences.map(({ method, recipe, sets }) => [
+            method,
+            settingsText(recipe),
+            ...sets.map(
+              ({ estimate, adjusted }) => `${signed(estimate.mean)}${adjusted < alpha ? ' *' : ''}`,
+            ),
+          ]),
+    texts: [1],
+    notes: [
+      `*: the difference is there at 5 % by Holm over the ${names.length} sets of its row; p is the larger one of the t-test over replicates and the score test of the items.`,
+    ],
+  };
+}
+
+function matchedTable({ accuracy, rows }: Study['matched'][number], { reference }: Study): StudyTable {
+  return {
+    id: `matched-${accuracy}`,
+    title: `At a target accuracy of ${accuracy} or more`,
+    before: [],
+    head: [
+      'method',
+      'reached',
+      'target, test split',
+      'Δ retention, test split',
+      `minus ${reference}`,
+      'chosen',
+    ],
+    rows: rows.map(({ method, reached, replicates, target, retention, difference, chosen }) => [
+      method,
+      `${reached} of ${replicates}`,
+      estimateText(target, fixed),
+      estimateText(retention),
+      estimateText(difference),
+      chosen
+        .map(({ recipe, step }) => [settingsText(recipe), `@${step}`].filter(Boolean).join(' '))
+        .join('; '),
+    ]),
+    texts: [5],
+    notes: [
+      'For each replicate the recorded point (any recipe, any step) with the best retention among those that reach the accuracy, both on one half of the items; numbers are of the other half.',
+    ],
+  };
+}
+
+function cellsTable({ cells }: Study): StudyTable {
+  return {
+    id: 'cells',
+    title: 'Cells',
+    before: [],
+    head: ['cell', 'status', 'target accuracy', 'Δ retention', 'time', 'directory'],
+    rows: cells.map(row => [
+      placeText(row),
+      row.state.note === null ? row.state.status : `${row.state.status}: ${row.state.note}`,
+      fixed(row.target),
+      signed(row.retention),
+      row.state.seconds === null ? dash : duration(row.state.seconds),
+      `cells/${row.id}`,
+    ]),
+    texts: [1, 5],
+    notes: [],
+  };
+}
+
+/** `−0.144 [−0.178, −0.115]` */
+function estimateText(
+  found: Pick<Estimate, 'mean' | 'interval'> | null,
+  format: (value: number) => string = signed,
+): string {
+  if (found === null) return dash;
+  return found.interval === null ? format(found.mean) : withInterval(found.mean, found.interval, format);
+}

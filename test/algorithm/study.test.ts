@@ -1,0 +1,181 @@
+/** A study on the toy: what is run once, what is run again, and that a worker that stays changes nothing. */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { compareRuns } from '../../src/runner/compare-runs.ts';
+import { stateOf } from '../../src/study/cell-state.ts';
+import { type Cell, cellsOf } from '../../src/study/cells.ts';
+import { type Failure, runStudy } from '../../src/study/run-study.ts';
+import { parseStudy, type StudyFile } from '../../src/study/study-file.ts';
+import { Worker } from '../../src/worker/worker.ts';
+import { Recorder, recordRun, workFolder } from '../support/recorded-run.ts';
+import { saySet, smallRun } from '../support/small-run.ts';
+import { ToyChannel } from '../support/toy-worker.ts';
+
+const folder = workFolder();
+let run: string;
+
+beforeAll(() => {
+  run = join(folder, 'run.yaml');
+  const settings = smallRun(folder, {
+    output_dir: 'nowhere',
+    retention: { sets: [saySet(folder, { count: 4, name: 'keep' })] },
+  });
+  writeFileSync(run, JSON.stringify(settings));
+});
+
+/** TMS and SFT × two rates × two seeds: 9 steps a training. */
+function study(name: string, more: object = {}): StudyFile {
+  const methods = [
+    { name: 'TMS', set: { method: 'tms', 'tms.alpha': 0.5 } },
+    { name: 'SFT', set: { method: 'sft' } },
+  ];
+  const file = { output_dir: join(folder, name), run, methods, grid: { learning_rate: [1, 0.5] } };
+  return parseStudy(JSON.stringify({ ...file, replicates: { seed: [3, 4] }, ...more }), 'study.yaml');
+}
+
+type Ran = { failures: Failure[]; said: string[]; updates: number; workers: number };
+
+async function ran(
+  file: StudyFile,
+  { cells, stopAt = 0, jobs = 2 }: { cells?: Cell[]; stopAt?: number; jobs?: number } = {},
+): Promise<Ran> {
+  const controller = new AbortController();
+  const found: Ran = { failures: [], said: [], updates: 0, workers: 0 };
+  const onCall = (verb: string) => {
+    if (verb === 'optimStep' && ++found.updates === stopAt) controller.abort(new Error('stop'));
+  };
+  found.failures = await runStudy(
+    { output_dir: file.output_dir, cells: cells ?? (await cellsOf(file, 1)) },
+    {
+      home: join(file.output_dir, 'home'),
+      progress: { update: () => {}, say: line => void found.said.push(line) },
+      signal: controller.signal,
+      tmsVersion: 'test',
+      jobs,
+      startWorker: async () => {
+        found.workers += 1;
+        return new Worker(new Recorder(new ToyChannel(), onCall));
+      },
+      onFinished: async () => 'done',
+    },
+  );
+  return found;
+}
+
+describe('the cells of a study', () => {
+  test('are every combination, replicate by replicate, with a directory that names them', async () => {
+    const cells = await cellsOf(study('places'), 1);
+    expect(
+      cells.map(({ method, recipe, replicate }) => [method, recipe.learning_rate, replicate.seed]),
+    ).toEqual([
+      ['TMS', 1, 3],
+      ['TMS', 0.5, 3],
+      ['SFT', 1, 3],
+      ['SFT', 0.5, 3],
+      ['TMS', 1, 4],
+      ['TMS', 0.5, 4],
+      ['SFT', 1, 4],
+      ['SFT', 0.5, 4],
+    ]);
+    expect(cells[1]?.id).toMatch(/^tms_0\.5_3-[0-9a-f]{6}$/);
+    expect(cells[1]?.config).toMatchObject({
+      learning_rate: 0.5,
+      seed: 3,
+      tms: { alpha: 0.5 },
+      worker: { threads: 1 },
+      output_dir: join(folder, 'places', 'cells', cells[1]?.id ?? ''),
+    });
+    // Those of one rate and seed may share trainings.
+    expect(new Set(cells.map(({ group }) => group)).size).toBe(4);
+    expect(cells[0]?.group).toBe(cells[2]?.group);
+  });
+
+  test('keep their names while their results do, and get others with another setting', async () => {
+    const [before] = await cellsOf(study('names'), 1);
+    const [threads] = await cellsOf(study('names'), 2);
+    const [other] = await cellsOf(study('names', { set: { weight_decay: 0.1 } }), 1);
+    expect(threads?.id).toBe(before?.id);
+    expect(other?.id).not.toBe(before?.id);
+  });
+
+  test('that are the same run, or wrong, are refused with their place', async () => {
+    const twins = study('twins', {
+      methods: [1, 2].map(i => ({ name: `SFT ${i}`, set: { method: 'sft' } })),
+    });
+    await expect(cellsOf(twins, 1)).rejects.toThrow(
+      'the cells SFT 1, learning_rate 1, seed 3 and SFT 2, learning_rate 1, seed 3 are the same run',
+    );
+    const wrong = study('wrong', { grid: { 'tms.alhpa': [1] } });
+    await expect(cellsOf(wrong, 1)).rejects.toThrow(
+      /the cell TMS, tms\.alhpa 1, seed 3: .*did you mean alpha/s,
+    );
+  });
+});
+
+describe('a study', () => {
+  test('trains what cells share once, on one worker a slot, and gives what fresh workers give', async () => {
+    const file = study('whole');
+    const { failures, said, updates, workers } = await ran(file);
+    expect(failures).toEqual([]);
+    // SFT and student, of two rates and two seeds, 9 steps each: SFT's own cells find theirs in the store.
+    expect(updates).toBe(2 * 2 * 2 * 9);
+    expect(workers).toBe(2);
+    expect(said.map(line => line.slice(0, 5))).toEqual([1, 2, 3, 4, 5, 6, 7, 8].map(i => `[${i}/8]`));
+    const cells = await cellsOf(file, 1);
+    expect(cells.map(({ config }) => stateOf(config.output_dir).status)).toEqual(cells.map(() => 'finished'));
+    const last = cells[5] as Cell;
+    const { output_dir: _, ...settings } = JSON.parse(readFileSync(run, 'utf8'));
+    const alone = await recordRun(folder, {
+      ...settings,
+      tms: { ...settings.tms, alpha: 0.5 },
+      ...last.recipe,
+      ...last.replicate,
+      worker: { threads: 1 },
+    });
+    expect(compareRuns(alone.output, last.config.output_dir).filter(({ state }) => state !== 'same')).toEqual(
+      [],
+    );
+  });
+
+  test('that is stopped goes on, and ends in the same bytes; what was finished is not run again', async () => {
+    const file = study('stopped');
+    await expect(ran(file, { stopAt: 25, jobs: 1 })).rejects.toMatchObject({ exitCode: 130 });
+    const before = (await cellsOf(file, 1)).map(({ config }) => stateOf(config.output_dir).status);
+    expect(before.filter(status => status === 'finished').length).toBeGreaterThan(0);
+    expect(before).toContain('interrupted');
+    const { said, updates } = await ran(file);
+    expect(said[0]).toMatch(/^\d of 8 cells are finished already$/);
+    expect(updates).toBe(72 - 18); // the one cell that had finished
+    for (const cell of await cellsOf(file, 1)) {
+      const undisturbed = join(folder, 'whole', 'cells', cell.id);
+      expect(existsSync(undisturbed)).toBe(true);
+      // A training that came from the store leaves no states on its way.
+      const found = compareRuns(cell.config.output_dir, undisturbed).filter(
+        ({ state }) => state === 'differs',
+      );
+      expect(found).toEqual([]);
+    }
+  });
+
+  test('goes on when a cell fails, says why, and runs that one again', async () => {
+    const file = study('failing', { grid: { learning_rate: [1] } });
+    const cells = await cellsOf(file, 1);
+    const bad = cells[1] as Cell;
+    writeFileSync(join(folder, 'missing.jsonl'), '');
+    const broken = cells.map(cell =>
+      cell === bad
+        ? { ...cell, config: { ...cell.config, dataset_name: join(folder, 'missing.jsonl') } }
+        : cell,
+    );
+    const { failures, said, workers } = await ran(file, { cells: broken, jobs: 1 });
+    expect(failures).toHaveLength(1);
+    expect(failures[0]?.cell.id).toBe(bad.id);
+    expect(said[1]).toMatch(/^\[2\/4\] SFT, learning_rate 1, seed 3: failed: .*missing\.jsonl/);
+    expect(readFileSync(`${bad.config.output_dir}.log`, 'utf8')).toContain('missing.jsonl');
+    expect(workers).toBe(2); // the one of the cell that failed is not used any more
+    const again = await ran(file);
+    expect(again.failures).toEqual([]);
+    expect(again.said).toHaveLength(2);
+  });
+});

@@ -1,0 +1,358 @@
+/** What a study reads, and what it makes of numbers that are worked out by hand. */
+import { describe, expect, test } from 'vitest';
+import type { EvaluationRecord, SetRecord } from '../../src/run/records.ts';
+import { analyseStudy } from '../../src/study/analysis.ts';
+import type { Cell } from '../../src/study/cells.ts';
+import { judgeClaim, judgeExpectation, verdictOf } from '../../src/study/claims.ts';
+import { chosenAt, matchedAt, usualLevels } from '../../src/study/matched.ts';
+import { type Outcome, splitSets } from '../../src/study/outcomes.ts';
+import { studyMarkdown, studyPage } from '../../src/study/pages.ts';
+import { scheduleOf } from '../../src/study/run-study.ts';
+import { parseStudy, readExpectations, type StudyFile } from '../../src/study/study-file.ts';
+import { temporaryFile } from '../support/temporary-directory.ts';
+
+const items = 100;
+
+function setOf(name: string, role: SetRecord['role'], right: number): SetRecord {
+  const results = Array.from({ length: items }, (_, i) => ({
+    id: `${i}`,
+    isCorrect: i < right,
+    answer: null,
+  }));
+  const accuracy = right / items;
+  return {
+    name,
+    role,
+    scorer: 'exact_match',
+    scorerVersion: 1,
+    accuracy,
+    sampledAccuracy: null,
+    unfinished: 0,
+    items: results,
+  };
+}
+
+function recordOf(
+  training: string,
+  step: number,
+  [target, keep]: readonly [number, number],
+): EvaluationRecord {
+  const sets = [
+    setOf('task', 'target', target),
+    setOf('keep', 'retention', keep),
+    setOf('more', 'retention', keep),
+  ];
+  const nothing = { test: null, train: null };
+  return { training, step, weightsDigest: '', sets, pld: nothing, kl: { target: null, retention: null } };
+}
+
+type Shape = {
+  method: string;
+  seed: number;
+  recipe?: number;
+  points: (readonly [number, number])[];
+  drift?: number;
+};
+
+/** Right items of 100 of the target and of each of two retention sets, at each point; the base has 40 and 100. */
+function outcomeOf({ method, seed, recipe = 1, points, drift = 0 }: Shape): Outcome {
+  const base = recordOf('base', 0, [40, 100]);
+  const cell = {
+    id: `${method}-${seed}-${recipe}`,
+    method,
+    recipe: { learning_rate: recipe },
+    replicate: { seed },
+    group: '',
+    input: '',
+    config: {},
+  } as unknown as Cell;
+  const measured = points.map((point, i) => {
+    const record = recordOf('model', i + 1, point);
+    const change = {
+      mean: (point[1] - 100) / 100,
+      interval: { low: 0, high: 0 },
+      items: 200,
+      sets: 2,
+      gained: 0,
+      lost: 0,
+    };
+    const target = { mean: point[0] / 100, interval: { low: 0, high: 1 }, items, sets: 1 };
+    const none = { sampledTarget: null, sets: [], pld: record.pld, kl: record.kl };
+    return { record, point: { training: 'model', step: i + 1, target, change, drift, ...none } };
+  });
+  const last = measured.at(-1) as Outcome['last'];
+  const run = {
+    startedAt: '2026-11-27T09:00:00.000Z',
+    finishedAt: '2026-11-27T09:01:00.000Z',
+  } as Outcome['run'];
+  return {
+    cell,
+    base,
+    points: measured,
+    last,
+    best: last,
+    gate: null,
+    trainings: 2,
+    stored: 1,
+    run,
+    environment: null,
+  };
+}
+
+const shapes: Shape[] = [
+  {
+    method: 'A',
+    seed: 1,
+    points: [
+      [50, 90],
+      [60, 80],
+    ],
+    drift: 0.4,
+  },
+  {
+    method: 'A',
+    seed: 2,
+    points: [
+      [50, 90],
+      [60, 70],
+    ],
+    drift: 0.5,
+  },
+  {
+    method: 'A',
+    seed: 3,
+    points: [
+      [50, 90],
+      [60, 75],
+    ],
+    drift: 0.6,
+  },
+  {
+    method: 'B',
+    seed: 1,
+    points: [
+      [50, 95],
+      [58, 95],
+    ],
+    drift: 0.1,
+  },
+  {
+    method: 'B',
+    seed: 2,
+    points: [
+      [50, 95],
+      [58, 88],
+    ],
+    drift: 0.1,
+  },
+  {
+    method: 'B',
+    seed: 3,
+    points: [
+      [50, 95],
+      [58, 91],
+    ],
+    drift: 0.1,
+  },
+];
+const outcomes = shapes.map(outcomeOf);
+
+const text = (more: object = {}) =>
+  JSON.stringify({ output_dir: 'o', run: 'r.yaml', methods: [{ name: 'A' }, { name: 'B' }], ...more });
+const file = (more: object = {}): StudyFile => parseStudy(text(more), 'study.yaml');
+const claimOf = (claim: object) =>
+  file({ claims: [{ claim: 'c', of: 'B', measure: 'retention', ...claim }] })
+    .claims[0] as StudyFile['claims'][number];
+
+describe('a study file', () => {
+  test('is refused with every problem, its line, and what was meant', () => {
+    const wrong = 'output_dir: o\nrun: r\nmethod: []\nmethods:\n  - { name: A }\n  - { name: A }\njobs: 0\n';
+    expect(() => parseStudy(wrong, 's.yaml')).toThrow(/line 3, method: .*did you mean methods\?/);
+    expect(() => parseStudy(wrong, 's.yaml')).toThrow(/line 7, jobs/);
+    expect(() => file({ methods: [{ name: 'A' }, { name: 'A' }] })).toThrow(
+      'a name that no other method has',
+    );
+    expect(() => file({ reference: 'a' })).toThrow('the name of a method of the study: A, B');
+    expect(() => claimOf({})).toThrow('0 of above, below and within');
+    expect(() => claimOf({ above: 0, below: 1 })).toThrow('2 of above, below and within');
+    expect(() => claimOf({ against: 'C', above: 0 })).toThrow('the name of a method');
+  });
+
+  test('of expectations names methods of the study', () => {
+    const bad = temporaryFile('e.yaml', 'expectations: [{ expect: x, of: C, measure: drift, above: 0 }]');
+    expect(() => readExpectations(bad, ['A', 'B'])).toThrow('the name of a method of the study: A, B');
+  });
+});
+
+describe('the order of cells', () => {
+  const cells = ['a1', 'a2', 'a3', 'b1'].map(id => ({ id, group: id.slice(0, 1) }));
+
+  test('lets one of a group go first, and the others when it has ended', () => {
+    const schedule = scheduleOf(cells);
+    expect([schedule.next()?.id, schedule.next()?.id, schedule.next()?.id]).toEqual(['a1', 'b1', undefined]);
+    schedule.end({ group: 'b' });
+    expect(schedule.next()).toBeUndefined();
+    schedule.end({ group: 'a' });
+    expect([schedule.next()?.id, schedule.next()?.id, schedule.left()]).toEqual(['a2', 'a3', 0]);
+  });
+});
+
+describe('claims', () => {
+  test.each([
+    [{ low: 0.1, high: 0.2 }, { above: 0 }, 'holds'],
+    [{ low: -0.1, high: 0.2 }, { above: 0 }, 'below noise'],
+    [{ low: -0.2, high: -0.1 }, { above: 0 }, 'does not hold'],
+    [{ low: -0.2, high: -0.1 }, { below: 0 }, 'holds'],
+    [{ low: -0.04, high: 0.04 }, { within: [-0.05, 0.05] }, 'holds'],
+    [{ low: -0.06, high: 0.04 }, { within: [-0.05, 0.05] }, 'below noise'],
+    [{ low: 0.06, high: 0.1 }, { within: [-0.05, 0.05] }, 'does not hold'],
+    [null, { above: 0 }, 'below noise'],
+  ] as const)('of %j asked %j: %s', (interval, direction, verdict) => {
+    const asked = { above: null, below: null, within: null, ...direction } as Parameters<typeof verdictOf>[1];
+    expect(verdictOf(interval, asked)).toBe(verdict);
+  });
+
+  test('at the end of equal recipes: differences .15, .18 and .16; two sets of 100 items are wider than t', () => {
+    const judged = judgeClaim(claimOf({ against: 'A', above: 0 }), outcomes, []);
+    const [evidence] = judged.evidence;
+    expect(evidence?.values.map(value => Number(value.toFixed(6)))).toEqual([0.15, 0.18, 0.16]);
+    expect(evidence?.mean).toBeCloseTo(0.49 / 3, 12);
+    // t: sd .015275, ± 4.303 · .015275 / √3 = .0379. By a grid of the likelihood 32.67 gained of 200 is [.1185, .2209].
+    expect(evidence?.interval?.low).toBeCloseTo(0.1185, 3);
+    expect(evidence?.interval?.high).toBeCloseTo(0.2209, 3);
+    expect(judged).toMatchObject({
+      verdict: 'holds',
+      asked: expect.stringContaining('retention of B minus that of A'),
+    });
+  });
+
+  test('of a number without items: drift of A minus three times that of B is .1, .2 and .3', () => {
+    const claim = claimOf({ of: 'A', against: 'B', times: 3, measure: 'drift', above: 0 });
+    const [evidence] = judgeClaim(claim, outcomes, []).evidence;
+    expect(evidence?.values.map(value => Number(value.toFixed(6)))).toEqual([0.1, 0.2, 0.3]);
+    expect(evidence?.interval?.low).toBeCloseTo(0.2 - 4.303 * (0.1 / Math.sqrt(3)), 3);
+    expect(evidence?.verdict).toBe('below noise');
+  });
+
+  test('fail as a whole where one recipe surely goes the other way, and say when nothing was measured', () => {
+    const other = [1, 2, 3].flatMap(seed => [
+      outcomeOf({ method: 'A', seed, recipe: 2, points: [[60, 95]] }),
+      outcomeOf({ method: 'B', seed, recipe: 2, points: [[60, 50 + seed]] }),
+    ]);
+    const claim = claimOf({ against: 'A', above: 0 });
+    const judged = judgeClaim(claim, [...outcomes, ...other], []);
+    expect(judged.evidence.map(({ at, verdict }) => [at, verdict])).toEqual([
+      ['learning_rate 1', 'holds'],
+      ['learning_rate 2', 'does not hold'],
+    ]);
+    expect(judged.verdict).toBe('does not hold');
+    expect(judgeClaim(claim, [], []).verdict).toBe('not measured');
+    const asked = { ...claim, where: { learning_rate: 1 } } as typeof claim;
+    expect(judgeClaim(asked, [...outcomes, ...other], []).verdict).toBe('holds');
+  });
+
+  test('of a correlation: drift and forgetting of all six last points, Pearson .927', () => {
+    const claim = { claim: 'c', correlation: ['drift', 'forgetting'], over: ['A', 'B'], above: 0.5 };
+    const [read] = file({ claims: [claim] }).claims;
+    const judged = judgeClaim(read as StudyFile['claims'][number], outcomes, []);
+    // drift .4 .5 .6 .1 .1 .1, forgetting .2 .3 .25 .05 .12 .09
+    expect(judged.evidence[0]?.mean).toBeCloseTo(0.927, 3);
+    expect(judged.evidence[0]?.at).toBe('last points of all cells (6)');
+    expect(judged.note).toContain('not independent');
+  });
+});
+
+describe('expectations', () => {
+  const of = (more: object) => {
+    const written = { expect: 'e', of: 'B', against: 'A', measure: 'retention', ...more };
+    const path = temporaryFile('e.yaml', JSON.stringify({ expectations: [written] }));
+    const [one] = readExpectations(path, ['A', 'B']);
+    return judgeExpectation(one as Parameters<typeof judgeExpectation>[0], outcomes, []);
+  };
+
+  test('are of the mean, and of each replicate with its slack', () => {
+    expect(of({ above: 0.16 }).isMet).toBe(true);
+    expect(of({ above: 0.164 }).isMet).toBe(false);
+    expect(of({ above: 0.16, slack: 0.02 }).isMet).toBe(true); // .15 misses by .01
+    expect(of({ above: 0.16, slack: 0.005 }).isMet).toBe(false);
+    expect(of({ within: [0.1, 0.2] }).found).toBe('learning_rate 1: 0.163 (0.150, 0.180, 0.160)');
+  });
+
+  test('are not met where nothing was measured', () => {
+    expect(of({ measure: 'pld', above: -9 })).toMatchObject({ isMet: false, found: 'not measured' });
+  });
+});
+
+describe('equal target accuracy', () => {
+  test('splits items into two halves that have none in common, the same for every model', () => {
+    const record = recordOf('x', 1, [50, 90]);
+    const of = (split: 'selection' | 'test') =>
+      splitSets(record, 'target', split).flatMap(set => set.items.map(({ id }) => id));
+    const [chosen, read] = [of('selection'), of('test')];
+    expect([...chosen, ...read].toSorted()).toEqual(record.sets[0]?.items.map(({ id }) => id).toSorted());
+    expect(Math.abs(chosen.length - 50)).toBeLessThan(15);
+  });
+
+  test('takes of all points that reach it the one that keeps most, and compares where both reach it', () => {
+    // Whoever is right on the first 50 or 60 items is right on about as many of each half.
+    expect(chosenAt(outcomes, 'A', 0.45).reached.map(({ point }) => point.step)).toEqual([1, 1, 1]);
+    const { rows } = matchedAt(outcomes, 0.45, { methods: ['A', 'B'], reference: 'A' });
+    expect(rows.map(({ method, reached, replicates }) => [method, reached, replicates])).toEqual([
+      ['A', 3, 3],
+      ['B', 3, 3],
+    ]);
+    expect(rows[1]?.difference?.mean).toBeCloseTo(0.05, 1);
+    expect(rows[1]?.difference?.values).toHaveLength(3);
+    expect(matchedAt(outcomes, 0.9, { methods: ['A'], reference: 'A' }).rows[0]).toMatchObject({
+      reached: 0,
+      retention: null,
+    });
+  });
+
+  test('is looked at from the base on, as far as some method gets', () => {
+    const levels = usualLevels(outcomes);
+    expect(levels[0]).toBeCloseTo(0.45, 10);
+    expect(levels.at(-1)).toBeLessThanOrEqual(0.65);
+  });
+});
+
+describe('the pages of a study', () => {
+  const claims = [{ claim: '<b>B</b> keeps more', of: 'B', against: 'A', measure: 'retention', above: 0 }];
+  const facts = {
+    file: file({ claims }),
+    name: 'a study',
+    command: 'npx tms study s.yaml',
+    tmsVersion: '0',
+    expectations: null,
+    states: outcomes.map(
+      ({ cell }, i) =>
+        [
+          cell,
+          { status: i === 5 ? 'failed' : 'finished', note: i === 5 ? 'why' : null, seconds: 60 },
+        ] as const,
+    ),
+  };
+  const study = analyseStudy(outcomes, facts as unknown as Parameters<typeof analyseStudy>[1]);
+
+  test('say that a part is missing, and have every number once', () => {
+    const page = studyMarkdown(study);
+    expect(page).toContain('This is a part of the study: 5 of 6 cells have finished, 1 failed.');
+    expect(page).toContain('Of 12 trainings 6 came from the store');
+    expect(page).toMatch(/\| A \| learning_rate 1 \| 3 \| 0\.600 \[/);
+    expect(page).toMatch(/\| B \| learning_rate 1 \| 3 \| \+0\.163 \[/);
+    expect(page).toContain('+0.150, +0.180, +0.160');
+    expect(page).not.toContain('<b>');
+  });
+
+  test('name sets with Holm, and draw every replicate', () => {
+    const [row] = study.differences;
+    // Each set alone gains 15, 18 and 16 of 100 items: p of t .0029, of the items 6e-5; twice that by Holm.
+    expect(row?.sets.map(({ name, adjusted }) => [name, Number(adjusted.toFixed(4))])).toEqual([
+      ['keep', 0.0058],
+      ['more', 0.0058],
+    ]);
+    const html = studyPage(study);
+    expect(html).toContain('&lt;b&gt;B&lt;/b&gt; keeps more');
+    expect(html).toMatch(/<title>[^<]*A, learning_rate 1, seed 2/);
+  });
+});
