@@ -1,8 +1,9 @@
-/** Workers that a launcher places: on this machine, and by a real Ray cluster of two nodes where Ray is installed (TMS_RAY_PYTHON). */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+/** Workers that a launcher places: on this machine, and by a real Ray cluster of two nodes where Ray is installed (`npx tms setup --with ray`). */
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { isAlive } from '../../src/files/temporary-name.ts';
 import { projectRoot } from '../../src/python/paths.ts';
@@ -14,7 +15,7 @@ import { pythonPath } from '../support/tiny-model.ts';
 
 const root = projectRoot();
 const standIn = join(root, 'test/py_worker/stand_in.py');
-const rayPython = process.env.TMS_RAY_PYTHON;
+const rayPython = (await hasRay(await pythonPath())) ? await pythonPath() : undefined;
 
 async function place(options: Partial<LaunchOptions> = {}) {
   const python = options.python ?? (await pythonPath());
@@ -143,4 +144,11 @@ function childrenOf(pid: number): number[] {
 
 function commandOf(pid: number): string {
   return execFileSync('ps', ['-o', 'args=', '-p', `${pid}`], { encoding: 'utf8' });
+}
+
+async function hasRay(python: string): Promise<boolean> {
+  return promisify(execFile)(python, ['-c', 'import importlib.util as u; assert u.find_spec("ray")']).then(
+    () => true,
+    () => false,
+  );
 }
