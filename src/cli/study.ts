@@ -44,7 +44,7 @@ export function addStudyCommands(program: Command, context: CliContext): void {
     .option('--jobs <n>', 'runs at once, instead of jobs in the file', integerFrom(1, 1000))
     .option(
       '--only <text>',
-      'only cells whose place has this text, e.g. "seed 0" (can be repeated)',
+      'only cells whose place has these parts, e.g. "SFT, seed 0"; repeated: and those, too',
       collect,
       [],
     )

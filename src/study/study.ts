@@ -25,7 +25,7 @@ export type OpenStudy = {
   readonly expectations: readonly Expectation[] | null;
 };
 
-/** `only`: texts that the place of a cell must have, all of them; `jobs`: in place of the file's. */
+/** `only`: cells that are meant, as `cellsWith` takes them; none: all; `jobs`: in place of the file's. */
 export type StudyWishes = {
   readonly jobs: number | null;
   readonly only: readonly string[];
@@ -52,12 +52,21 @@ export async function openStudy(path: string, { jobs, only, expect }: StudyWishe
   const threads = noted !== null ? noted.threads : file.gpus === null ? own : null;
   const all = await cellsOf(file, threads);
   writeList(file.output_dir, threads, all);
-  const cells = all.filter(cell => only.every(text => placeText(cell).includes(text)));
+  const cells = cellsWith(all, only);
   if (cells.length === 0)
-    throw new UsageError(`no cell of ${path} has ${only.join(' and ')} in its place`, {
-      fix: `choose a part of a place such as: ${placeText(all[0] as Cell)}`,
+    throw new UsageError(`no cell of ${path} has ${only.join(' or ')} in its place`, {
+      fix: `choose parts of a place such as: ${placeText(all[0] as Cell)}`,
     });
-  return { file, input, jobs: atOnce, cells: all.filter(cell => cells.includes(cell)), expectations };
+  return { file, input, jobs: atOnce, cells, expectations };
+}
+
+/** Those whose place has every part of one of the texts; parts are set apart by commas, as in a place. */
+export function cellsWith(cells: readonly Cell[], only: readonly string[]): readonly Cell[] {
+  if (only.length === 0) return cells;
+  const wanted = only.map(text => text.split(',').map(part => part.trim()));
+  const hasAll = (cell: Cell, parts: readonly string[]) =>
+    parts.every(part => placeText(cell).includes(part));
+  return cells.filter(cell => wanted.some(parts => hasAll(cell, parts)));
 }
 
 const mostJobs = 4;

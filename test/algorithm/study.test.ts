@@ -6,6 +6,7 @@ import { compareRuns } from '../../src/runner/compare-runs.ts';
 import { stateOf } from '../../src/study/cell-state.ts';
 import { type Cell, cellsOf } from '../../src/study/cells.ts';
 import { type Failure, runStudy } from '../../src/study/run-study.ts';
+import { cellsWith } from '../../src/study/study.ts';
 import { parseStudy, type StudyFile } from '../../src/study/study-file.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { Recorder, recordRun, workFolder } from '../support/recorded-run.ts';
@@ -89,6 +90,21 @@ describe('the cells of a study', () => {
     // Those of one rate and seed may share trainings.
     expect(new Set(cells.map(({ group }) => group)).size).toBe(4);
     expect(cells[0]?.group).toBe(cells[2]?.group);
+  });
+
+  test('are chosen by parts of their places: all of one text, any of several', async () => {
+    const cells = await cellsOf(study('only'), 1);
+    const chosen = (...only: string[]) =>
+      cellsWith(cells, only).map(({ method, replicate }) => [method, replicate.seed]);
+    expect(chosen('SFT, seed 3')).toEqual([
+      ['SFT', 3],
+      ['SFT', 3],
+    ]);
+    expect(chosen('SFT, seed 3, learning_rate 0.5', 'TMS, seed 4, learning_rate 1')).toEqual([
+      ['SFT', 3],
+      ['TMS', 4],
+    ]);
+    expect([chosen().length, chosen('seed 5').length]).toEqual([8, 0]);
   });
 
   test('keep their names while their results do, and get others with another setting', async () => {
