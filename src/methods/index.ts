@@ -1,12 +1,14 @@
 /** The one list of methods: those that come with tms, and those of the user's that were read from files (`src/config/import-method.ts`). */
 import { baseAnswers } from './base-answers.ts';
 import { dft } from './dft.ts';
+import { distill } from './distill.ts';
 import { earlyStopped } from './early-stopped.ts';
 import { grpo } from './grpo.ts';
 import { iterative } from './iterative.ts';
 import { klSft } from './kl-sft.ts';
 import type { Method } from './method.ts';
 import { replay } from './replay.ts';
+import { sdft } from './sdft.ts';
 import { sft } from './sft.ts';
 import { tms } from './tms.ts';
 import { wiseFt } from './wise-ft.ts';
@@ -30,6 +32,8 @@ const builtIn = [
   wiseFt,
   earlyStopped,
   klSft,
+  sdft,
+  distill,
 ] as unknown as readonly Method[];
 let known: readonly KnownMethod[] = builtIn.map(method => ({ key: method.name, method, code: null }));
 

@@ -15,6 +15,7 @@ import {
 import type { Example } from '../data/example.ts';
 import { idText, idWords, lineOfRow } from '../data/example-index.ts';
 import { ExampleReader } from '../data/example-reader.ts';
+import { framedExample, saidIn } from '../data/frame.ts';
 import { checkLengths, checkPositions, describeDrops, type LengthReport } from '../data/lengths.ts';
 import type { TokenFile } from '../data/token-file.ts';
 import { sha256OfRecord } from '../files/digest.ts';
@@ -90,7 +91,7 @@ export async function prepareData(
   try {
     const test = isSameFile(dataset) ? train : await encode(dataset.test);
     if (test !== train) files.push(test.tokens);
-    const data = { dataset, form, train, test, template, progress, refuse };
+    const data = { dataset, form, train, test, template, date, progress, refuse };
     const checked = await checkData(config, worker, model, data);
     const datasets: Record<string, Sequences> = {};
     for (const [name, settings] of furtherDatasets(config)) {
@@ -132,6 +133,7 @@ function isSameFile({ train, test }: Dataset): boolean {
 type Encoded = Awaited<ReturnType<typeof encodeData>>;
 type EncodedData = Required<Pick<DataSurroundings, 'progress' | 'refuse'>> & {
   readonly template: string | null;
+  readonly date: string;
   readonly dataset: Dataset;
   readonly form: DataForm;
   readonly train: Encoded;
@@ -142,14 +144,19 @@ async function checkData(
   config: RunConfig,
   worker: Worker,
   model: ModelInfo,
-  { dataset, form, train, test, template, progress, refuse }: EncodedData,
+  { dataset, form, train, test, template, date, progress, refuse }: EncodedData,
 ): Promise<Omit<PreparedData, 'close' | 'datasets'>> {
   const stopIds = stopIdsOf(model, [train.tokens, test.tokens]);
   await sayStops(worker, model, stopIds, progress);
   const lengths = usableOf(config, dataset.train, train, { progress, refuse });
   return {
     dataset,
-    train: trainingData(dataset.train, config, sequencesOf(config, train, lengths)),
+    train: trainingData(
+      dataset.train,
+      config,
+      sequencesOf(config, train, lengths),
+      encoderOf(config, worker, { template, date }),
+    ),
     testTokens: test.tokens,
     facts: await factsOf(lengths, dataset, train.tokens),
     form,
@@ -200,10 +207,37 @@ function sequencesOf(
   return { tokens, rows: usable, digest: sha256OfRecord([key, rows, Math.min(longest, max_length)]) };
 }
 
-function trainingData({ index }: Selection, config: RunConfig, sequences: Sequences): TrainingData {
+type EncodePrompts = (examples: readonly Example[]) => Promise<Int32Array[]>;
+
+/** As the data file is encoded. */
+function encoderOf(
+  { chat_template_kwargs: templateOptions, split_special_tokens }: RunConfig,
+  worker: Worker,
+  { template: chatTemplate, date }: { readonly template: string | null; readonly date: string },
+): EncodePrompts {
+  const options = { chatTemplate, templateOptions, splitSpecialTokens: split_special_tokens ?? true, date };
+  return async examples => (await worker.encode(examples, options)).sequences.map(({ ids }) => ids);
+}
+
+function trainingData(
+  { index }: Selection,
+  config: RunConfig,
+  sequences: Sequences,
+  encode: EncodePrompts,
+): TrainingData {
   const rowOf = (example: number) => sequences.rows[example] as number;
   return {
     ...sequences,
+    framed: async (examples, frame) => {
+      const reader = await ExampleReader.open(index, config);
+      try {
+        const found: Example[] = [];
+        for (const example of examples) found.push(framedExample(await reader.read(rowOf(example)), frame));
+        return await encode(found);
+      } finally {
+        await reader.close();
+      }
+    },
     idOf: example => idWords(index, rowOf(example)),
     idTextOf: example => idText(index, rowOf(example)),
     questionOf: async example => {
@@ -221,11 +255,6 @@ function trainingData({ index }: Selection, config: RunConfig, sequences: Sequen
       }
     },
   };
-}
-
-/** The text of a completion; of a chat what its last message says. */
-function saidIn({ completion }: Example): string | null {
-  return typeof completion === 'string' ? completion : (completion?.at(-1)?.content ?? null);
 }
 
 async function factsOf(

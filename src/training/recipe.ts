@@ -8,7 +8,7 @@ export type Ingredients = {
   readonly from: string;
   readonly on: string;
   readonly loss: string;
-  readonly beside?: Readonly<Record<string, string | number>> | null;
+  readonly beside?: unknown;
   readonly code: string | undefined;
   readonly plan: PlannedTraining;
 };
@@ -23,7 +23,7 @@ export function recipeOf(
     from,
     on,
     loss,
-    ...(beside && { beside }),
+    ...(beside ? { beside } : {}),
     ...(code !== undefined && { code }),
     steps: plan.steps,
     order: plan.order,

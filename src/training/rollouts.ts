@@ -17,8 +17,8 @@ export function writeRollouts(
   directory.write(name, sequences.map(sequence => `${JSON.stringify(recordOf(sequence))}\n`).join(''));
 }
 
-function recordOf({ ids, ce, dft, policyGradient, advantages }: TrainingSequence): RolloutRecord {
-  const weights = policyGradient ?? ce ?? dft ?? [];
+function recordOf({ ids, ce, dft, policyGradient, match, advantages }: TrainingSequence): RolloutRecord {
+  const weights = policyGradient ?? match ?? ce ?? dft ?? [];
   const promptLength = Array.from(weights).findIndex(weight => weight !== 0);
   const advantage = advantages?.[promptLength];
   return { ids: [...ids], promptLength, ...(advantage !== undefined && { advantage }) };

@@ -29,6 +29,8 @@ export type Sequences = {
 export type TrainingData = Sequences & {
   readonly idOf: (example: number) => IdWords;
   readonly idTextOf: (example: number) => string;
+  /** Ids of the prompts of examples with a text around what is asked, see `framedExample`. */
+  readonly framed: (examples: readonly number[], frame: string) => Promise<Int32Array[]>;
   /** What is asked and its gold answer, for scorers. */
   readonly questionOf: (example: number) => Promise<TrainingQuestion>;
 };

@@ -23,10 +23,10 @@ export type TrainingOptions = {
 };
 
 /**
- * A model that the worker keeps beside the training, for its targets to ask: the base, or the weights that it starts with. After each step it
+ * A model that the worker keeps beside the training, for its targets to ask: the base, or another of the same architecture. After each step it
  * moves by `rate` towards the training's (0: it stays), which makes it their exponential average.
  */
-export type Beside = { readonly model: 'base' | 'start'; readonly rate: number };
+export type Beside = { readonly model: 'base' | { readonly path: string }; readonly rate: number };
 
 export class Training {
   readonly name: string;
@@ -190,8 +190,8 @@ export class Training {
   /** A state of the training holds it from then on. */
   async #keepBeside({ model }: Beside): Promise<void> {
     const { worker, config } = this.#trainer.run;
-    const isStart = model === 'start' || this.from.training === 'base';
-    await worker.keep(isStart ? {} : { model: config.model_name_or_path });
+    if (model === 'base' && this.from.training === 'base') await worker.keep();
+    else await worker.keep({ model: model === 'base' ? config.model_name_or_path : model.path });
   }
 
   /** Save what the step needs, then the ledger's line, then remove older states. */
