@@ -1,6 +1,7 @@
 /** How training prompts are answered: the same keys in the block of every method that samples. */
 import { z } from 'zod';
 import { above, type Condition, is, readWhen } from './condition.ts';
+import { answerScorers, scorerHelp } from './evaluation-settings.ts';
 import { affects, fraction, guessed, ours, positive, text } from './setting.ts';
 
 const exact = 'exact sampling, so that answers follow the policy of their checkpoint without bias';
@@ -66,8 +67,8 @@ export function unusableSettings(filtered: Condition) {
 
 export const scorerSettings = {
   scorer: ours(
-    z.enum(['exact_match', 'gsm8k', 'command', 'module']).default('exact_match'),
-    'What scores an answer against the gold answer of its example, as in an evaluation set.',
+    z.enum([...answerScorers, 'command', 'module']).default('exact_match'),
+    `What scores an answer against the gold answer of its example, as in an evaluation set. ${scorerHelp}`,
   ),
   command: readWhen(
     ours(z.array(text).min(1).nullable().default(null), 'scorer command: program and arguments.'),

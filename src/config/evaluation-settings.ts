@@ -16,9 +16,11 @@ import {
 import { affects, count, fraction, guessed, ours, positive, text } from './setting.ts';
 
 /** Scorers of answers in words that come with `tms`. */
-const answerScorers = [
+export const answerScorers = [
   'exact_match',
   'gsm8k',
+  'math',
+  'ifeval',
   'letter',
   'countdown',
   'hotpotqa',
@@ -28,9 +30,9 @@ const answerScorers = [
 ] as const;
 
 /** What each takes for an answer. */
-const scorerHelp =
+export const scorerHelp =
   'exact_match: the whole answer, trimmed. gsm8k: the final number, behind ####, in \\boxed{}, behind “answer is” or the last. ' +
-  'letter: the option that it names. countdown, hotpotqa, triviaqa, lambada, toolalpaca: as the task of that name (docs/tasks.md). ' +
+  'math: the final answer, by its value. letter: the option that it names. ifeval, countdown, hotpotqa, triviaqa, lambada, toolalpaca: as the task of that name (docs/tasks.md). ' +
   'command, module: your own.';
 
 const ofNoLmEval = { '.lm_eval': isNotGiven };

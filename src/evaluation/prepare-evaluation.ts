@@ -42,6 +42,7 @@ export type EvaluationSettings = Pick<
   | 'system_prompt'
   | 'chat_template_kwargs'
   | 'split_special_tokens'
+  | 'worker'
 >;
 
 /** What there is besides the configuration. */
@@ -85,6 +86,7 @@ export async function prepareEvaluation(
     templateOptions: config.chat_template_kwargs,
     splitSpecialTokens: config.split_special_tokens ?? true,
     date,
+    python: config.worker.python,
     signal,
   };
   const sets: PreparedSet[] = [];

@@ -27,6 +27,8 @@ export type Grade = {
   readonly extracted: string | null;
   /** Further measures of the scorer's, from 0 to 1 or true and false, by name. */
   readonly measures?: Readonly<Record<string, number | boolean | readonly boolean[]>>;
+  /** Why there is no verdict, where the answer counts as wrong for that. */
+  readonly note?: string;
 };
 
 export type Scorer = {

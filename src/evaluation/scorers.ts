@@ -6,19 +6,30 @@ import { expressionIn, reaches } from './countdown.ts';
 import { finalNumber, gsm8kVersion, sameFinalNumber } from './gsm8k.ts';
 import { letterScorer } from './letter.ts';
 import { moduleScorer } from './module-scorer.ts';
+import { ifevalScorer, mathScorer } from './python-scorers.ts';
 import type { AnswerText, Grade, Question, Scorer } from './scorer.ts';
 import { firstWord, hotpotForm, shortAnswer, triviaForm, wordOverlap } from './short-answer.ts';
 import { callsIn, sameCalls } from './tool-calls.ts';
 
 type ScorerSettings = Pick<DeepReadonly<EvaluationSet>, 'scorer' | 'command' | 'module' | 'scorer_inputs'>;
 
-/** The scorer of a set whose answers are generated. Throws `UsageError` when a module of the user's cannot be used. */
-export async function makeScorer(set: ScorerSettings): Promise<Scorer> {
+/**
+ * The scorer of a set whose answers are generated; `python`: for those that ask a library of Python. Throws `UsageError` when a module of
+ * the user's cannot be used.
+ */
+export async function makeScorer(
+  set: ScorerSettings,
+  { python }: { readonly python?: string | null | undefined } = {},
+): Promise<Scorer> {
   switch (set.scorer) {
     case 'command':
       return commandScorer(set.command ?? [], { inputs: set.scorer_inputs });
     case 'module':
       return moduleScorer(set.module ?? '', set.scorer_inputs);
+    case 'math':
+      return mathScorer({ python: python ?? undefined });
+    case 'ifeval':
+      return ifevalScorer({ python: python ?? undefined });
     case 'multiple_choice':
       throw new Error('multiple choice has no answers to score');
     default:
@@ -49,9 +60,11 @@ const gsm8k = builtIn({
 const countdown = builtIn({
   name: 'countdown',
   version: 1,
-  problemOf: ({ record: { numbers, target } }) =>
-    Array.isArray(numbers) && typeof target === 'number' ? null : 'no columns numbers and target',
-  judge: ({ record: { numbers, target } }, { text }) =>
+  problemOf: ({ record: { nums, numbers = nums, target } }) =>
+    Array.isArray(numbers) && numbers.every(Number.isSafeInteger) && Number.isSafeInteger(target)
+      ? null
+      : 'no columns numbers, a list of whole numbers, and target, a whole number',
+  judge: ({ record: { nums, numbers = nums, target } }, { text }) =>
     verdict(reaches(text, numbers as number[], target as number), expressionIn(text)?.expression ?? null),
 });
 

@@ -72,6 +72,8 @@ export type Encoding = {
   readonly date: string;
   /** What asks the tasks of lm-eval, and the model whose tokenizer it uses. */
   readonly lmEval?: LmEvalSetup | undefined;
+  /** The Python of scorers that ask one; null: what `tms setup` made. */
+  readonly python: string | null;
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -95,7 +97,7 @@ export async function prepareSet(
 
 async function prepareAnswered(worker: Worker, request: SetRequest, encoding: Encoding) {
   const { set } = request;
-  const scorer = await makeScorer(set);
+  const scorer = await makeScorer(set, encoding);
   const questions = await readQuestions(set, request, scorer.problemOf);
   const examples = questions.map(({ prompt, tools }) => ({
     prompt,

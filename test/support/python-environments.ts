@@ -115,7 +115,7 @@ export function makeVenv(folder: string, packages: Record<string, string> = {}):
   const ask = 'import sysconfig; print(sysconfig.get_path("purelib"))';
   const library = spawnSync(python, ['-c', ask], { encoding: 'utf8' }).stdout.trim();
   for (const [name, version] of Object.entries(packages)) {
-    const entry = join(library, `${name}-${version}.dist-info`);
+    const entry = join(library, `${name.replaceAll('-', '_')}-${version}.dist-info`);
     mkdirSync(entry);
     writeFileSync(join(entry, 'METADATA'), `Metadata-Version: 2.1\nName: ${name}\nVersion: ${version}\n`);
   }
