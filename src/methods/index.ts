@@ -9,6 +9,7 @@ import { klSft } from './kl-sft.ts';
 import type { Method } from './method.ts';
 import { replay } from './replay.ts';
 import { sdft } from './sdft.ts';
+import { selfRewritten } from './self-rewritten.ts';
 import { sft } from './sft.ts';
 import { tms } from './tms.ts';
 import { wiseFt } from './wise-ft.ts';
@@ -34,6 +35,7 @@ const builtIn = [
   klSft,
   sdft,
   distill,
+  selfRewritten,
 ] as unknown as readonly Method[];
 let known: readonly KnownMethod[] = builtIn.map(method => ({ key: method.name, method, code: null }));
 

@@ -12,6 +12,8 @@ export type SamplingPlan = {
   readonly stop: readonly string[];
   /** Samples that may be tried in place of an unusable one. */
   readonly redraws: number;
+  /** What a harvest asks in place of the prompt, see `framedExample`; without it the prompt. */
+  readonly frame?: string;
 };
 
 /** Keys of a block that say how its method samples. */

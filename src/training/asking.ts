@@ -1,9 +1,11 @@
 /** Ask weights for answers to training prompts: each is a function of weights, prompt and seed, and is sampled once. */
+import type { TokenFile } from '../data/token-file.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import { redrawIndex, type SamplingPlan, samplingSeeds } from '../plan/sampling-plan.ts';
 import type { AnswerRecord } from '../run/records.ts';
 import { AnswerStore, answerKey, type StoredAnswer } from '../store/answer-store.ts';
 import { answersPath } from '../store/store.ts';
+import { framedPrompts } from './framed-prompts.ts';
 import { type Held, samplerNumerics, samplesStrictly } from './held.ts';
 import { OtherWeightsError } from './place.ts';
 import { samplerOptions } from './policy.ts';
@@ -34,18 +36,30 @@ export class Asking {
   readonly #trainer: Trainer;
   readonly #options: AskingOptions;
   readonly #store: AnswerStore;
+  /** Framed prompts by example; null: those of the data are asked. */
+  readonly #prompts: TokenFile | null;
   #held: Held | null = null;
 
-  private constructor(trainer: Trainer, options: AskingOptions, store: AnswerStore) {
+  private constructor(
+    trainer: Trainer,
+    options: AskingOptions,
+    { store, prompts }: { readonly store: AnswerStore; readonly prompts: TokenFile | null },
+  ) {
     this.#trainer = trainer;
     this.#options = options;
     this.#store = store;
+    this.#prompts = prompts;
   }
 
   static async of(trainer: Trainer, options: AskingOptions): Promise<Asking> {
     const digest = await trainer.digestOf(options.weights);
     const path = answersPath(trainer.run.store, answersKey(trainer.run, digest, options.sampling));
-    return new Asking(trainer, options, new AnswerStore(path));
+    const { frame, maxNewTokens } = options.sampling;
+    const prompts =
+      frame === undefined
+        ? null
+        : await framedPrompts(trainer.run, { name: options.for, frame, maxNewTokens });
+    return new Asking(trainer, options, { store: new AnswerStore(path), prompts });
   }
 
   /** Where answers are missing and samplers give them: hold the weights there until `release`, so that the trainer can go on. */
@@ -67,8 +81,16 @@ export class Asking {
     this.#held = null;
   }
 
-  /** An answer to each, in order: unusable ones are drawn again where the plan says so. */
-  async *answers({ examples, samples }: Asked, samplesPerPrompt: number): AsyncGenerator<AnswerRecord> {
+  /** An answer to each, in order: unusable ones are drawn again where the plan says so. Once. */
+  async *answers(asked: Asked, samplesPerPrompt: number): AsyncGenerator<AnswerRecord> {
+    try {
+      yield* this.#answers(asked, samplesPerPrompt);
+    } finally {
+      await this.#prompts?.close();
+    }
+  }
+
+  async *#answers({ examples, samples }: Asked, samplesPerPrompt: number): AsyncGenerator<AnswerRecord> {
     const { run } = this.#trainer;
     const attempts = new Uint16Array(examples.length);
     const want = (index: number) => {
@@ -111,8 +133,9 @@ export class Asking {
 
   async #wanted(example: number, sampleIndex: number): Promise<Wanted> {
     const { run } = this.#trainer;
-    const { ids, promptLength } = await run.data.tokens.read(run.data.rows[example] as number);
-    const prompt = ids.slice(0, promptLength);
+    const row = await (this.#prompts?.read(example) ??
+      run.data.tokens.read(run.data.rows[example] as number));
+    const prompt = row.ids.slice(0, row.promptLength);
     const seed = samplingSeeds(run.config.seed)(
       this.#options.weights.step,
       run.data.idOf(example),

@@ -152,6 +152,24 @@ const cases: [string, string[], string[]][] = [
     [`method=${method}`, `${method}.temperature=0`],
     [`method=${method}`],
   ]),
+  ...[
+    'frame="{prompt}{answer}"',
+    'banned=[a]',
+    'temperature=0.5',
+    'max_new_tokens=9',
+    'stop=["."]',
+    'max_fallback_fraction=1',
+  ].map((key): [string, string[], string[]] => [`self_rewritten.${key}`, [], ['method=self-rewritten']]),
+  ...(
+    [
+      ['top_p=0.5', 'temperature=0', null],
+      ['unfinished=redraw', 'temperature=0', null],
+      ['max_redraws=2', null, 'unfinished=redraw'],
+    ] as const
+  ).map(([key, without, within]): [string, string[], string[]] => {
+    const keys = (key: string | null) => ['method=self-rewritten', ...(key ? [`self_rewritten.${key}`] : [])];
+    return [`self_rewritten.${key}`, keys(without), keys(within)];
+  }),
   ['wise_ft.shares=[0.3]', [], ['method=wise-ft']],
   ['early_stopped.choose_by=retention', [], ['method=early-stopped']],
   [
@@ -165,15 +183,21 @@ const cases: [string, string[], string[]][] = [
     ['method=early-stopped', 'early_stopped.choose_by=retention'],
   ],
   ['grpo.top_p=0.5', ['method=grpo', 'grpo.temperature=0'], ['method=grpo']],
-  ...(['iterative.accept', 'grpo.reward'] as const).flatMap((block): [string, string[], string[]][] => {
-    const method = `method=${block.slice(0, block.indexOf('.'))}`;
-    return [
-      [`${block}.scorer=gsm8k`, [], [method]],
-      [`${block}.command=[wc]`, [method, `${block}.scorer=gsm8k`], [method, `${block}.scorer=command`]],
-      [`${block}.module=a.mjs`, [method, `${block}.scorer=gsm8k`], [method, `${block}.scorer=module`]],
-      [`${block}.scorer_inputs=[lib]`, [method, `${block}.scorer=gsm8k`], [method, `${block}.scorer=module`]],
-    ];
-  }),
+  ...(['iterative.accept', 'self_rewritten.accept', 'grpo.reward'] as const).flatMap(
+    (block): [string, string[], string[]][] => {
+      const method = `method=${block.slice(0, block.indexOf('.')).replace('_', '-')}`;
+      return [
+        [`${block}.scorer=gsm8k`, [], [method]],
+        [`${block}.command=[wc]`, [method, `${block}.scorer=gsm8k`], [method, `${block}.scorer=command`]],
+        [`${block}.module=a.mjs`, [method, `${block}.scorer=gsm8k`], [method, `${block}.scorer=module`]],
+        [
+          `${block}.scorer_inputs=[lib]`,
+          [method, `${block}.scorer=gsm8k`],
+          [method, `${block}.scorer=module`],
+        ],
+      ];
+    },
+  ),
   ['tms.max_new_tokens=9', ['method=sft'], []],
   ['tms.stop=["."]', ['method=sft'], []],
   ['tms.max_fallback_fraction=1', ['method=sft', 'controls.base_samples=true'], ['tms.filters=none']],
