@@ -71,7 +71,7 @@ export function addRunCommands(program: Command, context: CliContext): void {
     .command('plan')
     .summary('what a run would do, and what it would take')
     .description(
-      'Print what a run would do, step by step, what it would take (tokens, disk, time) and how small a loss its retention sets can show. Trains nothing.',
+      'Print what a run would do, step by step, what it would take (tokens, disk, memory, time, and its price where price_per_hour is given) and how small a loss its retention sets can show. Trains nothing.',
     )
     .argument('<file>', 'configuration (YAML)')
     .option('--set <key=value>', 'override a key, as for tms run (can be repeated)', collect, [])

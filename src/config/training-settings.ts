@@ -131,6 +131,13 @@ export const outputSettings = {
     'nothing',
     trl(text.nullable().default(null), 'Name shown in reports and trackers; null: the name of output_dir.'),
   ),
+  price_per_hour: affects(
+    'nothing',
+    ours(
+      z.number().positive().nullable().default(null),
+      'What an hour of this machine costs, in any currency: the plan then says what the run will cost. null: it does not.',
+    ),
+  ),
   report_to: affects(
     'nothing',
     trl(

@@ -1,6 +1,7 @@
 /** A plan as lines for a person: what happens, and what it takes. */
 
 import type { MixturePlan } from './draws.ts';
+import type { MemoryCost } from './memory.ts';
 import { type Plan, trainedTokens } from './plan.ts';
 import type { SamplingPlan } from './sampling-plan.ts';
 import { reachOf, type TrainingPlan } from './training-plan.ts';
@@ -72,7 +73,7 @@ function describeSampling(
   ];
 }
 
-function describeCost({ tokens, disk, seconds }: Plan): string[] {
+function describeCost({ tokens, disk, seconds, price, memory }: Plan): string[] {
   const trained = trainedTokens(tokens);
   const generated = `${formatCount(tokens.generatedExpected)} generated if answers are as long as gold answers (at most ${formatCount(tokens.generatedAtMost)})`;
   const stored =
@@ -82,8 +83,26 @@ function describeCost({ tokens, disk, seconds }: Plan): string[] {
   return [
     `tokens    ${formatCount(trained)} trained, ${generated}`,
     `disk      ${stored}`,
+    ...(memory === null ? [] : [`memory    ${describeMemory(memory)}`]),
     `time      ${seconds === null ? 'known when throughput was measured' : `about ${formatDuration(seconds)} without evaluation`}`,
+    ...(price === null ? [] : [`price     about ${price.toFixed(2)} (price_per_hour)`]),
   ];
+}
+
+/** A line for `tms plan`. */
+export function describeMemory(cost: MemoryCost): string {
+  const parts = [
+    ['weights', cost.weightBytes],
+    ['float32 originals', cost.masterBytes],
+    ['gradients', cost.gradientBytes],
+    ['moments', cost.momentBytes],
+    ['activations', cost.activationBytes],
+    ['head', cost.headBytes],
+  ] as const;
+  const said = parts.filter(([, bytes]) => bytes > 0).map(([name, bytes]) => `${name} ${formatBytes(bytes)}`);
+  const sampling =
+    cost.sampleBytes > 0 ? `; while it samples ${formatBytes(cost.sampleBytes)} beside the weights` : '';
+  return `about ${formatBytes(cost.peakBytes)} of ${formatBytes(cost.deviceBytes)}: ${said.join(', ')}${sampling}`;
 }
 
 // Numbers with units, for people.

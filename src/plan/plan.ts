@@ -2,6 +2,7 @@
 
 import { UsageError } from '../errors.ts';
 import type { DiskCost, DiskFacts } from './disk.ts';
+import type { MemoryCost, MemoryFacts } from './memory.ts';
 import type { SamplingPlan } from './sampling-plan.ts';
 import type { TrainingPlan } from './training-plan.ts';
 
@@ -18,7 +19,12 @@ export type DataFacts = {
 };
 
 /** What is known of model and machine; null: not measured yet. */
-export type MachineFacts = { readonly disk: DiskFacts | null; readonly throughput: Throughput | null };
+export type MachineFacts = {
+  readonly disk: DiskFacts | null;
+  readonly throughput: Throughput | null;
+  /** With the tokens of the longest prompt and answer, which the plan decides. */
+  readonly memory?: ((slots: number) => MemoryFacts) | null;
+};
 
 /** What a training is in a comparison. */
 export type TrainingRole = 'baseline' | 'method' | 'control';
@@ -65,6 +71,9 @@ export type Plan = {
   readonly disk: DiskCost | null;
   /** Training and generating, without evaluation. */
   readonly seconds: number | null;
+  /** Of these seconds at `price_per_hour`; null where one of them is not known. */
+  readonly price: number | null;
+  readonly memory: MemoryCost | null;
   /** What will happen as asked and is hardly what was meant. */
   readonly cautions: readonly string[];
 };

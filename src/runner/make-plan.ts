@@ -6,6 +6,8 @@ import { blockOf, type Method } from '../methods/method.ts';
 import { cautionsOf, refuseIdleTrainings } from '../plan/cautions.ts';
 import { diskCost } from '../plan/disk.ts';
 import { planMixture } from '../plan/draws.ts';
+import { refuseTooLarge } from '../plan/fit-memory.ts';
+import { memoryCost } from '../plan/memory.ts';
 import {
   type DataFacts,
   type MachineFacts,
@@ -60,12 +62,18 @@ export function makePlan(
   const tokens = tokenCost(data, { trainings, methods });
   const { completionLengths: _, ...facts } = data;
   const planned = { data: facts, trainings, methods };
+  const seconds = machine.throughput === null ? null : secondsExpected(tokens, machine.throughput);
+  const memory = machine.memory?.(slotsOf(data, methods)) ?? null;
+  if (memory !== null) refuseTooLarge(memory, memory.device === 'cuda' ? 'the GPU' : 'this machine');
   return {
     method: config.method,
     ...planned,
     tokens,
     disk: machine.disk === null ? null : diskCost(config, planned, machine.disk),
-    seconds: machine.throughput === null ? null : secondsExpected(tokens, machine.throughput),
+    seconds,
+    price:
+      seconds === null || config.price_per_hour === null ? null : (seconds / 3600) * config.price_per_hour,
+    memory: memory === null ? null : memoryCost(memory),
     cautions: cautionsOf(config, named),
   };
 }
@@ -123,6 +131,13 @@ function planMethod(
     sampling: settings => samplingPlan(settings, facts),
     mixture: (training, settings) => planMixture(training, { ...settings, seed: config.seed }, promptIdOf),
   });
+}
+
+/** Tokens of the longest prompt with an answer behind it. */
+function slotsOf({ longestPrompt }: DataFacts, methods: Readonly<Record<string, MethodPlan>>): number {
+  const longest = Object.values(methods).map(({ sampling }) => sampling?.maxNewTokens ?? 0);
+  const answer = Math.max(0, ...longest);
+  return answer === 0 ? 0 : longestPrompt.tokens + answer;
 }
 
 function tokenCost(data: DataFacts, { trainings, methods }: Pick<Plan, 'trainings' | 'methods'>): TokenCost {

@@ -24,6 +24,7 @@ import { refuseWithoutEffect } from './data-form.ts';
 import { currentNumerics, readThroughput } from './environment.ts';
 import { fetchData } from './fetch-data.ts';
 import { makePlan } from './make-plan.ts';
+import { memoryFacts } from './memory-facts.ts';
 import { type PreparedData, prepareData } from './prepare-data.ts';
 
 export type Surroundings = {
@@ -97,6 +98,7 @@ async function planRun(
     {
       disk: await diskFacts(config, model, join(home, 'cache')),
       throughput: readThroughput(home, numerics),
+      memory: slots => memoryFacts(config, model, { status, slots }),
     },
   );
   const { method, code } = methodNamed(config.method);

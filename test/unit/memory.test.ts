@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { describeMemory } from '../../src/plan/describe.ts';
+import { refuseTooLarge } from '../../src/plan/fit-memory.ts';
+import { type MemoryFacts, memoryCost } from '../../src/plan/memory.ts';
+
+/** Qwen2.5-7B-Instruct by its config.json; 7,615,616,512 weights by its card's safetensors. */
+const qwen7b: MemoryFacts = {
+  parameters: 7_615_616_512,
+  trainable: 7_615_616_512,
+  isAdapter: false,
+  dtype: 'float32',
+  computeDtype: 'bfloat16',
+  optim: 'adamw_torch',
+  isCheckpointed: true,
+  tokens: 8192,
+  vocabSize: 152_064,
+  shape: { layers: 28, features: 3584, units: 18_944, heads: 28, keyHeads: 4, headSize: 128, isTied: false },
+  slots: 1024,
+  device: 'cuda',
+  deviceBytes: 80e9,
+};
+
+describe('memory', () => {
+  it('of mixed precision is 18 bytes a weight, which 80 GB do not hold of 7 billion', () => {
+    const cost = memoryCost(qwen7b);
+    // 2 (copy) + 4 (original) + 4 (gradient) + 8 (moments), as in ZeRO (1910.02054, section 3.1) with float32 gradients.
+    const held = cost.weightBytes + cost.masterBytes + cost.gradientBytes + cost.momentBytes;
+    expect(held).toBe(18 * 7_615_616_512);
+    expect(() => refuseTooLarge(qwen7b, 'the GPU')).toThrow(
+      /does not fit into the memory of the GPU: about 1\d\d GB of 80 GB: weights 15.2 GB, float32 originals 30.5 GB/,
+    );
+  });
+
+  it('that is too little says what would fit, with what it then takes', () => {
+    const fixOf = (facts: MemoryFacts) => {
+      try {
+        refuseTooLarge(facts, 'the GPU');
+        return 'fits';
+      } catch (error) {
+        return (error as { fix: string }).fix;
+      }
+    };
+    // In bfloat16 8 bytes a weight are 61 GB; LoRA holds 2 of each, and 16 of a hundredth.
+    expect(fixOf(qwen7b)).toMatch(
+      /^any of these would: dtype=bfloat16 \(6\d(\.\d)? GB\); use_peft=true \(\d+(\.\d)? GB\); use_peft=true dtype=bfloat16/,
+    );
+    expect(fixOf({ ...qwen7b, deviceBytes: 200e9 })).toBe('fits');
+    expect(fixOf({ ...qwen7b, deviceBytes: 8e9 })).toContain('a smaller model, or a larger device');
+    const tight = { ...qwen7b, dtype: 'bfloat16' as const, deviceBytes: 64e9, tokens: 32_768 };
+    expect(fixOf(tight)).toMatch(/^any of these would: worker.token_budget=512/);
+  });
+
+  it('while answers are sampled is keys and values of as many rows as fit', () => {
+    // A slot of 28 layers × 4 key heads × 128 × 2 (keys, values) × 2 bytes is 57,344 bytes.
+    const cost = memoryCost({ ...qwen7b, isAdapter: true, trainable: 40e6 });
+    const row = 1024 * 57_344 + 16 * 152_064;
+    expect(cost.sampleBytes).toBe(Math.floor((80e9 - 2 * 7_615_616_512) / 2 / row) * row);
+    expect(describeMemory(cost)).toContain('; while it samples 32');
+  });
+});
