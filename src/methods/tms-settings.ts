@@ -36,6 +36,13 @@ export const tmsSettings = z
       ),
       { '.num_checkpoints': above(1) },
     ),
+    span: readWhen(
+      ours(
+        z.number().gt(0).max(1).default(1),
+        'Checkpoints lie in this first share of the SFT run, such as 0.1 for the steps in which the style of the answers changes; 1: in all of it.',
+      ),
+      { '.num_checkpoints': above(0) },
+    ),
     include_base: guessed(
       ours(z.boolean().default(false), 'Let the base model (step 0) answer too, as one more checkpoint.'),
       'the trajectory is read as what SFT passed through',
@@ -43,6 +50,10 @@ export const tmsSettings = z
     alpha: paper(
       fraction.default(0.25),
       'α: probability that a visit of a prompt trains on the gold answer.',
+    ),
+    alpha_end: ours(
+      fraction.nullable().default(null),
+      'α at the last visit of the student, reached from alpha in equal steps: annealing; null: alpha throughout.',
     ),
     samples_per_prompt: readWhen(
       guessed(

@@ -34,13 +34,13 @@ export const tms = defineMethod({
         needs: ['sft'],
         startsFrom: settings.student_init,
         trainsOn: 'a mixture of gold and the answers of SFT’s checkpoints',
-        goldShare: settings.alpha,
+        goldShare: (settings.alpha + (settings.alpha_end ?? settings.alpha)) / 2,
       },
       settings.student,
     );
-    // t_1 < … < t_T = the last step (tms.spacing); include_base puts the base before them as one more.
+    // t_1 < … < t_T = the last step (tms.spacing, tms.span); include_base puts the base before them as one more.
     const checkpoints = checkpointSteps(sft.steps, settings);
-    // Each visit of a prompt draws from q_α = α·gold + (1−α)·(1/T)·Σ_k π_θk (E5): a coin, then a checkpoint, then its answer.
+    // With alpha_end α goes from one to the other. Each visit of a prompt draws from q_α = α·gold + (1−α)·(1/T)·Σ_k π_θk (E5): a coin, then a checkpoint, then its answer.
     const drawn = mixture(student, { ...settings, policies: checkpoints.length });
     return {
       trainings: { sft: { ...sft, checkpoints: settings.keep_checkpoints ? checkpoints : [] }, student },

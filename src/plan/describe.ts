@@ -50,7 +50,7 @@ export function mixtureLines({
     : `all ${formatCount(count)} answers`;
   return [
     `          generate ${cost}; per checkpoint ${perCheckpoint.map(formatCount).join(', ')}`,
-    `mixture   α = ${draws.alpha}: ${formatCount(goldVisits)} of ${formatCount(draws.visits)} visits (${share} %) train on the gold answer`,
+    `mixture   α = ${draws.alpha}${draws.alphaEnd === undefined ? '' : ` → ${draws.alphaEnd}`}: ${formatCount(goldVisits)} of ${formatCount(draws.visits)} visits (${share} %) train on the gold answer`,
   ];
 }
 

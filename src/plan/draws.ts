@@ -12,6 +12,8 @@ export type DrawOptions = {
   readonly seed: number;
   /** α: probability of the gold answer. */
   readonly alpha: number;
+  /** α at the last visit, reached in equal steps; without it α stays. */
+  readonly alphaEnd?: number;
   /** Policies that answer: T, and one more with the base. */
   readonly checkpoints: number;
   /** S: answers that each has for a prompt. */
@@ -27,7 +29,7 @@ export type Draw = { readonly isGold: boolean; readonly checkpoint: number; read
 
 /** The draw of any visit of any prompt. */
 export function drawer(options: DrawOptions): (visit: Visit, prompt: IdWords) => Draw {
-  const { seed, alpha, checkpoints, samplesPerPrompt, order, visits } = options;
+  const { seed, checkpoints, samplesPerPrompt, order, visits } = options;
   const numbers = keyedNumbers(seed, 'target of a visit');
   return ({ epoch, visit }, prompt) => {
     const first = numbers(prompt, epoch, 0);
@@ -36,8 +38,12 @@ export function drawer(options: DrawOptions): (visit: Visit, prompt: IdWords) =>
     const checkpoint =
       order === 'random' ? below(checkpoints, numberOf(2)) : Math.floor((visit * checkpoints) / visits);
     const sample = below(samplesPerPrompt, numberOf(3));
-    return { isGold: unitOf(first) < alpha, checkpoint, sample };
+    return { isGold: unitOf(first) < alphaAt(options, visit), checkpoint, sample };
   };
+}
+
+function alphaAt({ alpha, alphaEnd = alpha, visits }: DrawOptions, visit: number): number {
+  return alpha + (alphaEnd - alpha) * (visit / Math.max(1, visits - 1));
 }
 
 /** With probability `share` an example, from 0, of another data set; else null: the visit learns its own. */
@@ -78,6 +84,7 @@ function below(bound: number, numberOf: (attempt: number) => number): number {
 /** Keys of a method's block, and how many models answer. */
 export type MixtureSettings = {
   readonly alpha: number;
+  readonly alpha_end?: number | null;
   readonly policies: number;
   readonly samples_per_prompt?: number;
   readonly order?: DrawOptions['order'];
@@ -107,6 +114,7 @@ export function planMixture(
   const draws: DrawOptions = {
     seed: settings.seed,
     alpha: settings.alpha,
+    ...(settings.alpha_end != null && { alphaEnd: settings.alpha_end }),
     checkpoints: settings.policies,
     samplesPerPrompt: settings.samples_per_prompt ?? 1,
     order: settings.order ?? 'random',

@@ -159,22 +159,33 @@ export type CheckpointSettings = {
   /** T, without the base. */
   readonly num_checkpoints: number;
   readonly spacing: 'linear' | 'geometric';
+  /** Share of the steps, from the first on, in which all of them lie; by default 1. */
+  readonly span?: number;
   /** Step 0 before the others, as one more. */
   readonly include_base: boolean;
 };
 
-/** Ascending and distinct; the last step is one of them unless there are none. Throws `PlanError` when there are more checkpoints than steps. */
+/** Ascending and distinct; the last step of their span is one of them unless there are none. Throws `PlanError` when there are more checkpoints than steps. */
 export function checkpointSteps(
   steps: number,
-  { num_checkpoints: count, spacing, include_base }: CheckpointSettings,
+  { num_checkpoints: count, spacing, span = 1, include_base }: CheckpointSettings,
 ): number[] {
   if (count > steps) {
     throw new PlanError(`tms.num_checkpoints is ${count}, but the SFT run has only ${steps} steps`, {
       fix: `set tms.num_checkpoints to ${steps} or less, or train longer`,
     });
   }
+  const last = Math.max(1, Math.round(span * steps));
+  if (count > last) {
+    throw new PlanError(
+      `tms.num_checkpoints is ${count}, but tms.span ${span} has only ${last} of the ${steps} steps of the SFT run`,
+      {
+        fix: `set tms.span to ${Math.ceil((1000 * count) / steps) / 1000} or more, or tms.num_checkpoints to ${last} or less`,
+      },
+    );
+  }
   const base = include_base ? [0] : [];
-  return [...base, ...(spacing === 'linear' ? linear(steps, count) : geometric(steps, count))];
+  return [...base, ...(spacing === 'linear' ? linear(last, count) : geometric(last, count))];
 }
 
 /** t_k = round(k·S / T): ours, the paper gives no spacing. */

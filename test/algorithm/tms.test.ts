@@ -1,7 +1,14 @@
 /** Trajectory-Mixed Supervision, checked against a second writing of it (test/support/reference.ts): harvest, mixture, student, control. */
 import { describe, expect, it } from 'vitest';
 import { askedIn, callsOf, stepsOf } from '../support/recorded-calls.ts';
-import { isThere, readRows, recordRun, type Settings, workFolder } from '../support/recorded-run.ts';
+import {
+  isThere,
+  readRecord,
+  readRows,
+  recordRun,
+  type Settings,
+  workFolder,
+} from '../support/recorded-run.ts';
 import {
   answerSeed,
   endId,
@@ -169,6 +176,19 @@ describe('the share of gold', () => {
     const known = new Set(first.map(key));
     expect(later.length).toBeGreaterThan(0);
     expect(later.filter(asked => known.has(key(asked)))).toEqual([]);
+  });
+});
+
+describe('beyond the paper', () => {
+  it('anneals α from one visit to the next, and takes checkpoints from the first share of SFT alone', async () => {
+    const { targets, run } = await check({ alpha: 0.9, alpha_end: 0 }, { alpha: 0.9, alphaEnd: 0 });
+    const golds = targets.map(({ record }) => record.source === 'gold');
+    expect(golds.slice(0, 10).filter(Boolean).length).toBeGreaterThan(
+      golds.slice(-10).filter(Boolean).length,
+    );
+    expect(readRecord(run.output, 'plan.json').trainings.student.goldShare).toBe(0.45);
+    await check({ span: 0.5, num_checkpoints: 2 }, { checkpoints: [3, 5] });
+    await check({ span: 0.5, num_checkpoints: 2, spacing: 'geometric' }, { checkpoints: [2, 5] });
   });
 });
 

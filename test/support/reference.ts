@@ -99,6 +99,8 @@ export function answerSeed(seed: number, step: number, example: Example, sample:
 export type Mixture = {
   readonly seed: number;
   readonly alpha: number;
+  /** α at the last visit, on a straight line from the first. */
+  readonly alphaEnd?: number;
   /** Steps of the checkpoints that answer. */
   readonly checkpoints: readonly number[];
   readonly samples: number;
@@ -113,14 +115,15 @@ export function drawOf(
   visit: Visit,
   example: Example,
 ): { step: number; sample: number } | null {
-  const { seed, alpha, checkpoints, samples, order, visits } = mixture;
+  const { seed, alpha, alphaEnd = alpha, checkpoints, samples, order, visits } = mixture;
   const [high, low] = identity(example);
   const [first = 0, second = 0, third = 0, fourth = 0] = philox(
     [visit.epoch, 0, high, low],
     [seed, fnv('target of a visit')],
   );
   const coin = Number((BigInt(first >>> 5) << 26n) | BigInt(second >>> 6)) / 2 ** 53;
-  if (coin < alpha) return null;
+  const share = visits > 1 ? visit.visit / (visits - 1) : 0;
+  if (coin < (1 - share) * alpha + share * alphaEnd) return null;
   const index =
     order === 'random' ? third % checkpoints.length : Math.floor((visit.visit * checkpoints.length) / visits);
   return { step: checkpoints[index] as number, sample: fourth % samples };

@@ -64,6 +64,7 @@ export type Facts = {
   readonly studentSteps: number;
   readonly checkpoints: readonly number[];
   readonly alpha: number;
+  readonly alphaEnd?: number;
   readonly samples: number;
   readonly order: Mixture['order'];
   readonly isLazy: boolean;

@@ -18,6 +18,14 @@ describe('checkpointSteps', () => {
     expect(checkpointSteps(16, { num_checkpoints: 8, ...geometric })).toEqual([1, 2, 3, 4, 6, 8, 11, 16]);
   });
 
+  it('lie in the first share of the run where a span is given', () => {
+    expect(checkpointSteps(912, { num_checkpoints: 3, ...linear, span: 0.1 })).toEqual([30, 61, 91]);
+    expect(checkpointSteps(1000, { num_checkpoints: 2, ...geometric, span: 0.1 })).toEqual([10, 100]);
+    expect(() => checkpointSteps(100, { num_checkpoints: 10, ...linear, span: 0.05 })).toThrow(
+      'tms.num_checkpoints is 10, but tms.span 0.05 has only 5 of the 100 steps of the SFT run',
+    );
+  });
+
   it('the base is one more and moves no other', () => {
     expect(checkpointSteps(10, { num_checkpoints: 2, ...linear, include_base: true })).toEqual([0, 5, 10]);
   });

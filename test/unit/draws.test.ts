@@ -32,6 +32,17 @@ describe('drawer', () => {
     expect(drawAll({ alpha: 1 }).every(({ isGold }) => isGold)).toBe(true);
   });
 
+  it('anneals α in equal steps: from 1 to 0 half of all, two thirds less in each third', () => {
+    const draws = drawAll({ alpha: 1, alphaEnd: 0 });
+    expect([draws[0]?.isGold, draws.at(-1)?.isGold]).toEqual([true, false]);
+    // Σ of the probabilities of a third: 2000·(5/6, 3/6, 1/6), within 4 standard deviations of at most 22.
+    for (const [third, expected] of [1667, 1000, 333].entries()) {
+      const found = draws.slice(2000 * third, 2000 * (third + 1)).filter(({ isGold }) => isGold).length;
+      expect(Math.abs(found - expected)).toBeLessThan(90);
+    }
+    expect(drawAll({ alpha: 0.25, alphaEnd: 0.25 })).toEqual(drawAll());
+  });
+
   it('raising α keeps every checkpoint and sample, and turns no reference back', () => {
     const [low, high] = [drawAll({ alpha: 0.25 }), drawAll({ alpha: 0.6 })];
     const choices = (draws: typeof low) => draws.map(({ checkpoint, sample }) => [checkpoint, sample]);

@@ -79,6 +79,8 @@ const cases: [string, string[], string[]][] = [
   ['tms.spacing=geometric', ['tms.num_checkpoints=1'], ['tms.num_checkpoints=2']],
   ['tms.include_base=true', ['method=sft'], []],
   ['tms.alpha=0.25', ['method=sft'], []],
+  ['tms.alpha_end=0.5', ['method=sft'], []],
+  ['tms.span=0.5', ['tms.num_checkpoints=0', 'tms.include_base=true'], []],
   ['tms.samples_per_prompt=4', ['tms.temperature=0'], ['tms.temperature=0.5']],
   ['tms.samples_per_prompt=1', ['method=sft'], ['tms.temperature=0']],
   ['tms.keep_checkpoints=false', ['method=sft'], []],
