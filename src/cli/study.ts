@@ -176,13 +176,17 @@ function status(directory: string, { json }: { json?: boolean }, { terminal }: C
     terminal.print(JSON.stringify(cells, null, 2));
     return;
   }
-  const rows = cells.map(({ state, ...cell }) => [
+  const begun = cells.filter(({ state }) => state.status !== 'waiting');
+  const rows = begun.map(({ state, ...cell }) => [
     placeText(cell),
     state.status,
     state.seconds === null ? '' : duration(state.seconds),
     state.note ?? '',
   ]);
-  for (const line of alignedTable([['cell', 'status', 'time', ''], ...rows])) terminal.print(line);
-  const finished = cells.filter(({ state }) => state.status === 'finished').length;
-  terminal.print(`\n${finished} of ${cells.length} cells are finished`);
+  for (const line of rows.length === 0 ? [] : alignedTable([['cell', 'status', 'time', ''], ...rows]))
+    terminal.print(line);
+  const finished = begun.filter(({ state }) => state.status === 'finished').length;
+  terminal.print(
+    `${finished} of ${cells.length} cells are finished, ${cells.length - begun.length} are waiting`,
+  );
 }

@@ -31,7 +31,7 @@ export function endPanel(study: Study, lookOf: LookOf): string | null {
   const methods = [...new Set(cells.map(({ method }) => method))];
   const small = methods.flatMap(method => {
     const own = cells.filter(cell => cell.method === method);
-    const look = { ...markOf(lookOf(method)), r: 2.2, fillOpacity: 0.55, strokeWidth: 0.6 };
+    const look = { ...markOf(lookOf(method)), r: 2.8, fillOpacity: 0.7, strokeWidth: 0.6 };
     return [
       Plot.dot(own, { ...place, ...look }),
       Plot.dot(own, {

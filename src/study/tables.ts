@@ -9,7 +9,6 @@ import type { Measure } from './study-file.ts';
 export type StudyTable = {
   readonly id: string;
   readonly title: string;
-  readonly before: readonly string[];
   readonly head: readonly string[];
   readonly rows: readonly (readonly string[])[];
   readonly texts: readonly number[];
@@ -24,7 +23,7 @@ export function studyTables(study: Study): StudyTable[] {
     methodsTable(study),
     differencesTable(study),
     setsTable(study),
-    ...study.matched.map(level => matchedTable(level, study)),
+    matchedTable(study),
     cellsTable(study),
   ];
   return tables.filter(({ rows }) => rows.length > 0);
@@ -32,18 +31,17 @@ export function studyTables(study: Study): StudyTable[] {
 
 function claimsTable({ claims }: Study): StudyTable {
   const rows = claims.flatMap(({ claim, asked, verdict, evidence }) => {
-    const first = [claim, asked, verdict];
-    if (evidence.length === 0) return [[...first, '', '']];
-    return evidence.map((one, i) => [
-      ...(i === 0 ? first : ['', '', evidence.length > 1 ? `(${one.verdict})` : '']),
-      one.at,
-      `${estimateText(one)}; ${one.values.map(value => signed(value)).join(', ')}`,
-    ]);
+    const [only] = evidence;
+    if (only === undefined) return [[claim, asked, verdict, '', '']];
+    if (evidence.length === 1) return [[claim, asked, verdict, only.at, evidenceText(only)]];
+    return [
+      [claim, asked, verdict, 'all of these', empty],
+      ...evidence.map(one => [empty, empty, one.verdict, one.at, evidenceText(one)]),
+    ];
   });
   return {
     id: 'claims',
     title: 'Claims',
-    before: [],
     head: ['claim', 'asked of the numbers', 'verdict', 'at', 'mean [95 % CI]; each replicate'],
     rows,
     texts: [1, 2, 3, 4],
@@ -54,11 +52,17 @@ function claimsTable({ claims }: Study): StudyTable {
   };
 }
 
+/** Of a cell that repeats the one above; nothing at all is a dash. */
+const empty = '\u00a0';
+
+function evidenceText(one: Study['claims'][number]['evidence'][number]): string {
+  return `${estimateText(one)}; ${one.values.map(value => signed(value)).join(', ')}`;
+}
+
 function expectationsTable({ expectations }: Study): StudyTable {
   return {
     id: 'expectations',
     title: 'Expectations',
-    before: [],
     head: ['expected', 'asked of the means', 'met', 'found: mean (each replicate)'],
     rows: (expectations ?? []).map(one => [one.expect, one.asked, one.isMet ? 'yes' : 'no', one.found]),
     texts: [1, 2, 3],
@@ -86,7 +90,6 @@ function methodsTable(study: Study): StudyTable {
   return {
     id: 'equal-recipe',
     title: 'At the end of equal recipes',
-    before: [],
     head: ['method', 'recipe', 'n', ...shown.map(measure => titles[measure])],
     rows: study.methods.map(row => [
       row.method,
@@ -109,7 +112,6 @@ function differencesTable({ differences, reference }: Study): StudyTable {
   return {
     id: 'differences',
     title: `Minus ${reference}, at the end of equal recipes`,
-    before: [],
     head: ['method', 'recipe', 'n', 'Δ retention', 'target accuracy', 'retention of each replicate'],
     rows: differences.map(({ method, recipe, replicates, retention, target }) => [
       method,
@@ -131,7 +133,6 @@ function setsTable({ differences, reference }: Study): StudyTable {
   return {
     id: 'sets',
     title: `Each retention set, minus ${reference}`,
-    before: [],
     head: ['method', 'recipe', ...names],
     rows:
       names.length < 2
@@ -150,12 +151,12 @@ function setsTable({ differences, reference }: Study): StudyTable {
   };
 }
 
-function matchedTable({ accuracy, rows }: Study['matched'][number], { reference }: Study): StudyTable {
+function matchedTable({ matched, reference }: Study): StudyTable {
   return {
-    id: `matched-${accuracy}`,
-    title: `At a target accuracy of ${accuracy} or more`,
-    before: [],
+    id: 'matched',
+    title: 'At equal target accuracy',
     head: [
+      'accuracy',
       'method',
       'reached',
       'target, test split',
@@ -163,28 +164,43 @@ function matchedTable({ accuracy, rows }: Study['matched'][number], { reference 
       `minus ${reference}`,
       'chosen',
     ],
-    rows: rows.map(({ method, reached, replicates, target, retention, difference, chosen }) => [
-      method,
-      `${reached} of ${replicates}`,
-      estimateText(target, fixed),
-      estimateText(retention),
-      estimateText(difference),
-      chosen
-        .map(({ recipe, step }) => [settingsText(recipe), `@${step}`].filter(Boolean).join(' '))
-        .join('; '),
-    ]),
-    texts: [5],
+    rows: matched.flatMap(({ accuracy, rows }) =>
+      rows
+        .filter(({ replicates }) => replicates > 0)
+        .map((row, i) => [
+          i === 0 ? `≥ ${accuracy}` : empty,
+          row.method,
+          `${row.reached} of ${row.replicates}`,
+          estimateText(row.target, fixed),
+          estimateText(row.retention),
+          estimateText(row.difference),
+          chosenText(row),
+        ]),
+    ),
+    texts: [1, 6],
     notes: [
-      'For each replicate the recorded point (any recipe, any step) with the best retention among those that reach the accuracy, both on one half of the items; numbers are of the other half.',
+      'For each replicate the recorded point (any recipe, any step) with the best retention among those that reach the accuracy, both on one half of the items; numbers are of the other half. Differences are of replicates in which both reach it.',
     ],
   };
+}
+
+/** `learning_rate 5e-5 @114 (2×)` */
+function chosenText({ chosen }: Study['matched'][number]['rows'][number]): string {
+  const texts = chosen.map(({ recipe, step }) =>
+    [settingsText(recipe), `@${step}`].filter(Boolean).join(' '),
+  );
+  return [...new Set(texts)]
+    .map(text => {
+      const times = texts.filter(other => other === text).length;
+      return times === 1 ? text : `${text} (${times}×)`;
+    })
+    .join('; ');
 }
 
 function cellsTable({ cells }: Study): StudyTable {
   return {
     id: 'cells',
     title: 'Cells',
-    before: [],
     head: ['cell', 'status', 'target accuracy', 'Δ retention', 'time', 'directory'],
     rows: cells.map(row => [
       placeText(row),

@@ -2,6 +2,8 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { makeProgram } from '../../src/cli/program.ts';
+import { processTerminal } from '../../src/cli/terminal.ts';
 import { compareRuns } from '../../src/runner/compare-runs.ts';
 import { stateOf } from '../../src/study/cell-state.ts';
 import { type Cell, cellsOf } from '../../src/study/cells.ts';
@@ -154,6 +156,46 @@ describe('a study', () => {
     );
   });
 
+  test('is written and judged from its directory: pages, expectations, status, exit codes', async () => {
+    const place = join(folder, 'study.yaml');
+    const claims = [{ claim: 'TMS keeps more', of: 'TMS', against: 'SFT', measure: 'retention', above: 0 }];
+    const { methods, grid, replicates, output_dir } = study('whole');
+    const written = { run, output_dir, methods, grid, replicates, claims, reference: 'SFT' };
+    writeFileSync(place, JSON.stringify(written));
+    const page = await called('study', place, '--report', '--json');
+    expect(page.error).toBeNull();
+    const found = JSON.parse(page.printed);
+    expect(found.cells.map(({ state }: { state: { status: string } }) => state.status)).toEqual(
+      found.cells.map(() => 'finished'),
+    );
+    // 4 cells of SFT whose one training came from the store; 4 of TMS that trained both.
+    expect(found.trainings).toEqual({ all: 12, stored: 4 });
+    const [keep] = found.claims[0].evidence;
+    // By the files of the runs: mean over both seeds of the last accuracies, TMS minus SFT.
+    const accuracies = (method: string) =>
+      found.cells
+        .filter((cell: Cell) => cell.method === method && cell.recipe.learning_rate === 1)
+        .map(({ id }: Cell) => lastAccuracy(join(output_dir, 'cells', id)));
+    const [tms, sft] = [accuracies('TMS'), accuracies('SFT')] as [number[], number[]];
+    expect(keep.values).toEqual(tms.map((value, i) => value - (sft[i] ?? Number.NaN)));
+    expect(readFileSync(join(output_dir, 'study.md'), 'utf8')).toContain(
+      'All 8 cells of the study have finished.',
+    );
+
+    const expected = join(folder, 'expected.yaml');
+    const expectation = { expect: 'the impossible', of: 'TMS', measure: 'retention', above: 2 };
+    writeFileSync(expected, JSON.stringify({ expectations: [expectation] }));
+    const junit = join(folder, 'study.xml');
+    const unmet = await called('study', place, '--report', '--expect', expected, '--junit', junit);
+    expect(unmet.error).toMatchObject({
+      exitCode: 2,
+      message: expect.stringContaining('the impossible (retention of TMS'),
+    });
+    expect(readFileSync(junit, 'utf8')).toContain('tests="1" failures="1"');
+    const status = await called('study', 'status', output_dir);
+    expect(status.printed).toContain('8 of 8 cells are finished, 0 are waiting');
+  });
+
   test('that is stopped goes on, and ends in the same bytes; what was finished is not run again', async () => {
     const file = study('stopped');
     await expect(ran(file, { stopAt: 25, jobs: 1 })).rejects.toMatchObject({ exitCode: 130 });
@@ -195,3 +237,26 @@ describe('a study', () => {
     expect(again.said).toHaveLength(2);
   });
 });
+
+/** The last accuracy on the retention set, from the evaluation of the model that the run was made for. */
+function lastAccuracy(directory: string): number {
+  const training = existsSync(join(directory, 'models/student')) ? 'student' : 'sft';
+  return JSON.parse(readFileSync(join(directory, `evaluation/${training}-step-000009.json`), 'utf8')).sets[0]
+    .accuracy;
+}
+
+/** What a command prints, and what it throws. */
+async function called(...args: string[]): Promise<{ printed: string; error: unknown }> {
+  const printed: string[] = [];
+  const terminal = {
+    ...processTerminal({}),
+    print: (line: string) => void printed.push(line),
+    note: () => {},
+  };
+  const program = makeProgram({ terminal, env: {}, version: '0', exitCode: 0, goOn: null });
+  const error = await program.parseAsync(args, { from: 'user' }).then(
+    () => null,
+    (thrown: unknown) => thrown,
+  );
+  return { printed: printed.join('\n'), error };
+}

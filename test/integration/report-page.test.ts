@@ -4,9 +4,11 @@ import { pathToFileURL } from 'node:url';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { writeReport } from '../../src/report/write-report.ts';
+import { studyPage } from '../../src/study/pages.ts';
 import { writeRounds } from '../support/rounds-fixture.ts';
 import { writeFinishedRun, writeUnfinishedRun } from '../support/run-fixture.ts';
-import { temporaryDirectory } from '../support/temporary-directory.ts';
+import { smallStudy } from '../support/study-fixture.ts';
+import { temporaryDirectory, temporaryFile } from '../support/temporary-directory.ts';
 
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const hasChromium = existsSync(executablePath);
@@ -17,6 +19,7 @@ if (!hasChromium && !mustRun) {
   );
 }
 
+type Look = { width: number; scheme: 'light' | 'dark' };
 const looks = [1400, 380].flatMap(width => (['light', 'dark'] as const).map(scheme => ({ width, scheme })));
 
 describe.skipIf(!hasChromium && !mustRun)('report.html in Chromium', () => {
@@ -39,6 +42,15 @@ describe.skipIf(!hasChromium && !mustRun)('report.html in Chromium', () => {
       }
     },
   );
+
+  test.each(looks)('the page of a study does so, too, at $width px, $scheme', async look => {
+    const { page, problems } = await openFile(temporaryFile('study.html', studyPage(smallStudy())), look);
+    expect(problems).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(look.width);
+    // A mark for each of twelve cells, and a mean for each of two methods at two recipes.
+    expect(await page.locator('#pareto svg.panel').first().locator('[data-tip]').count()).toBe(12 + 4);
+    await page.close();
+  });
 
   test('does not overflow with everything unfolded', async () => {
     const { page, problems } = await open(writeFinishedRun, { width: 380, scheme: 'light' });
@@ -88,11 +100,18 @@ describe.skipIf(!hasChromium && !mustRun)('report.html in Chromium', () => {
 
   async function open(
     write: (directory: string) => void,
-    { width, scheme }: { width: number; scheme: 'light' | 'dark' },
+    look: Look,
   ): Promise<{ page: Page; problems: string[] }> {
     const directory = temporaryDirectory();
     write(directory);
     const { html } = await writeReport(directory);
+    return openFile(html, look);
+  }
+
+  async function openFile(
+    html: string,
+    { width, scheme }: Look,
+  ): Promise<{ page: Page; problems: string[] }> {
     const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme: scheme });
     const problems = problemsOf(page);
     await page.goto(pathToFileURL(html).href);

@@ -1,103 +1,14 @@
 /** What a study reads, and what it makes of numbers that are worked out by hand. */
 import { describe, expect, test } from 'vitest';
-import type { EvaluationRecord, SetRecord } from '../../src/run/records.ts';
 import { analyseStudy } from '../../src/study/analysis.ts';
-import type { Cell } from '../../src/study/cells.ts';
 import { judgeClaim, judgeExpectation, verdictOf } from '../../src/study/claims.ts';
 import { chosenAt, matchedAt, usualLevels } from '../../src/study/matched.ts';
-import { type Outcome, splitSets } from '../../src/study/outcomes.ts';
+import { splitSets } from '../../src/study/outcomes.ts';
 import { studyMarkdown, studyPage } from '../../src/study/pages.ts';
 import { scheduleOf } from '../../src/study/run-study.ts';
 import { parseStudy, readExpectations, type StudyFile } from '../../src/study/study-file.ts';
+import { outcomeOf, recordOf, type Shape } from '../support/study-fixture.ts';
 import { temporaryFile } from '../support/temporary-directory.ts';
-
-const items = 100;
-
-function setOf(name: string, role: SetRecord['role'], right: number): SetRecord {
-  const results = Array.from({ length: items }, (_, i) => ({
-    id: `${i}`,
-    isCorrect: i < right,
-    answer: null,
-  }));
-  const accuracy = right / items;
-  return {
-    name,
-    role,
-    scorer: 'exact_match',
-    scorerVersion: 1,
-    accuracy,
-    sampledAccuracy: null,
-    unfinished: 0,
-    items: results,
-  };
-}
-
-function recordOf(
-  training: string,
-  step: number,
-  [target, keep]: readonly [number, number],
-): EvaluationRecord {
-  const sets = [
-    setOf('task', 'target', target),
-    setOf('keep', 'retention', keep),
-    setOf('more', 'retention', keep),
-  ];
-  const nothing = { test: null, train: null };
-  return { training, step, weightsDigest: '', sets, pld: nothing, kl: { target: null, retention: null } };
-}
-
-type Shape = {
-  method: string;
-  seed: number;
-  recipe?: number;
-  points: (readonly [number, number])[];
-  drift?: number;
-};
-
-/** Right items of 100 of the target and of each of two retention sets, at each point; the base has 40 and 100. */
-function outcomeOf({ method, seed, recipe = 1, points, drift = 0 }: Shape): Outcome {
-  const base = recordOf('base', 0, [40, 100]);
-  const cell = {
-    id: `${method}-${seed}-${recipe}`,
-    method,
-    recipe: { learning_rate: recipe },
-    replicate: { seed },
-    group: '',
-    input: '',
-    config: {},
-  } as unknown as Cell;
-  const measured = points.map((point, i) => {
-    const record = recordOf('model', i + 1, point);
-    const change = {
-      mean: (point[1] - 100) / 100,
-      interval: { low: 0, high: 0 },
-      items: 200,
-      sets: 2,
-      gained: 0,
-      lost: 0,
-    };
-    const target = { mean: point[0] / 100, interval: { low: 0, high: 1 }, items, sets: 1 };
-    const none = { sampledTarget: null, sets: [], pld: record.pld, kl: record.kl };
-    return { record, point: { training: 'model', step: i + 1, target, change, drift, ...none } };
-  });
-  const last = measured.at(-1) as Outcome['last'];
-  const run = {
-    startedAt: '2026-11-27T09:00:00.000Z',
-    finishedAt: '2026-11-27T09:01:00.000Z',
-  } as Outcome['run'];
-  return {
-    cell,
-    base,
-    points: measured,
-    last,
-    best: last,
-    gate: null,
-    trainings: 2,
-    stored: 1,
-    run,
-    environment: null,
-  };
-}
 
 const shapes: Shape[] = [
   {
