@@ -214,10 +214,29 @@ const temperatures = readWhen(
 );
 const sets = z.array(evaluationSet).default([]);
 
+/** Entries stand for sets by the time that this is read, see suites.ts: nothing of them is left. */
+const suiteSettings = {
+  suites: ours(
+    z.array(z.union([text, z.record(z.string(), z.unknown())])).default([]),
+    'Benchmarks by name, beside sets: tasks of docs/tasks.md, such as arc_challenge, or lm_eval:NAME; or blocks such as ' +
+      '{ name: mmlu, path: data, limit: 500 } with keys of a set. Data come from path, suites_path or the hub.',
+  ),
+  suites_path: ours(
+    text.nullable().default(null),
+    'Folder of data sets for suites without a path; null: the hub.',
+  ),
+};
+
 /** What is measured, on which items and how often. */
 export const evaluationSettings = {
   eval: ours(
-    z.strictObject({ sets: ours(sets, 'Sets that measure the target task.'), temperatures }).prefault({}),
+    z
+      .strictObject({
+        sets: ours(sets, 'Sets that measure the target task.'),
+        ...suiteSettings,
+        temperatures,
+      })
+      .prefault({}),
     'Measures of the task that is learnt.',
   ),
   retention: ours(
@@ -227,6 +246,7 @@ export const evaluationSettings = {
           ours(sets, 'Sets that measure what should be kept.'),
           'ARC-C, HotpotQA and SafetyBench are named; prompts, shots and decoding are not',
         ),
+        ...suiteSettings,
         margin: affects(
           'nothing',
           readWhen(

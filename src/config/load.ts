@@ -10,6 +10,7 @@ import { applyOverrides, type Override, parseOverride, removeAt } from './overri
 import { ConfigError, type Path, type Problem, problemsOf, show, unknownKey, valueAt } from './problems.ts';
 import { type RunConfig, runConfigSchema, settingsOf } from './schema.ts';
 import { keysAt, settingsIn } from './settings-list.ts';
+import { pathAsWritten, suiteProblems, withSuites } from './suites.ts';
 import { parseYaml } from './yaml-file.ts';
 
 /**
@@ -25,19 +26,24 @@ export function parseConfig(text: string, source: string, sets: readonly string[
   const { value, lineOf } = parseYaml(text, source);
   const overrides = sets.map(parseOverride);
   const given = withoutOtherMethods(value, overrides);
-  const input = withTasks(given);
+  const input = complete(given);
   const place = (path: Path) =>
     overrides.some(override => startsWith(path, override.path)) ? null : lineOf(path);
+  const written = (problem: Problem): Problem => {
+    const path = pathAsWritten(problem.path, given);
+    return path === problem.path ? problem : { ...problem, path, line: place(path) };
+  };
   const parsed = runConfigSchema().safeParse(input);
   const checked = readable(input, parsed);
   const problems: Problem[] = parsed.success ? [] : problemsOf(parsed.error.issues, input, place);
   problems.push(...overrides.flatMap(unknownRemoval));
-  const together = checked === null ? [] : [...checkTogether(checked), ...checkEffects(given, checked)];
-  for (const found of together) {
+  const together =
+    checked === null ? [] : [...checkTogether(checked), ...checkEffects(withSuites(given), checked)];
+  for (const found of [...suiteProblems(given), ...together]) {
     const isKnown = problems.some(({ path }) => path.join('.') === found.path.join('.'));
     if (!isKnown) problems.push({ ...found, line: place(found.path) });
   }
-  if (problems.length > 0) throw new ConfigError(source, problems.toSorted(byLine));
+  if (problems.length > 0) throw new ConfigError(source, problems.map(written).toSorted(byLine));
   return deepFreeze(parsed.data as RunConfig);
 }
 
@@ -62,9 +68,14 @@ function withoutOtherMethods(file: unknown, overrides: readonly Override[]): unk
 
 /** Keys without an effect. */
 function unread(input: unknown): Path[] {
-  const complete = withTasks(input);
-  const checked = readable(complete, runConfigSchema().safeParse(complete));
+  const whole = complete(input);
+  const checked = readable(whole, runConfigSchema().safeParse(whole));
   return checked === null ? [] : checkEffects(input, checked).map(({ path }) => path);
+}
+
+/** The input with all that names in it stand for. */
+function complete(input: unknown): unknown {
+  return withTasks(withSuites(input));
 }
 
 /** Evaluation sets that name a task, completed with what it says; their authors' own words stay. */

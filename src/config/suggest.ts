@@ -50,7 +50,6 @@ export const renamedKeys: Readonly<Record<string, string>> = {
   threads: 'worker.threads',
   python: 'worker.python',
   name: 'run_name',
-  suites: 'sets',
 };
 
 /** The path that `key` most likely meant, or null. `siblings` are the keys of the same block, `paths` all there are. */

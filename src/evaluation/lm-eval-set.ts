@@ -1,5 +1,6 @@
 /** A set that lm-eval asks and scores: the worker answers, lm-eval judges, and the judgements are paired like those of any set. */
 
+import { withLmEval } from '../config/suites.ts';
 import { UsageError } from '../errors.ts';
 import type { SetRecord } from '../run/records.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
@@ -9,9 +10,6 @@ import { collectRequests, scoreAnswers } from './lm-eval.ts';
 import { answerRequests, type LmEvalAnswering } from './lm-eval-answers.ts';
 import { isRight } from './scorer.ts';
 import type { AnySet, Encoding, LmEvalSet, SetRequest } from './sets.ts';
-
-/** The path of a set whose task comes with lm-eval. */
-const withLmEval = 'lm_eval';
 
 /** Version of how lm-eval is asked. */
 export const lmEvalVersion = 1;

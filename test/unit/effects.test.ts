@@ -31,7 +31,7 @@ const alwaysRead =
   optim gradient_checkpointing torch_compile seed data_seed determinism sampler sampler.backend sampler.workers sampler.endpoints
   sampler.endpoints.*.address sampler.endpoints.*.key sampler.strict placement placement.engine placement.samplers
   placement.samplers.count
-  eval eval.sets eval.sets.*.name eval.sets.*.lm_eval eval.sets.*.path eval.sets.*.columns
+  eval eval.suites eval.suites_path retention.suites retention.suites_path eval.sets eval.sets.*.name eval.sets.*.lm_eval eval.sets.*.path eval.sets.*.columns
   eval.sets.*.limit retention retention.sets retention.sets.*.name retention.sets.*.lm_eval retention.sets.*.path
   retention.sets.*.columns
   retention.sets.*.limit pld kl controls controls.base_samples worker worker.python worker.device worker.token_budget

@@ -23,7 +23,7 @@ describe('listSettings', () => {
 
 describe('keysAt', () => {
   it('gives the keys of a block, also inside a list', () => {
-    expect(keysAt(['eval'])).toEqual(['sets', 'temperatures']);
+    expect(keysAt(['eval'])).toEqual(['sets', 'suites', 'suites_path', 'temperatures']);
     expect(keysAt(['eval', 'sets', 0])).toContain('scorer');
     expect(keysAt(['nothing', 'here'])).toEqual([]);
   });
