@@ -106,11 +106,11 @@ async function generate(
   }
 }
 
-/** What needs no worker to be seen. */
-function checkModel(model: string): void {
+/** What needs no worker to be seen; `command` is the one that is tried again. */
+export function checkModel(model: string, command: 'generate' | 'eval' = 'generate'): void {
   if (existsSync(join(model, 'run.json'))) {
     const found = findResultModel(model);
-    const fix = found === null ? 'it has no finished model yet' : `npx tms generate ${found.path}`;
+    const fix = found === null ? 'it has no finished model yet' : `npx tms ${command} ${found.path}`;
     throw new UsageError(`${model} is the directory of a run, not of a model`, { fix });
   }
   const isPath = /^[./~]/.test(model) || model.split('/').length > 2;

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { addDataCommands } from './data.ts';
 import { addDoctorCommand } from './doctor.ts';
+import { addEvalCommand } from './eval.ts';
 import { addGenerateCommand } from './generate.ts';
 import { addReportCommands } from './report.ts';
 import { addRunCommands } from './run.ts';
@@ -35,6 +36,7 @@ export function makeProgram(context: CliContext): Command {
   addTrackCommand(program, context);
   addStudyCommands(program, context);
   addGenerateCommand(program, context);
+  addEvalCommand(program, context);
   addDataCommands(program, context);
   addStoreCommands(program, context);
   addWorkerCommand(program, context);

@@ -1,0 +1,152 @@
+/** Measure a model that no run needs to have made: load it, ask it every suite, keep what was measured of its weights. */
+import { join } from 'node:path';
+import { z } from 'zod';
+import { parseConfig } from '../config/load.ts';
+import type { RunConfig } from '../config/schema.ts';
+import { fetchSplits } from '../data/hub.ts';
+import { evaluateModel } from '../evaluation/evaluate.ts';
+import type { LmEval } from '../evaluation/lm-eval.ts';
+import {
+  type EvaluationContext,
+  evaluationKey,
+  prepareEvaluation,
+} from '../evaluation/prepare-evaluation.ts';
+import type { Question } from '../evaluation/scorer.ts';
+import { sha256OfRecord } from '../files/digest.ts';
+import { readChecked, writeChecked } from '../files/read-record.ts';
+import { type EvaluationRecord, evaluationRecord, type SetRecord } from '../run/records.ts';
+import { templateDateOf } from '../run/template-date.ts';
+import { touch } from '../store/in-use.ts';
+import { evaluationPath, openStore, type Store } from '../store/store.ts';
+import { hubSourceOf } from '../tasks/index.ts';
+import type { Progress } from '../training/run.ts';
+import type { ModelInfo } from '../worker/protocol.ts';
+import type { LoadOptions, Worker } from '../worker/worker.ts';
+import { currentNumerics } from './environment.ts';
+
+/** What is asked of every model, and how. */
+export type Measurement = {
+  /** Entries of `retention.suites` and its folder of data. */
+  readonly suites: readonly unknown[];
+  readonly folder: string | null;
+  readonly systemPrompt: string | null;
+  /** Whether sets that do not say ask in the chat template; null: where the model has one. */
+  readonly isChat: boolean | null;
+  readonly seed: number;
+  readonly worker: Worker;
+  readonly lmEval: LmEval;
+  readonly home: string;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+};
+
+export type MeasuredModel = {
+  readonly info: ModelInfo;
+  /** Each suite's record, with its questions in the same order. */
+  readonly sets: readonly { readonly record: SetRecord; readonly questions: readonly Question[] }[];
+};
+
+/** `options` load it; `lmEvalOutput`: where lm-eval writes its own files, which what the store has does not bring back. */
+export async function measureModel(
+  options: LoadOptions,
+  measurement: Measurement,
+  lmEvalOutput: string | null,
+): Promise<MeasuredModel> {
+  const { worker, progress, signal, home } = measurement;
+  progress.say(`loading ${options.model}`);
+  const info = await worker.load({ ...options, digest: true }, { signal });
+  for (const note of info.notes) progress.say(`note: ${note}`);
+  const config = configOf(options.model, measurement);
+  const numerics = { ...currentNumerics(config, info, await worker.status({ signal })), seed: config.seed };
+  const place = { store: openStore(home), numerics, lmEvalOutput };
+  const sets: MeasuredModel['sets'][number][] = [];
+  for (const set of config.retention.sets) {
+    signal.throwIfAborted();
+    const one = { ...config, retention: { ...config.retention, sets: [set] } };
+    sets.push(await measureSet(one, { options, info, place }, measurement));
+  }
+  return { info, sets };
+}
+
+/** A configuration that trains nothing. Throws `ConfigError` for a suite that does not exist or has no data. */
+export function configOf(
+  model: string,
+  { suites, folder, systemPrompt, seed }: Pick<Measurement, 'suites' | 'folder' | 'systemPrompt' | 'seed'>,
+): RunConfig {
+  const input = {
+    ...{ model_name_or_path: model, output_dir: '.', dataset_name: 'none.jsonl', seed },
+    ...(systemPrompt !== null && { system_prompt: systemPrompt, as_chat: true }),
+    retention: { suites, ...(folder !== null && { suites_path: folder }) },
+    ...{ pld: { size: 0 }, kl: { size: 0 } },
+  };
+  return parseConfig(JSON.stringify(input), 'the suites');
+}
+
+type Place = {
+  readonly store: Store;
+  readonly numerics: object;
+  readonly lmEvalOutput: string | null;
+};
+type Loaded = { readonly options: LoadOptions; readonly info: ModelInfo; readonly place: Place };
+
+const stored = z.object({ record: evaluationRecord });
+
+async function measureSet(config: RunConfig, loaded: Loaded, measurement: Measurement) {
+  const { info, place } = loaded;
+  const { worker, progress, signal } = measurement;
+  const context = await prepare(config, loaded, measurement);
+  for (const note of context.notes) progress.say(`note: ${note}`);
+  const [set] = context.sets as [EvaluationContext['sets'][number]];
+  const weightsDigest = info.weightsDigest ?? '';
+  const key = { weightsDigest, files: info.filesDigest, asked: evaluationKey(context) };
+  const path = evaluationPath(place.store, sha256OfRecord({ ...key, numerics: place.numerics }));
+  const isNeeded = set.kind === 'lm_eval' && place.lmEvalOutput !== null;
+  touch(path);
+  let record: EvaluationRecord | undefined = isNeeded ? undefined : readChecked(path, stored).value?.record;
+  if (record === undefined) {
+    let seen = 0;
+    const onProgress = ({ done, total, tokens }: { done: number; total: number; tokens: number }) => {
+      progress.update(`measure ${set.name}`, done, total, tokens - seen);
+      seen = tokens;
+    };
+    const model = { training: 'base', step: 0, weightsDigest, baseSamples: null };
+    ({ record } = await evaluateModel(worker, context, { ...model, signal, onProgress }));
+    writeChecked(path, { record });
+  } else progress.say(`${set.name} of these weights is in the store`);
+  return { record: record.sets[0] as SetRecord, questions: set.questions };
+}
+
+async function prepare(
+  config: RunConfig,
+  { options, info, place }: Loaded,
+  { worker, lmEval, isChat, home, progress, signal }: Measurement,
+): Promise<EvaluationContext> {
+  const cacheDirectory = join(home, 'cache');
+  const fetching = { cacheDirectory, signal, say: (line: string) => progress.say(line) };
+  const [set] = config.retention.sets as [RunConfig['retention']['sets'][number]];
+  const split = hubSourceOf(set.path);
+  const [fetched] = split === null ? [] : await fetchSplits([split], fetching);
+  const local = fetched === undefined ? set : { ...set, path: fetched.file };
+  const { model, revision = null, trustRemoteCode = false } = options;
+  const output = place.lmEvalOutput === null ? null : { path: place.lmEvalOutput, name: model };
+  return prepareEvaluation(
+    worker,
+    { ...config, retention: { ...config.retention, sets: [local] } },
+    {
+      model: info,
+      train: [],
+      test: [],
+      isChat: isChat ?? info.hasChatTemplate,
+      chatTemplate: null,
+      date: templateDateOf(null, '.'),
+      stopIds: info.eosTokenIds,
+      cacheDirectory,
+      lmEval: {
+        process: lmEval,
+        model: { model, revision, trustRemoteCode, maxPositions: info.maxPositions },
+        output,
+      },
+      signal,
+    },
+  );
+}

@@ -1,0 +1,155 @@
+/** `tms eval` below its command line: suites on the toy, whose weights are named by a seed. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { writeEvaluation } from '../../src/cli/eval-files.ts';
+import { compareModels, modelTable } from '../../src/report/model-comparison.ts';
+import type { SetRecord } from '../../src/run/records.ts';
+import { type Measurement, measureModel } from '../../src/runner/measure-model.ts';
+import { Worker } from '../../src/worker/worker.ts';
+import { temporaryDirectory, temporaryFile } from '../support/temporary-directory.ts';
+import { ToyChannel } from '../support/toy-worker.ts';
+
+const rows = Array.from({ length: 6 }, (_, i) => ({
+  goal: `do ${i}`,
+  choices: [`a${i}`, `zz${i}`],
+  label: i % 2,
+}));
+const jsonl = (name: string, records: readonly object[]) =>
+  temporaryFile(name, records.map(row => `${JSON.stringify(row)}\n`).join(''));
+
+function measurement(suites: readonly object[]): Measurement & { readonly said: string[] } {
+  const worker = new Worker(new ToyChannel());
+  onTestFinished(() => worker.close());
+  const said: string[] = [];
+  const never = () => Promise.reject(new Error('no task of lm-eval is asked'));
+  return {
+    ...{ suites, folder: null, systemPrompt: null, isChat: null, seed: 0, worker, said },
+    lmEval: { call: never, close: async () => {} },
+    home: temporaryDirectory(),
+    progress: { say: line => said.push(line), update: () => {} },
+    signal: new AbortController().signal,
+  };
+}
+
+describe('a model', () => {
+  test('is asked every suite; what is known of its weights is not asked again', async () => {
+    const path = jsonl('piqa.jsonl', rows);
+    const asked = measurement([
+      { name: 'piqa', path, limit: 4 },
+      {
+        name: 'lambada',
+        path: jsonl('l.jsonl', [{ context: 'one two', target: 'three' }]),
+        max_new_tokens: 3,
+      },
+    ]);
+    const first = await measureModel({ model: 'toy:1' }, asked, null);
+    expect(first.sets.map(({ record }) => [record.name, record.scorer, record.items.length])).toEqual([
+      ['piqa', 'multiple_choice', 4],
+      ['lambada', 'lambada', 1],
+    ]);
+    expect(first.sets[0]?.questions.map(({ id }) => id)).toEqual(
+      first.sets[0]?.record.items.map(({ id }) => id),
+    );
+    expect(asked.said.filter(line => line.includes('in the store'))).toEqual([]);
+    const again = await measureModel({ model: 'toy:1' }, asked, null);
+    expect(asked.said.filter(line => line.includes('in the store'))).toHaveLength(2);
+    expect(again.sets).toEqual(first.sets);
+    await measureModel({ model: 'toy:2' }, asked, null);
+    expect(asked.said.filter(line => line.includes('in the store'))).toHaveLength(2);
+  });
+
+  test('without the data of a suite is refused with the file that is not there', async () => {
+    const asked = measurement([{ name: 'piqa', path: temporaryDirectory() }]);
+    await expect(measureModel({ model: 'toy:1' }, asked, null)).rejects.toThrow(/piqa\/validation\.jsonl/);
+  });
+});
+
+const setOf = (name: string, verdicts: string, more: Partial<SetRecord> = {}): SetRecord => ({
+  ...{
+    name,
+    role: 'retention',
+    scorer: 'multiple_choice',
+    scorerVersion: 2,
+    sampledAccuracy: null,
+    unfinished: 0,
+  },
+  accuracy: [...verdicts].filter(one => one === '1').length / verdicts.length,
+  items: [...verdicts].map((one, i) => ({ id: `${i}`, isCorrect: one === '1', answer: `said ${i}` })),
+  ...more,
+});
+
+describe('two models', () => {
+  const base = [setOf('one', '1111100000'), setOf('two', '11110000')];
+  const tuned = [
+    setOf('one', '1110010000'),
+    setOf('two', '11110000', { measures: { 'acc_norm,none': 0.25 } }),
+  ];
+
+  test('are paired item by item: 2 became wrong and 1 right of 10, nothing of 8', () => {
+    const { suites, overall } = compareModels(base, tuned, 0.02);
+    expect(suites[0]).toMatchObject({
+      base: { mean: 0.5 },
+      tuned: { mean: 0.4 },
+      change: { gained: 1, lost: 2, items: 10 },
+      verdict: 'inconclusive',
+      flips: { rightToWrong: ['3', '4'], wrongToRight: ['5'] },
+    });
+    expect(suites[0]?.change?.mean).toBeCloseTo(-0.1, 12);
+    expect(overall.change?.mean).toBeCloseTo(-0.05, 12); // (−0.1 + 0) / 2
+    const text = modelTable({ suites, overall, margin: 0.02 }).join('\n');
+    expect(text).toMatch(/one +10 +\.500 +\.400 .* 1 +2 +inconclusive/);
+    expect(text).toContain("two, lm-eval's own numbers:  | acc_norm,none 0.2500");
+    expect(text).toContain('two: 0 of 8 items changed');
+  });
+
+  test('alone has accuracies only', () => {
+    const { suites, overall } = compareModels(base, null, 0.02);
+    expect([suites[0]?.change, suites[0]?.verdict, overall.tuned]).toEqual([null, null, null]);
+  });
+
+  test('leave every document and what flipped', async () => {
+    const output = join(temporaryDirectory(), 'out');
+    const { info } = await measureModel({ model: 'toy:1' }, measurement([]), null);
+    const named = [base, tuned].map((sets, i) => ({
+      ...{ label: i === 0 ? 'base' : 'tuned', model: `toy:${i}` },
+      measured: {
+        info,
+        sets: sets.map(record => ({
+          record,
+          questions: record.items.map(({ id }) => ({
+            id,
+            line: 1,
+            prompt: `ask ${id}`,
+            gold: 'g',
+            record: {},
+          })),
+        })),
+      },
+    }));
+    writeEvaluation(output, named, compareModels(base, tuned, 0.02));
+    const lines = (file: string) =>
+      readFileSync(join(output, file), 'utf8')
+        .trim()
+        .split('\n')
+        .map(line => JSON.parse(line));
+    expect(lines('flips.jsonl').map(({ id, direction }) => [id, direction])).toEqual([
+      ['3', 'right→wrong'],
+      ['4', 'right→wrong'],
+      ['5', 'wrong→right'],
+    ]);
+    expect(lines('base/one.jsonl')[3]).toEqual({
+      id: '3',
+      line: 1,
+      prompt: 'ask 3',
+      gold: 'g',
+      answer: 'said 3',
+      isCorrect: true,
+    });
+    expect(JSON.parse(readFileSync(join(output, 'evaluation.json'), 'utf8'))).toMatchObject({
+      models: { tuned: { model: 'toy:1' } },
+      suites: [{ name: 'one', verdict: 'inconclusive' }, { name: 'two' }],
+    });
+    expect(existsSync(join(output, 'report.md'))).toBe(true);
+  });
+});
