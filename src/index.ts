@@ -1,5 +1,6 @@
 /** The public surface of the library. */
 export { z } from 'zod';
+export { type Graded, type GradeSettings, grade } from './api/grade.ts';
 export { loadConfig, plan, type RunSettings, run } from './api/runs.ts';
 export { answerSettings, scorerSettings, unusableSettings } from './config/answer-settings.ts';
 export { datasetSettings } from './config/data-settings.ts';

@@ -33,7 +33,7 @@ const mayImport: Record<string, readonly string[]> = {
   ],
   report: ['run', 'metrics', 'data'],
   study: ['config', 'methods', 'training', 'worker', 'run', 'runner', 'metrics', 'report'],
-  api: ['config', 'plan', 'python', 'report', 'runner', 'worker'],
+  api: ['config', 'data', 'evaluation', 'tasks', 'plan', 'python', 'report', 'runner', 'worker'],
 };
 
 /** Words of the methods; the worker knows sequences, weights, steps, samples and paths only. */

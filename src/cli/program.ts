@@ -4,6 +4,7 @@ import { addDataCommands } from './data.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addEvalCommand } from './eval.ts';
 import { addGenerateCommand } from './generate.ts';
+import { addGradeCommand } from './grade.ts';
 import { addReportCommands } from './report.ts';
 import { addRunCommands } from './run.ts';
 import { addSetupCommand } from './setup.ts';
@@ -38,6 +39,7 @@ export function makeProgram(context: CliContext): Command {
   addGenerateCommand(program, context);
   addEvalCommand(program, context);
   addDataCommands(program, context);
+  addGradeCommand(program, context);
   addStoreCommands(program, context);
   addWorkerCommand(program, context);
   addSetupCommand(program, context);

@@ -20,10 +20,15 @@ export function taskNamed(name: unknown): Task | undefined {
   return typeof name === 'string' && Object.hasOwn(tasks, name) ? tasks[name as TaskName] : undefined;
 }
 
-/** What an evaluation set of a task says where its author says nothing: a complete one but for the path. */
+/** What an evaluation set of a task says where its author says nothing; its data come from the hub, where they are there. */
 export function setOfTask(name: TaskName): Record<string, unknown> {
-  const { settings } = tasks[name];
-  return { name, ...settings, ...(settings.scorer === 'multiple_choice' && { answer_is: 'index' }) };
+  const { settings, hub } = tasks[name];
+  return {
+    name,
+    ...(hub && { path: hubPath(hub) }),
+    ...settings,
+    ...(settings.scorer === 'multiple_choice' && { answer_is: 'index' }),
+  };
 }
 
 /** The file of a task in `path`, which names it or a folder of data sets. */
