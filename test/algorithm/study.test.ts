@@ -238,6 +238,23 @@ describe('a study', () => {
   });
 });
 
+test('tms study ends with 1 where cells failed, and names each with its log', async () => {
+  const { methods, replicates } = study('lost');
+  const place = join(folder, 'lost.yaml');
+  const set = { 'worker.python': join(folder, 'nowhere') };
+  writeFileSync(
+    place,
+    JSON.stringify({ run, output_dir: join(folder, 'lost'), methods, replicates, set, jobs: 2 }),
+  );
+  const { error } = await called('study', place);
+  expect(error).toMatchObject({
+    exitCode: 1,
+    message: expect.stringMatching(/4 of 4 cells of .*lost failed:/),
+  });
+  expect(String(error)).toMatch(/\n {2}SFT, seed 4: .*nowhere.*\.log\)/);
+  expect(readFileSync(join(folder, 'lost', 'study.md'), 'utf8')).toContain('0 of 4 cells have finished');
+});
+
 /** The last accuracy on the retention set, from the evaluation of the model that the run was made for. */
 function lastAccuracy(directory: string): number {
   const training = existsSync(join(directory, 'models/student')) ? 'student' : 'sft';

@@ -245,6 +245,23 @@ describe('the pages of a study', () => {
   };
   const study = analyseStudy(outcomes, facts as unknown as Parameters<typeof analyseStudy>[1]);
 
+  test('name the cells that exceed their own retention.max_drop, and the sets', () => {
+    const checks = [null, 'keep', 'more'].map(set => ({
+      set,
+      change: null,
+      outcome: set === 'more' ? 'passed' : 'failed',
+    }));
+    const gated = [
+      { ...outcomes[0], gate: { maxDrop: 0.1, training: 'model', label: 'A', checks, outcome: 'failed' } },
+    ];
+    const { failedGates } = analyseStudy(
+      gated as typeof outcomes,
+      facts as unknown as Parameters<typeof analyseStudy>[1],
+    );
+    expect(failedGates).toEqual([{ id: 'A-1-1', sets: [null, 'keep'] }]);
+    expect(study.failedGates).toEqual([]);
+  });
+
   test('say that a part is missing, and have every number once', () => {
     const page = studyMarkdown(study);
     expect(page).toContain('This is a part of the study: 5 of 6 cells have finished, 1 failed.');
