@@ -38,7 +38,7 @@ def load_params(model: str, **changes: Any) -> LoadParams:
 def adapter_params(**changes: Any) -> Adapter:
     """Return a new adapter of rank 16."""
     settings: dict[str, Any] = {"r": 16, "alpha": 32.0, "dropout": 0.0, "target_modules": None}
-    more: dict[str, Any] = {"use_rslora": False, "modules_to_save": None, "seed": 0}
+    more: dict[str, Any] = {"use_rslora": False, "use_dora": False, "modules_to_save": None, "seed": 0}
     return Adapter(**(settings | more | changes))
 
 

@@ -30,6 +30,7 @@ def new_adapter(
         lora_dropout=options.dropout,
         target_modules=options.target_modules or "all-linear",
         use_rslora=options.use_rslora,
+        use_dora=options.use_dora,
         modules_to_save=options.modules_to_save,
     )
     try:

@@ -45,6 +45,7 @@ class Adapter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     dropout: Annotated[float, msgspec.Meta(ge=0, le=1)]
     target_modules: list[str] | None
     use_rslora: bool
+    use_dora: bool
     modules_to_save: list[str] | None
     seed: Annotated[int, msgspec.Meta(ge=0, le=4294967295)]
 

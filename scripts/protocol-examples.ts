@@ -43,6 +43,7 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
         dropout: 0.05,
         targetModules: ['q_proj', 'v_proj'],
         useRslora: false,
+        useDora: false,
         modulesToSave: null,
         seed: 4_294_967_295,
       },

@@ -16,10 +16,10 @@ from transformers import GenerationConfig, PreTrainedConfig, PreTrainedTokenizer
 from py_worker.describe import eos_of_files, is_token_id
 from py_worker.digest import tensors_digest
 from py_worker.errors import WorkerError
+from py_worker.merge import merged
 from py_worker.pretrained import load_config, load_tokenizer
 from py_worker.protocol import LoadParams
 from py_worker.source import Source, base_of_adapter, files_digest, find_source, read_json, weight_files
-from py_worker.vllm.merge import merged
 
 HEAD = "lm_head.weight"
 _NOT_OF_THE_SHAPE = frozenset(

@@ -5,6 +5,7 @@ import { addDoctorCommand } from './doctor.ts';
 import { addEvalCommand } from './eval.ts';
 import { addGenerateCommand } from './generate.ts';
 import { addGradeCommand } from './grade.ts';
+import { addMergeCommand } from './merge.ts';
 import { addReportCommands } from './report.ts';
 import { addRunCommands } from './run.ts';
 import { addSetupCommand } from './setup.ts';
@@ -24,7 +25,7 @@ Exit codes:
 /** Parsing it runs the command. */
 export function makeProgram(context: CliContext): Command {
   const program = new Command('tms')
-    .description('Fine-tune Hugging Face models without forgetting, and prove it.')
+    .description('Fine-tune Hugging Face models; measure and limit what they forget.')
     .version(context.version)
     .option('--verbose', 'show stack traces with errors')
     .showHelpAfterError('(tms --help lists the commands, tms help <command> explains one)')
@@ -38,6 +39,7 @@ export function makeProgram(context: CliContext): Command {
   addStudyCommands(program, context);
   addGenerateCommand(program, context);
   addEvalCommand(program, context);
+  addMergeCommand(program, context);
   addDataCommands(program, context);
   addGradeCommand(program, context);
   addStoreCommands(program, context);

@@ -62,6 +62,13 @@ export const modelSettings = {
     trl(z.boolean().default(false), 'Scale LoRA by lora_alpha / √lora_r (arXiv 2312.03732).'),
     withPeft,
   ),
+  use_dora: readWhen(
+    trl(
+      z.boolean().default(false),
+      'Learn the length of each row of a weight apart from its direction (DoRA, arXiv 2402.09353).',
+    ),
+    withPeft,
+  ),
 };
 
 function isDirectory(path: string): boolean {

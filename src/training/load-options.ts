@@ -39,6 +39,7 @@ export function newAdapter(config: RunConfig): NonNullable<LoadOptions['adapter'
     targetModules: config.lora_target_modules && [...config.lora_target_modules],
     modulesToSave: config.lora_modules_to_save && [...config.lora_modules_to_save],
     useRslora: config.use_rslora,
+    useDora: config.use_dora,
     seed: config.seed,
   };
 }

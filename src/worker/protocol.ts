@@ -90,6 +90,7 @@ const adapter = z
     dropout: z.number().min(0).max(1),
     targetModules: z.array(z.string()).nullable(),
     useRslora: z.boolean(),
+    useDora: z.boolean(),
     modulesToSave: z.array(z.string()).nullable(),
     seed: uint32,
   })

@@ -40,6 +40,7 @@ export const adapterDefaults = {
   dropout: 0,
   targetModules: null,
   useRslora: false,
+  useDora: false,
   modulesToSave: null,
 } as const;
 

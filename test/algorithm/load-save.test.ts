@@ -25,6 +25,7 @@ describe('what is loaded', () => {
       lora_target_modules: ['q_proj', 'v_proj'],
       lora_modules_to_save: ['lm_head'],
       use_rslora: true,
+      use_dora: true,
     };
     const adapter = {
       r: 4,
@@ -33,6 +34,7 @@ describe('what is loaded', () => {
       targetModules: ['q_proj', 'v_proj'],
       modulesToSave: ['lm_head'],
       useRslora: true,
+      useDora: true,
       seed: 7,
     };
     const run = await recordRun(folder, smallRun(folder, { use_peft: true, ...lora }));

@@ -291,11 +291,12 @@ describe('what only the wire shows', () => {
       { lora_alpha: 8 },
       { lora_dropout: 0.5 },
       { use_rslora: true },
+      { use_dora: true },
       { lora_target_modules: ['q_proj'] },
     ];
     const counts: number[] = [];
     for (const keys of lora) counts.push(await stepsAfter({ use_peft: true, ...keys }, at));
-    expect(counts).toEqual([18, 9, 18, 18, 18, 18, 18]);
+    expect(counts).toEqual([18, 9, 18, 18, 18, 18, 18, 18]);
     expect([await stepsAfter({}, at), await stepsAfter({ optim: 'muon' }, at)]).toEqual([18, 18]);
   });
 

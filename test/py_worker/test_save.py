@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from bench.records import adapter_params, load_params
+from py_worker import merge_side
 from py_worker.atomic import atomic_directory
 from py_worker.describe import eos_token_ids
 from py_worker.digest import tensors_digest, weights_digest
@@ -101,8 +102,11 @@ def test_saved_weights_end_where_they_were_made_to_end_in_plain_transformers(tmp
     assert as_loaded.generation_config.eos_token_id == 4
 
 
-def test_a_saved_adapter_loads_in_plain_peft_with_equal_logits(llama: Path, tmp_path: Path) -> None:
-    options = adapter_params(r=2, alpha=3, use_rslora=True, modules_to_save=["lm_head"])
+@pytest.mark.parametrize("use_dora", [False, True])
+def test_a_saved_adapter_loads_in_plain_peft_with_equal_logits(
+    llama: Path, tmp_path: Path, use_dora: bool
+) -> None:
+    options = adapter_params(r=2, alpha=3, use_rslora=True, use_dora=use_dora, modules_to_save=["lm_head"])
     model = load(llama, adapter=options)
     perturb(model)
     saved = save_weights(model, tmp_path / "adapter")
@@ -113,6 +117,15 @@ def test_a_saved_adapter_loads_in_plain_peft_with_equal_logits(llama: Path, tmp_
     assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json"} <= names
     assert not names & {"README.md", "config.json", "model.safetensors"}
     assert weights_digest(load(tmp_path / "adapter")) == saved["weights_digest"]
+    asked = {"adapter": str(tmp_path / "adapter"), "into": str(tmp_path / "merged"), "dtype": "float32"}
+    merged = json.loads(merge_side.merge(json.dumps(asked)))
+    assert merged["ok"]["bytes"] == sum(file.stat().st_size for file in (tmp_path / "merged").iterdir())
+    whole = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    torch.testing.assert_close(whole(IDS).logits, model.trained(IDS).logits)
+    again = json.loads(merge_side.merge(json.dumps(asked)))["err"]
+    assert "merged" in again["message"]
+    asked["adapter"] = str(llama)
+    assert "no LoRA adapter" in json.loads(merge_side.merge(json.dumps(asked)))["err"]["message"]
 
 
 def test_tied_weights_stay_tied_and_are_written_once(llama: Path, tmp_path: Path) -> None:

@@ -283,6 +283,7 @@ def test_a_new_adapter_is_the_base_under_the_name_that_the_trainer_gives_it(
         "dropout": 0.0,
         "targetModules": None,
         "useRslora": False,
+        "useDora": False,
         "modulesToSave": None,
         "seed": 7,
     }

@@ -51,6 +51,7 @@ const cases: [string, string[], string[]][] = [
   ['lora_target_modules=[q_proj]', [], ['use_peft=true']],
   ['lora_modules_to_save=[lm_head]', [], ['use_peft=true']],
   ['use_rslora=true', [], ['use_peft=true']],
+  ['use_dora=true', [], ['use_peft=true']],
   ['columns.prompt=question', ['columns.messages=chat'], []],
   ['columns.completion=answer', ['columns.messages=chat'], []],
   ['as_chat=true', ['columns.messages=chat'], []],

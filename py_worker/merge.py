@@ -1,4 +1,4 @@
-"""Full weights of an adapter and its base: one format for the engine, which scores adapters wrongly."""
+"""Full weights of an adapter and its base in one directory: for engines and tools that take no adapters, or score them wrongly."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def merged(
     def explain(error: BaseException) -> WorkerError:
         return WorkerError(
             "BAD_MODEL",
-            f"The adapter {source.directory} cannot be merged into its base for vLLM: {one_line(error)}. Use sampler.backend torch.",
+            f"The adapter {source.directory} cannot be merged into its base: {one_line(error)}.",
         )
 
     with from_library(explain):
