@@ -28,7 +28,7 @@ export function addMergeCommand(program: Command, context: CliContext): void {
         .default('bfloat16'),
     )
     .option('--python <path>', 'use this Python (default: as for tms run)')
-    .addHelpText('after', '\nExample:\n  $ npx tms merge runs/my/models/student merged')
+    .addHelpText('after', '\nExample:\n  $ npx tms merge runs/my/models/NAME merged')
     .action((adapter: string, out: string, flags: { dtype: string; python?: string }) =>
       merge(adapter, out, flags, context),
     );

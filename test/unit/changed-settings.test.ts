@@ -9,8 +9,8 @@ import { listSettings } from '../../src/config/settings-list.ts';
 const levels = {
   /** Where a run writes, what it prints, what it keeps, what it refuses. */
   nothing:
-    `output_dir run_name save_steps save_total_limit max_rewritten_fraction max_too_long_fraction tms.max_fallback_fraction iterative.max_fallback_fraction
-    tms.keep_checkpoints retention.margin retention.max_unfinished_fraction worker.python sampler.python sampler.gpu_memory_utilization sampler.keep_alive placement.engine placement.address placement.samplers.gpus`.split(
+    `output_dir run_name price_per_hour report_to save_steps save_total_limit max_rewritten_fraction max_too_long_fraction tms.max_fallback_fraction iterative.max_fallback_fraction self_rewritten.max_fallback_fraction
+    tms.keep_checkpoints retention.margin retention.max_drop retention.max_unfinished_fraction worker.python sampler.python sampler.gpu_memory_utilization sampler.keep_alive placement.engine placement.address placement.samplers.gpus`.split(
       /\s+/,
     ),
   /** Where, in what order and in what pieces the same numbers are computed. */

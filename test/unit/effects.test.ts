@@ -25,7 +25,7 @@ function refused(sets: readonly string[], text = ''): string[] {
 
 /** Keys that every run reads: where the code asks for them depends on no other key. */
 const alwaysRead =
-  `method output_dir run_name save_steps model_name_or_path dtype attn_implementation trust_remote_code use_peft
+  `method output_dir run_name price_per_hour report_to save_steps model_name_or_path dtype attn_implementation trust_remote_code use_peft
   dataset_name dataset_test_name max_train_samples columns columns.messages split_special_tokens duplicates max_length max_too_long_fraction
   learning_rate lr_scheduler_type max_steps per_device_train_batch_size gradient_accumulation_steps weight_decay max_grad_norm
   optim gradient_checkpointing torch_compile seed data_seed determinism sampler sampler.backend sampler.workers sampler.endpoints
@@ -38,6 +38,7 @@ const alwaysRead =
   worker.threads eval_points`.split(/\s+/);
 
 const set = (more: string) => `eval.sets=[{name: a, path: a.jsonl, ${more}}]`;
+const other = 'replay.dataset_name=someone/else';
 const nothingMeasured = ['pld.size=0', 'kl.size=0'];
 
 /** `[key with a value, settings under which it has no effect, settings under which it has one]`, read off the code that uses it. */
@@ -121,6 +122,31 @@ const cases: [string, string[], string[]][] = [
     ],
   ),
   ['replay.dataset_name=other.jsonl', [], ['method=replay']],
+  [
+    'replay.dataset_config=en',
+    ['method=replay', 'replay.dataset_name=other.jsonl'],
+    ['method=replay', other],
+  ],
+  [
+    'replay.dataset_split=test',
+    ['method=replay', 'replay.dataset_name=other.jsonl'],
+    ['method=replay', other],
+  ],
+  [
+    'replay.dataset_revision=v2',
+    ['method=replay', 'replay.dataset_name=other.jsonl'],
+    ['method=replay', other],
+  ],
+  ['dataset_config=en', ['dataset_name=d.jsonl'], ['dataset_name=someone/data']],
+  ['dataset_train_split=all', ['dataset_name=d.jsonl'], ['dataset_name=someone/data']],
+  ['dataset_revision=v2', ['dataset_name=d.jsonl'], ['dataset_name=someone/data']],
+  ['dataset_test_split=dev', ['dataset_name=d.jsonl'], ['dataset_name=someone/data']],
+  ['dataset_test_split=dev', ['dataset_name=d.jsonl'], ['dataset_test_name=someone/data']],
+  [
+    'dataset_streaming=true',
+    ['dataset_name=someone/data'],
+    ['dataset_name=someone/data', 'max_train_samples=5'],
+  ],
   ['replay.columns.prompt=question', ['method=replay', 'replay.columns.messages=chat'], ['method=replay']],
   ...['beta=0.5', 'direction=reverse', 'top_k=4'].map((key): [string, string[], string[]] => [
     `kl_sft.${key}`,
