@@ -41,7 +41,8 @@ export function judgeClaim(
     mean: found.mean,
     interval: found.interval,
     values: found.values,
-    verdict: verdictOf(found.interval, claim),
+    // One replicate says nothing of others, whatever its items show.
+    verdict: verdictOf(found.values.length < 2 ? null : found.interval, claim),
   }));
   return { claim: claim.claim, asked: askedText(claim), verdict: overall(evidence), evidence, note: null };
 }

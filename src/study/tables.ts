@@ -46,7 +46,7 @@ function claimsTable({ claims }: Study): StudyTable {
     rows,
     texts: [1, 2, 3, 4],
     notes: [
-      'Holds: the whole interval lies where the claim says, at every place; does not hold: at some place none of it does; below noise: neither, or one replicate that has no interval.',
+      'Holds: the whole interval lies where the claim says, at every place; does not hold: at some place none of it does; below noise: neither, or there is only one replicate.',
       ...claims.flatMap(({ claim, note }) => (note === null ? [] : [`${claim}: ${note}`])),
     ],
   };

@@ -137,6 +137,13 @@ describe('claims', () => {
     });
   });
 
+  test('are below noise with one replicate, whatever its items show', () => {
+    const one = outcomes.filter(({ cell }) => cell.replicate.seed === 2);
+    const judged = judgeClaim(claimOf({ against: 'A', above: 0 }), one, []);
+    expect(judged.evidence[0]).toMatchObject({ values: [expect.closeTo(0.18, 6)], verdict: 'below noise' });
+    expect(judged.evidence[0]?.interval?.low).toBeGreaterThan(0);
+  });
+
   test('of a number without items: drift of A minus three times that of B is .1, .2 and .3', () => {
     const claim = claimOf({ of: 'A', against: 'B', times: 3, measure: 'drift', above: 0 });
     const [evidence] = judgeClaim(claim, outcomes, []).evidence;
