@@ -6,6 +6,7 @@ import { addEvalCommand } from './eval.ts';
 import { addGenerateCommand } from './generate.ts';
 import { addGradeCommand } from './grade.ts';
 import { addMergeCommand } from './merge.ts';
+import { addPushCommand } from './push.ts';
 import { addReportCommands } from './report.ts';
 import { addRunCommands } from './run.ts';
 import { addSetupCommand } from './setup.ts';
@@ -36,6 +37,7 @@ export function makeProgram(context: CliContext): Command {
   addReportCommands(program, context);
   addVerifyCommand(program, context);
   addTrackCommand(program, context);
+  addPushCommand(program, context);
   addStudyCommands(program, context);
   addGenerateCommand(program, context);
   addEvalCommand(program, context);

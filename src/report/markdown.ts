@@ -51,7 +51,8 @@ function section(title: string, lines: readonly string[]): string[] {
   return lines.length === 0 ? [] : ['', `## ${title}`, '', ...lines];
 }
 
-function resultLines(analysis: Analysis): string[] {
+/** The table with its notes and findings. */
+export function resultLines(analysis: Analysis): string[] {
   if (analysis.rows.length === 0) return ['Nothing has been evaluated yet.'];
   const findings = differenceSentences(analysis).map(sentence => `- ${sentence}`);
   const gate = gateOf(analysis);
@@ -64,7 +65,8 @@ function resultLines(analysis: Analysis): string[] {
   ];
 }
 
-function setLines({ base, curves, lookOf }: Analysis): string[] {
+/** Accuracy on each set, of the base and of what each training ended with. */
+export function setLines({ base, curves, lookOf }: Analysis): string[] {
   const points = [base, ...curves.map(lastPoint)].filter((point): point is Point => point !== null);
   const [first] = points;
   if (first === undefined) return [];

@@ -1,6 +1,6 @@
 /** A stand-in for the Hugging Face hub: as much of its HTTP interface as huggingface_hub and datasets use to read. */
 import { createHash } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 /** `denied`: how the hub refuses it, by its error code. */
@@ -20,7 +20,12 @@ export type HubServer = {
 };
 
 /** What is asked; `respond` may take it, and then returns true. */
-export type HubRequest = { readonly method: string; readonly url: URL; readonly body: Buffer };
+export type HubRequest = {
+  readonly method: string;
+  readonly url: URL;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+};
 type Respond = (request: HubRequest, response: ServerResponse) => boolean;
 
 /** Serve `repositories`, by names such as `datasets/owner/name`. */
@@ -59,7 +64,7 @@ async function readRequest(incoming: IncomingMessage): Promise<HubRequest> {
   const chunks: Buffer[] = [];
   for await (const chunk of incoming) chunks.push(chunk as Buffer);
   const url = new URL(decodeURIComponent(incoming.url ?? ''), 'http://hub');
-  return { method: incoming.method ?? '', url, body: Buffer.concat(chunks) };
+  return { method: incoming.method ?? '', url, headers: incoming.headers, body: Buffer.concat(chunks) };
 }
 
 type Answer = { status?: number; headers?: Record<string, string | number>; body?: string };
