@@ -35,9 +35,14 @@ const filesOf = (ending: string): string[] =>
     .filter(file => file.endsWith(ending) && existsSync(join(root, file)));
 /** Studies and what is expected of them are no configurations of a run. */
 const isOfStudy = (text: string) => /^(methods|expectations):/m.test(text);
-const files = filesOf('.yaml').filter(
+const allFiles = filesOf('.yaml').filter(
   file => file.startsWith('configs/') && !isOfStudy(readFileSync(join(root, file), 'utf8')),
 );
+/** What the paper asks for takes days: it is read and planned. */
+const ofPaper = allFiles
+  .filter(file => file.startsWith('configs/paper/'))
+  .map(file => [file, readFileSync(join(root, file), 'utf8')] as const);
+const files = allFiles.filter(file => !file.startsWith('configs/paper/'));
 const pages = filesOf('.md').filter(page => page !== 'CHANGELOG.md');
 const snippets = pages.flatMap(page =>
   [...readFileSync(join(root, page), 'utf8').matchAll(/^```yaml\n(.*?)^```/gms)].map(
@@ -77,7 +82,7 @@ describe('every shipped configuration', () => {
 
   it.each(shipped)('%s is read as it stands', (_, text) => {
     const config = loadConfig(temporaryFile('run.yaml', text));
-    expect(config).toMatchObject(parse(text));
+    expect(config).toMatchObject(asRead(text));
   });
 
   it.each(shipped)('%s runs to its end, its sets and scorers with it', async (_, text) => {
@@ -96,7 +101,50 @@ describe('every shipped configuration', () => {
     (_, text) => {
       const required = { model_name_or_path: 'm', dataset_name: 'd.jsonl', output_dir: 'o' };
       const whole = JSON.stringify({ ...required, ...parse(text) });
-      expect(loadConfig(temporaryFile('run.yaml', whole))).toMatchObject(parse(text));
+      expect(loadConfig(temporaryFile('run.yaml', whole))).toMatchObject(asRead(text));
+    },
+  );
+});
+
+describe('the grid of the paper', () => {
+  it('has its six tasks, and the study of all models', async () => {
+    expect(ofPaper.map(([file]) => basename(file, '.yaml'))).toEqual([
+      'countdown',
+      'gsm8k',
+      'ifeval',
+      'math',
+      'mmlu',
+      'toolalpaca',
+    ]);
+    const { study } = readStudyFile(join(root, 'configs/paper/study.yaml'));
+    expect(await cellsOf(study, 1)).toHaveLength(5 * 5 * 3); // methods, models, seeds
+  });
+
+  it.each(ofPaper)('%s asks of the three retention sets, with T and α of the paper', (_, text) => {
+    const config = loadConfig(temporaryFile('run.yaml', text));
+    expect(config).toMatchObject({ ...asRead(text), tms: { num_checkpoints: 10, alpha: 0.25 } });
+    expect(config.retention.sets.map(({ task }) => task)).toEqual([
+      'arc_challenge_generative',
+      'hotpotqa',
+      'safetybench_generative',
+    ]);
+  });
+
+  it.each(ofPaper)(
+    '%s is planned: two epochs over 70 prompts but for those held out, and ten checkpoints at equal distances',
+    async (_, text) => {
+      const { dataset_config, eval: _eval, retention: _retention, ...rest } = parse(text);
+      const settings = {
+        ...rest,
+        per_device_train_batch_size: 2,
+        gradient_accumulation_steps: 1,
+        max_length: 512,
+      };
+      const plan = await planRun(folder, standIn({ ...settings, tms: { ...rest.tms, max_new_tokens: 64 } }));
+      const { steps } = plan.trainings.sft;
+      const equally = Array.from({ length: 10 }, (_, k) => Math.round(((k + 1) * steps) / 10));
+      expect(plan.methods.tms.checkpointSteps).toEqual(equally);
+      expect(steps).toBeGreaterThan(50);
     },
   );
 });
@@ -148,13 +196,27 @@ describe('the time of a plan', () => {
   });
 });
 
+/** As it is read: suites are sets by then. */
+function asRead(text: string): object {
+  const withoutSuites = (block: Settings) => {
+    const { suites, suites_path, ...rest } = block;
+    return rest;
+  };
+  const settings = parse(text);
+  for (const key of ['eval', 'retention'])
+    if (settings[key] !== undefined) settings[key] = withoutSuites(settings[key]);
+  return settings;
+}
+
 /** The toy in place of the model; files that are not shipped replaced by some of the same columns, each with an absolute path. */
 function standIn(settings: Settings): Settings {
   const text = JSON.stringify({ ...settings, model_name_or_path: 'toy:1' }, (key, value) => {
     const isFile = typeof value === 'string' && (key === 'path' || key === 'module' || /^dataset_/.test(key));
     if (!isFile) return value;
     const file = join(root, value);
-    return existsSync(file) ? file : writeRows(folder, basename(value), rowsOf(value));
+    return existsSync(file)
+      ? file
+      : writeRows(folder, /\.\w+$/.test(value) ? basename(value) : `${basename(value)}.jsonl`, rowsOf(value));
   });
   const { max_length = 512, ...replaced } = JSON.parse(text);
   return { ...replaced, max_length: Math.min(max_length, 512), output_dir: join(folder, 'planned') };
@@ -169,6 +231,7 @@ function rowsOf(path: string): object[] {
       choices: { text: ['a', 'b'], label: ['A', 'B'] },
       answerKey: 'B',
     }));
+  if (path.includes('math')) return rows(i => ({ problem: `${i}?`, solution: `It is \\boxed{${i}}.` }));
   if (path.includes('piqa')) return rows(i => ({ goal: `do ${i}`, choices: ['this', 'that'], label: i % 2 }));
   if (path.includes('gsm8k')) return rows(i => ({ question: `${i} + 1?`, answer: `It is\n#### ${i + 1}` }));
   if (path.includes('triviaqa')) return rows(i => ({ question: `who ${i}`, answer: 'me', aliases: ['I'] }));

@@ -70,7 +70,7 @@ async function scoreAll(
       const greedy = { temperature: 0, topP: 1, topK: 0, seed: 0 };
       return { ...greedy, prompt: ids.slice(0, start), until: [], maxNewTokens: ids.length - start };
     }),
-    { ...answering, stopIds: [] },
+    { ...answering, stopIds: [], isCounted: false }, // the requests are counted already
   );
   for (const [k, i] of open.entries()) {
     const { ids, start } = at(requests, i);
@@ -93,7 +93,7 @@ type Asked = Omit<Generated, 'task' | 'document' | 'prompt'> & {
 /** Those that are sampled alike share calls. */
 async function generateAll(
   asked: readonly Asked[],
-  { sampler, maxRows, stopIds, tally }: LmEvalAnswering,
+  { sampler, maxRows, stopIds, tally, isCounted = true }: LmEvalAnswering & { readonly isCounted?: boolean },
 ): Promise<{ ids: number[]; isFinished: boolean }[]> {
   const answers: { ids: number[]; isFinished: boolean }[] = [];
   const wayOf = ({ maxNewTokens, temperature, topP, topK, until }: Asked) => ({
@@ -116,7 +116,8 @@ async function generateAll(
       const { ids, finishReason } = at(found, k);
       answers[i] = { ids: [...ids], isFinished: finishReason !== 'length' };
     }
-    tally.add(places.length, { generated: found.reduce((sum, { ids }) => sum + ids.length, 0) });
+    const generated = found.reduce((sum, { ids }) => sum + ids.length, 0);
+    tally.add(isCounted ? places.length : 0, { generated });
   }
   return answers;
 }
