@@ -330,6 +330,32 @@ export const evaluationSettings = {
       .prefault({}),
     'Distance from the base model, on stored samples of the base.',
   ),
+  text_loss: ours(
+    z
+      .strictObject({
+        path: ours(
+          text.nullable().default(null),
+          'File of documents that have nothing to do with the task (.jsonl, .jsonl.gz, .jsonl.zst or .parquet), whose cross-entropy is measured ' +
+            'before and after: what is lost of language itself. null: not measured.',
+        ),
+        column: readWhen(ours(text.default('text'), 'Column with the text, or a template.'), {
+          '.path': isGiven,
+        }),
+        size: readWhen(
+          ours(positive.default(64), 'Documents that are measured, chosen by a hash of their content.'),
+          { '.path': isGiven },
+        ),
+        max_tokens: readWhen(
+          ours(
+            z.int().min(2).max(1e6).default(512),
+            'Tokens of a document that are read, from its beginning.',
+          ),
+          { '.path': isGiven },
+        ),
+      })
+      .prefault({}),
+    'Cross-entropy of a neutral text, document by document.',
+  ),
   eval_points: ours(
     z.int().min(2).max(10_000).default(4),
     'Steps of a training run at which everything above is measured: equally spread, the base (step 0) and the last step included.',

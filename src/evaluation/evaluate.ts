@@ -11,6 +11,7 @@ import type { EvaluationContext } from './prepare-evaluation.ts';
 import { multipleChoiceVersion } from './scorer.ts';
 import type { AnsweredSet, ChoiceSet, PreparedSet } from './sets.ts';
 import { type EvaluationCall, newTally, type Tally, type TokenCounts } from './tally.ts';
+import { measureTextLoss } from './text-loss.ts';
 
 export type { EvaluationContext } from './prepare-evaluation.ts';
 
@@ -34,7 +35,9 @@ export async function evaluateModel(
   const test = await measureDivergence(worker, context.pld.test, tally);
   const train = await measureDivergence(worker, context.pld.train, tally);
   const kl = await measureKl(worker, baseSamples ?? { samples: [] }, tally);
-  const record = { training, step, weightsDigest, sets, pld: { test, train }, kl };
+  const textLoss = await measureTextLoss(worker, context.texts, tally);
+  const found = { training, step, weightsDigest, sets, pld: { test, train }, kl };
+  const record = { ...found, ...(textLoss !== null && { textLoss }) };
   return { record, tokens: tally.tokens() };
 }
 
@@ -84,10 +87,13 @@ function recordOf({ name, role, questions }: ChoiceSet, chosen: readonly number[
 }
 
 /** Answers to sample and sequences to score. */
-function workIn({ sets, pld }: EvaluationContext, baseSamples: BaseSamples | null): number {
+function workIn({ sets, pld, texts }: EvaluationContext, baseSamples: BaseSamples | null): number {
   const inSets = sets.map(workInSet);
   const samples = baseSamples?.samples.length ?? 0;
-  return inSets.reduce((sum, count) => sum + count, samples + pld.test.length + pld.train.length);
+  return inSets.reduce(
+    (sum, count) => sum + count,
+    samples + pld.test.length + pld.train.length + texts.length,
+  );
 }
 
 function workInSet(set: PreparedSet): number {
@@ -104,7 +110,7 @@ function workInSet(set: PreparedSet): number {
 // An evaluation as the flat numbers of metrics.jsonl. Pure. No name is a path prefix of another: some stores make
 // folders of them.
 
-export function metricsOf({ sets, pld, kl }: EvaluationRecord): Record<string, number> {
+export function metricsOf({ sets, pld, kl, textLoss }: EvaluationRecord): Record<string, number> {
   return Object.assign(
     {},
     ...sets.map(metricsOfSet),
@@ -114,6 +120,7 @@ export function metricsOf({ sets, pld, kl }: EvaluationRecord): Record<string, n
     divergenceMetrics('train', pld.train),
     klMetrics('target', kl.target),
     klMetrics('retention', kl.retention),
+    textLoss === undefined ? {} : { 'text/bits_per_byte': textLoss.bitsPerByte },
   );
 }
 

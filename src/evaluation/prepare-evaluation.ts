@@ -9,6 +9,7 @@ import { lmEvalVersion } from './lm-eval-set.ts';
 import type { DivergenceExample } from './pld.ts';
 import { multipleChoiceVersion } from './scorer.ts';
 import { type LmEvalSetup, type PreparedSet, prepareSet, type SetRole } from './sets.ts';
+import { readDocuments, type TextDocument } from './text-loss.ts';
 
 export type EvaluationContext = {
   readonly model: ModelInfo;
@@ -25,6 +26,8 @@ export type EvaluationContext = {
   };
   /** Prompts that the base answers for KL; empty where it is not measured. */
   readonly kl: readonly KlPrompt[];
+  /** Neutral documents; empty where their cross-entropy is not measured. */
+  readonly texts: readonly TextDocument[];
   /** What a person should know about the questions, a sentence each. */
   readonly notes: readonly string[];
   /** Whether the chat template wrote something after the date into a question. */
@@ -39,6 +42,7 @@ export type EvaluationSettings = Pick<
   | 'retention'
   | 'pld'
   | 'kl'
+  | 'text_loss'
   | 'system_prompt'
   | 'chat_template_kwargs'
   | 'split_special_tokens'
@@ -117,6 +121,10 @@ export async function prepareEvaluation(
     sets,
     pld: { test: of('test', data.test), train: of('train', data.train) },
     kl: kl.prompts,
+    texts: await readDocuments(worker, config.text_loss, {
+      cacheDirectory,
+      maxPositions: model.maxPositions,
+    }),
     notes: [...notes, ...kl.notes],
     readsDate,
   };
@@ -128,7 +136,7 @@ export function evaluationKey(context: EvaluationContext): string {
 }
 
 /** The same by what is measured: a digest of each set, of the examples for PLD and of the prompts for KL. */
-export function evaluationDigests({ sets, pld, kl }: EvaluationContext): Record<string, string> {
+export function evaluationDigests({ sets, pld, kl, texts }: EvaluationContext): Record<string, string> {
   const measured = (examples: readonly DivergenceExample[]) =>
     examples.map(({ ids, promptLength, learned, completionBytes }) => [
       promptLength,
@@ -143,6 +151,9 @@ export function evaluationDigests({ sets, pld, kl }: EvaluationContext): Record<
     ...Object.fromEntries(digests),
     'the examples for PLD': sha256OfRecord([measured(pld.test), measured(pld.train)]),
     'the prompts for KL': sha256OfRecord(kl.map(({ prompt, ...rest }) => ({ ...rest, prompt: [...prompt] }))),
+    ...(texts.length > 0 && {
+      'the texts of text_loss': sha256OfRecord(texts.map(({ id, ids, bytes }) => [id, bytes, ...ids])),
+    }),
   };
 }
 

@@ -2,7 +2,7 @@
 import type { Accuracy, Change } from '../metrics/retention.ts';
 import { changeText, exclusionOf, intervalNote, shortChangeText } from './changes.ts';
 import { alphaText, controlNotes, endlessText, fallbackNotes, lostUpdateNotes } from './fallback-notes.ts';
-import { amount, dash, fixed, shortDuration, withInterval } from './format.ts';
+import { amount, dash, fixed, shortDuration, signed, withInterval } from './format.ts';
 import { bestPoint, type Curve, lastPoint } from './points.ts';
 import type { Results } from './results.ts';
 import type { Analysis, ResultRow } from './rows.ts';
@@ -46,6 +46,14 @@ export function columnsFor(rows: readonly ResultRow[], width: Width): Column[] {
       group: 'KL(base‖model)',
       title: isWide ? 'retention' : 'reten.',
       textOf: row => fixed(row.klRetention, 2),
+    },
+    {
+      group: 'text bits/byte',
+      title: isWide ? 'Δ [95 % CI]' : 'Δ',
+      textOf: ({ textChange: change }) =>
+        change === null
+          ? dash
+          : `${signed(change.mean, 3)}${isWide ? ` [${signed(change.interval.low, 3)}, ${signed(change.interval.high, 3)}]` : ''}`,
     },
     {
       group: 'tokens',

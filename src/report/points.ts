@@ -2,6 +2,7 @@
 import { pldDrift } from '../metrics/pld-drift.ts';
 import { type Accuracy, accuracyChange, accuracyOf, type Change } from '../metrics/retention.ts';
 import { type Interval, mean, wilsonInterval } from '../metrics/statistics.ts';
+import { type TextLossChange, textLossChange } from '../metrics/text-loss.ts';
 import type { EvaluationRecord, SetRecord } from '../run/records.ts';
 import { baseName, type Training } from '../run/trainings.ts';
 import type { Results } from './results.ts';
@@ -29,6 +30,8 @@ export type Point = {
   /** Of test PLD, from the model trained from on. */
   readonly drift: number | null;
   readonly kl: EvaluationRecord['kl'];
+  /** Cross-entropy of neutral documents against the base. */
+  readonly textChange: TextLossChange | null;
 };
 
 /** The points of one training in order of steps; the first one is the model it started from, at step 0. */
@@ -119,6 +122,10 @@ function pointOf(record: EvaluationRecord, base: EvaluationRecord | undefined): 
     pld: record.pld,
     drift: null,
     kl: record.kl,
+    textChange:
+      base?.textLoss === undefined || record.textLoss === undefined || base === record
+        ? null
+        : textLossChange(base.textLoss, record.textLoss, bootstrapSeed),
   };
 }
 

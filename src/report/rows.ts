@@ -1,5 +1,6 @@
 /** The rows of the final table. Pure; nothing formatted. */
 import { type Accuracy, type Change, type Verdict, verdictOf } from '../metrics/retention.ts';
+import type { TextLossChange } from '../metrics/text-loss.ts';
 import type { Mixture } from '../run/sources.ts';
 import { baseName, type Training } from '../run/trainings.ts';
 import { type Endless, endlessBound, endlessOf, isEndless, mixtureOfTraining } from './fallback-notes.ts';
@@ -54,6 +55,8 @@ export type ResultRow = {
   /** Nats per sequence, KL(base‖model). */
   readonly klTarget: number | null;
   readonly klRetention: number | null;
+  /** Bits a byte of neutral documents against the base. */
+  readonly textChange: TextLossChange | null;
   readonly cost: RowCost | null;
 };
 
@@ -120,7 +123,7 @@ type RowFacts = RunFacts & Pick<ResultRow, 'label' | 'role' | 'trainsOn' | 'kind
 
 function rowOf(point: Point, facts: RowFacts): ResultRow {
   const { label, role, trainsOn, kind, cost, margin, base, bound, mixture } = facts;
-  const { training, step, target, sampledTarget, pld, drift, kl } = point;
+  const { training, step, target, sampledTarget, pld, drift, kl, textChange } = point;
   const change = kind === 'base' ? null : point.change;
   const retention = kind === 'base' ? [] : point.sets.filter(({ role }) => role === 'retention');
   const isSetDoubtful = (name: string) =>
@@ -151,6 +154,7 @@ function rowOf(point: Point, facts: RowFacts): ResultRow {
     drift: kind === 'base' ? null : drift,
     klTarget: kl.target?.perSequence ?? null,
     klRetention: kl.retention?.perSequence ?? null,
+    textChange,
     cost,
   };
 }

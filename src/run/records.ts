@@ -241,6 +241,13 @@ const klFromBase = z.strictObject({
   samples: count,
 });
 
+/** Cross-entropy of neutral documents: nats of all tokens but the first of each; bits a byte over all of them. */
+const textLoss = z.strictObject({
+  bitsPerByte: z.number(),
+  documents: z.array(z.strictObject({ id: z.string(), nll: z.number(), bytes: count })),
+});
+export type TextLoss = z.infer<typeof textLoss>;
+
 export const evaluationRecord = z.strictObject({
   training: trainingName,
   step: count,
@@ -248,5 +255,7 @@ export const evaluationRecord = z.strictObject({
   sets: z.array(setRecord),
   pld: z.strictObject({ test: divergence.nullable(), train: divergence.nullable() }),
   kl: z.strictObject({ target: klFromBase.nullable(), retention: klFromBase.nullable() }),
+  /** Not there where it was not measured. */
+  textLoss: textLoss.optional(),
 });
 export type EvaluationRecord = z.infer<typeof evaluationRecord>;

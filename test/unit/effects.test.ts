@@ -34,7 +34,7 @@ const alwaysRead =
   eval eval.suites eval.suites_path retention.suites retention.suites_path eval.sets eval.sets.*.name eval.sets.*.lm_eval eval.sets.*.path eval.sets.*.columns
   eval.sets.*.limit retention retention.sets retention.sets.*.name retention.sets.*.lm_eval retention.sets.*.path
   retention.sets.*.columns
-  retention.sets.*.limit pld kl controls controls.base_samples worker worker.python worker.device worker.token_budget
+  retention.sets.*.limit pld kl text_loss text_loss.path controls controls.base_samples worker worker.python worker.device worker.token_budget
   worker.threads eval_points`.split(/\s+/);
 
 const set = (more: string) => `eval.sets=[{name: a, path: a.jsonl, ${more}}]`;
@@ -274,6 +274,11 @@ const cases: [string, string[], string[]][] = [
   ],
   ['retention.margin=0.05', [], ['retention.sets=[{name: a, path: a.jsonl}]']],
   ['retention.max_drop=0.05', [], ['retention.sets=[{name: a, path: a.jsonl}]']],
+  ...['column=body', 'size=9', 'max_tokens=99'].map((key): [string, string[], string[]] => [
+    `text_loss.${key}`,
+    [],
+    ['text_loss.path=wiki.jsonl'],
+  ]),
   ['pld.size=10', ['test_size=0', 'pld.splits=[test]'], ['test_size=0']],
   ['pld.splits=[train]', ['pld.size=0'], ['pld.size=9']],
   ['kl.size=9', ['test_size=0'], ['test_size=0', 'retention.sets=[{name: a, path: a.jsonl}]']],
