@@ -1,13 +1,14 @@
 /**
  * The number that an answer ends in, as GSM8K is scored: what stands behind `####`, else in the last `\boxed{}`, else behind the last
- * "answer is", else the last number of all. Headings, numbers of steps and a next question that a model goes on with are no part of it.
+ * "answer is", in words, else the last number of all. Headings, numbers of steps and a next question that a model goes on with are no part of it.
  * Pure.
  */
 import { answerPart, plainText } from './answer-part.ts';
 import { type FoundNumber, numbersIn } from './numbers.ts';
+import { spelledAnswer } from './spelled-number.ts';
 
 /** Raise it when any answer could be scored differently; results of different versions do not compare. */
-export const gsm8kVersion = 2;
+export const gsm8kVersion = 3;
 
 /** The final number, or null without any. */
 export function finalNumber(text: string): number | null {
@@ -23,7 +24,12 @@ export function sameFinalNumber(text: string, gold: string): boolean {
 
 function findFinal(text: string): FoundNumber | null {
   const said = answerPart(plainText(text));
-  return marked(said) ?? boxed(said) ?? stated(said) ?? concluded(said);
+  return marked(said) ?? boxed(said) ?? stated(said) ?? spelled(said) ?? concluded(said);
+}
+
+function spelled(text: string): FoundNumber | null {
+  const value = spelledAnswer(text);
+  return value === null ? null : { value, written: value, start: 0, end: 0, isLabel: false };
 }
 
 const answerWords = String.raw`(?:(?:the\s+)?(?:final\s+)?answer\s*(?:is|:|=)?\W*)?(?:[a-z]\s*=\W*)?`;
@@ -168,14 +174,27 @@ function concluded(text: string): FoundNumber | null {
     );
     return ({ start, end }: FoundNumber) => spans.some(([from, to]) => from <= start && end <= to);
   };
-  const isAside = isIn(/\([^()]*[A-Za-z][^()]*\)/g);
+  const isAside = isIn(/\([^()]*[A-Za-z][^()]*\)|(?<=\d\W*)\([^()]*\d\s*[-+*/×÷=][^()]*\)/g);
   return (
     numbers.findLast(isIn(/\*\*[^*\n]*\*\*|__[^_\n]*__/g)) ??
     resultOf(claim, numbers) ??
+    numbers.find(isIn(whole)) ??
     numbers.findLast(number => !isAside(number)) ??
     last
   );
 }
+
+const number = String.raw`[$€£]?\d[\d,]*(?:\.\d+)?%?`;
+
+/** What says itself that it is all: "a total of 60 miles in 5 hours", "7 dollars left after 3 days", "12 = 3 * 4"; where no clause follows. */
+const whole = new RegExp(
+  [
+    String.raw`(?<=\ba total of\s)${number}(?![^\n]*(?:[,;:=]|\b(?:so|then|which|thus|but|each)\b))`,
+    String.raw`${number}(?=(?:\s[a-z]+){0,3}?\s(?:left|remaining|in total|altogether)\b[^\d\n,;:=]*${number}[^\n,;:=]*$)`,
+    String.raw`${number}(?=\s*=(?:\s*${number}\s*[-+*/×÷x])+\s*${number}\W*$)`,
+  ].join('|'),
+  'gm',
+);
 
 /** The number behind the last `=`, where no new clause follows it. */
 function resultOf(claim: string, numbers: readonly FoundNumber[]): FoundNumber | null {

@@ -205,6 +205,21 @@ test('a number with a scale word is the same as its digits, and as the number al
   expect(sameFinalNumber('They earned $405.', '#### 405,000,000')).toBe(false);
 });
 
+const pairs = readFileSync(join(import.meta.dirname, '../fixtures/grading/gsm8k-pairs.txt'), 'utf8')
+  .trimEnd()
+  .split('\n')
+  .slice(1)
+  .map(line => line.split(';;').map(part => part.trim()));
+
+test('137 outputs have the verdict that was decided by hand', () => {
+  expect(pairs).toHaveLength(137);
+  const wrong = pairs.filter(
+    ([gold = '', output = '', label]) =>
+      sameFinalNumber(output.replaceAll('\\n', '\n'), gold) !== (label === 'right'),
+  );
+  expect(wrong).toEqual([]);
+});
+
 const data = join(import.meta.dirname, '../../../shared/data/gsm8k');
 
 describe.skipIf(!existsSync(data))('the data set', () => {

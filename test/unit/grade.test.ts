@@ -96,7 +96,7 @@ test('tms grade prints the accuracy and writes a score for each row', async () =
   };
   await makeProgram(context).parseAsync(['grade', '--task', 'gsm8k', file], { from: 'user' });
   const out = join(dirname(file), 'answers.graded.jsonl');
-  expect(printed).toEqual(['gsm8k: accuracy 50.00 % (1 of 2), scorer gsm8k 2', `scores: ${out}`]);
+  expect(printed).toEqual(['gsm8k: accuracy 50.00 % (1 of 2), scorer gsm8k 3', `scores: ${out}`]);
   expect(
     readFileSync(out, 'utf8')
       .trim()
