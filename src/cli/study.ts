@@ -67,7 +67,7 @@ const studyExamples = `
 Exits with 0; with 1 where a cell failed; with 2 where an expectation is not met or a cell exceeds its retention.max_drop.
 
 Examples:
-  $ npx tms study configs/lab/study.yaml --only "seed 0" --jobs 2
+  $ npx tms study configs/lab/study.yaml --only "base 1" --jobs 2
   $ npx tms study configs/lab/study.yaml --expect configs/lab/expected.yaml
   $ npx tms study status runs/lab-study`;
 

@@ -28,8 +28,13 @@ export function changeEstimate(replicates: readonly (readonly Flipped[])[]): Est
   const ofItems = pairedScoreIntervalOfMean(averaged);
   const ofReplicates = tInterval(values);
   const p = Math.max(itemsTest(averaged), tTest(values) ?? 0);
-  const interval = ofReplicates === null ? ofItems : outer(ofItems, ofReplicates);
-  return { mean: mean(values), values, interval, p };
+  const whole = ofReplicates === null ? ofItems : outer(ofItems, ofReplicates);
+  return { mean: mean(values), values, interval: within(whole, -1, 1), p };
+}
+
+/** What an accuracy, or a change of one, cannot pass is no part of its interval. */
+export function within({ low, high }: Interval, least: number, most: number): Interval {
+  return { low: Math.max(least, low), high: Math.min(most, high) };
 }
 
 /** Replicates share their items, so a set is as large as it is in one of them. */

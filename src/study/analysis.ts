@@ -46,6 +46,8 @@ export type Study = {
   readonly tmsVersion: string;
   readonly environment: EnvironmentRecord | null;
   readonly trainings: { readonly all: number; readonly stored: number };
+  /** Cells of the study; `cells` are those that were meant. */
+  readonly total: number;
   readonly cells: readonly CellRow[];
   readonly methods: readonly MethodRow[];
   readonly differences: readonly DifferenceRow[];
@@ -74,12 +76,13 @@ export type StudyFacts = {
   readonly command: string;
   readonly tmsVersion: string;
   readonly states: readonly (readonly [Cell, CellState])[];
+  readonly total: number;
   readonly expectations: readonly Expectation[] | null;
 };
 
 /** Analyse what has finished. */
 export function analyseStudy(outcomes: readonly Outcome[], facts: StudyFacts): Study {
-  const { file, name, command, tmsVersion, states, expectations } = facts;
+  const { file, name, command, tmsVersion, states, total, expectations } = facts;
   const methods = file.methods.map(one => one.name);
   const reference = file.reference ?? methods[0] ?? '';
   const levels = file.match ?? usualLevels(outcomes);
@@ -99,6 +102,7 @@ export function analyseStudy(outcomes: readonly Outcome[], facts: StudyFacts): S
       all: outcomes.reduce((sum, one) => sum + one.trainings, 0),
       stored: outcomes.reduce((sum, one) => sum + one.stored, 0),
     },
+    total,
     cells: states.map(([cell, state]) => cellRow(cell, state, outcomes)),
     methods: methods.flatMap(method => methodRows(method, outcomes)),
     differences: methods

@@ -60,8 +60,9 @@ export function placeText({ method, recipe, replicate }: Place): string {
   return [method, settingsText(recipe), settingsText(replicate)].filter(part => part !== '').join(', ');
 }
 
-/** `learning_rate 5e-5` */
+/** `learning_rate 5e-5`, or the `name` of a point that has one. */
 export function settingsText(settings: Settings): string {
+  if (typeof settings.name === 'string') return settings.name;
   return Object.entries(settings)
     .map(([key, value]) => `${key} ${valueText(value)}`)
     .join(', ');
@@ -77,7 +78,7 @@ async function cellAt(
   place: Place,
   { set, threads }: { readonly set: Settings; readonly threads: number | null },
 ): Promise<Cell> {
-  const asked = { ...study.set, ...set };
+  const { name: _, ...asked } = { ...study.set, ...set } as Record<string, unknown>;
   const sets = Object.entries(asked).map(
     ([key, value]) => `${key}=${value === '' ? '' : JSON.stringify(value)}`,
   );
@@ -102,9 +103,9 @@ function groupOf(settings: Record<string, unknown>): string {
 const longestName = 60;
 
 function idOf({ method, recipe, replicate }: Place, digest: string): string {
-  const values = [...Object.values(recipe), ...Object.values(replicate)].map(value =>
-    basename(valueText(value)),
-  );
+  const values = [recipe, replicate]
+    .flatMap(({ name: _, ...keys }) => Object.values(keys))
+    .map(value => basename(valueText(value)));
   const name = [method, ...values]
     .map(part =>
       part

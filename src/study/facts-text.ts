@@ -5,21 +5,25 @@ import type { Study } from './analysis.ts';
 /** What was run, and what of it is there. */
 export function studyFacts(study: Study): string[] {
   const { cells, environment, begun, ended, trainings } = study;
-  const of = (status: string) => cells.filter(({ state }) => state.status === status).length;
-  const [finished, failed] = [of('finished'), of('failed')];
   const seconds = cells.reduce((sum, { state }) => sum + (state.seconds ?? 0), 0);
-  const isWhole = finished === cells.length;
   const replicates = new Set(cells.map(({ replicate }) => JSON.stringify(replicate))).size;
   return [
     `Command: ${study.command}`,
-    isWhole
-      ? `All ${counted(cells.length, 'cell')} of the study have finished.`
-      : `This is a part of the study: ${finished} of ${counted(cells.length, 'cell')} have finished${failed === 0 ? '' : `, ${failed} failed`}. What follows is of those alone.`,
+    wholeText(study),
     `Replicates: ${replicates} (${cells.length === 0 ? '' : replicateKeys(study)}).`,
     ...(begun === null ? [] : [timeText(begun, ended, seconds)]),
     `Of ${counted(trainings.all, 'training')} ${trainings.stored} came from the store, where another cell had left them.`,
     ...(environment === null ? [] : [environmentText(study.tmsVersion, environment)]),
   ];
+}
+
+/** Nobody is to take a part for the whole. */
+function wholeText({ cells, total }: Study): string {
+  const of = (status: string) => cells.filter(({ state }) => state.status === status).length;
+  const [finished, failed] = [of('finished'), of('failed')];
+  if (finished === total) return `All ${counted(total, 'cell')} of the study have finished.`;
+  const chosen = cells.length === total ? '' : ` (${cells.length} were chosen by --only)`;
+  return `This is a part of the study: ${finished} of its ${counted(total, 'cell')} have finished${chosen}${failed === 0 ? '' : `, ${failed} failed`}. What follows is of those alone.`;
 }
 
 function replicateKeys({ cells }: Study): string {

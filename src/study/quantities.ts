@@ -1,5 +1,5 @@
 /** Numbers of a study with replicates as their outer level: of a method, or of one minus another, at equal recipe or equal target accuracy. Pure. */
-import { changeEstimate, type Estimate, estimateOf } from '../metrics/replicates.ts';
+import { changeEstimate, type Estimate, estimateOf, within } from '../metrics/replicates.ts';
 import { accuracyOf } from '../metrics/retention.ts';
 import { outer } from '../metrics/statistics.ts';
 import { bootstrapSeed } from '../report/points.ts';
@@ -85,10 +85,8 @@ function accuracyEstimate(points: readonly Picked[], split: Split): Estimate | n
     low: widths.reduce((sum, { low }) => sum + low, 0) / widths.length,
     high: widths.reduce((sum, { high }) => sum + high, 0) / widths.length,
   };
-  return {
-    ...estimated,
-    interval: estimated.interval === null ? ofItems : outer(ofItems, estimated.interval),
-  };
+  const whole = estimated.interval === null ? ofItems : outer(ofItems, estimated.interval);
+  return { ...estimated, interval: within(whole, 0, 1) };
 }
 
 /** The retention sets of a difference, each by itself. */

@@ -21,7 +21,9 @@ export type OpenStudy = {
   readonly file: StudyFile;
   readonly input: string;
   readonly jobs: number;
+  /** Those that are meant, of all that the study has. */
   readonly cells: readonly Cell[];
+  readonly total: number;
   readonly expectations: readonly Expectation[] | null;
 };
 
@@ -57,7 +59,7 @@ export async function openStudy(path: string, { jobs, only, expect }: StudyWishe
     throw new UsageError(`no cell of ${path} has ${only.join(' or ')} in its place`, {
       fix: `choose parts of a place such as: ${placeText(all[0] as Cell)}`,
     });
-  return { file, input, jobs: atOnce, cells, expectations };
+  return { file, input, jobs: atOnce, cells, total: all.length, expectations };
 }
 
 /** Those whose place has every part of one of the texts; parts are set apart by commas, as in a place. */
@@ -136,7 +138,7 @@ function finishedText(outcome: Outcome | null, { seconds }: CellState): string {
 
 /** What the finished cells show. */
 export async function studyOf(
-  { file, cells, expectations }: OpenStudy,
+  { file, cells, total, expectations }: OpenStudy,
   { command, tmsVersion }: { readonly command: string; readonly tmsVersion: string },
 ): Promise<Study> {
   const states = cells.map(cell => [cell, stateOf(cell.config.output_dir)] as const);
@@ -146,5 +148,5 @@ export async function studyOf(
     if (found !== null) outcomes.push(found);
   }
   const name = file.name ?? basename(file.output_dir);
-  return analyseStudy(outcomes, { file, name, command, tmsVersion, states, expectations });
+  return analyseStudy(outcomes, { file, name, command, tmsVersion, states, total, expectations });
 }

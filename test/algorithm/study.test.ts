@@ -6,7 +6,7 @@ import { makeProgram } from '../../src/cli/program.ts';
 import { processTerminal } from '../../src/cli/terminal.ts';
 import { compareRuns } from '../../src/runner/compare-runs.ts';
 import { stateOf } from '../../src/study/cell-state.ts';
-import { type Cell, cellsOf } from '../../src/study/cells.ts';
+import { type Cell, cellsOf, placeText } from '../../src/study/cells.ts';
 import { type Failure, runStudy } from '../../src/study/run-study.ts';
 import { cellsWith } from '../../src/study/study.ts';
 import { parseStudy, type StudyFile } from '../../src/study/study-file.ts';
@@ -92,6 +92,14 @@ describe('the cells of a study', () => {
     // Those of one rate and seed may share trainings.
     expect(new Set(cells.map(({ group }) => group)).size).toBe(4);
     expect(cells[0]?.group).toBe(cells[2]?.group);
+  });
+
+  test('of points with names are called by them, in words alone', async () => {
+    const named = study('points', { grid: [{ name: 'slow', learning_rate: 0.5 }] });
+    const plain = study('points', { grid: [{ learning_rate: 0.5 }] });
+    const [[one], [other]] = [await cellsOf(named, 1), await cellsOf(plain, 1)];
+    expect(placeText(one as Cell)).toBe('TMS, slow, seed 3');
+    expect(one?.id).toBe(other?.id);
   });
 
   test('are chosen by parts of their places: all of one text, any of several', async () => {
@@ -252,7 +260,7 @@ test('tms study ends with 1 where cells failed, and names each with its log', as
     message: expect.stringMatching(/4 of 4 cells of .*lost failed:/),
   });
   expect(String(error)).toMatch(/\n {2}SFT, seed 4: .*nowhere.*\.log\)/);
-  expect(readFileSync(join(folder, 'lost', 'study.md'), 'utf8')).toContain('0 of 4 cells have finished');
+  expect(readFileSync(join(folder, 'lost', 'study.md'), 'utf8')).toContain('0 of its 4 cells have finished');
 });
 
 /** The last accuracy on the retention set, from the evaluation of the model that the run was made for. */

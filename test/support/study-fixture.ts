@@ -149,6 +149,7 @@ export function smallStudy(): Study {
     name: 'A small study',
     command: 'npx tms study s.yaml',
     tmsVersion: '0',
+    total: states.length,
     expectations: null,
     states,
   });

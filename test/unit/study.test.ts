@@ -144,6 +144,21 @@ describe('claims', () => {
     expect(judged.evidence[0]?.interval?.low).toBeGreaterThan(0);
   });
 
+  test('have intervals that end where accuracies do: two replicates of −.2 and −.5 lose at most everything', () => {
+    const two = [
+      outcomeOf({ method: 'B', seed: 1, points: [[58, 80]] }),
+      outcomeOf({ method: 'B', seed: 2, points: [[58, 50]] }),
+    ];
+    const [evidence] = judgeClaim(claimOf({ below: 0 }), two, []).evidence;
+    expect(evidence?.interval).toEqual({ low: -1, high: 1 }); // t of one degree: 12.7 · .15
+    const target = judgeClaim(
+      claimOf({ measure: 'target', above: 0.5 }),
+      [two[0], outcomeOf({ method: 'B', seed: 2, points: [[98, 50]] })] as typeof two,
+      [],
+    );
+    expect(target.evidence[0]?.interval).toEqual({ low: 0, high: 1 });
+  });
+
   test('of a number without items: drift of A minus three times that of B is .1, .2 and .3', () => {
     const claim = claimOf({ of: 'A', against: 'B', times: 3, measure: 'drift', above: 0 });
     const [evidence] = judgeClaim(claim, outcomes, []).evidence;
@@ -242,6 +257,7 @@ describe('the pages of a study', () => {
     command: 'npx tms study s.yaml',
     tmsVersion: '0',
     expectations: null,
+    total: 7,
     states: outcomes.map(
       ({ cell }, i) =>
         [
@@ -271,7 +287,9 @@ describe('the pages of a study', () => {
 
   test('say that a part is missing, and have every number once', () => {
     const page = studyMarkdown(study);
-    expect(page).toContain('This is a part of the study: 5 of 6 cells have finished, 1 failed.');
+    expect(page).toContain(
+      'This is a part of the study: 5 of its 7 cells have finished (6 were chosen by --only), 1 failed.',
+    );
     expect(page).toContain('Of 12 trainings 6 came from the store');
     expect(page).toMatch(/\| A \| learning_rate 1 \| 3 \| 0\.600 \[/);
     expect(page).toMatch(/\| B \| learning_rate 1 \| 3 \| \+0\.163 \[/);
