@@ -41,33 +41,39 @@ export type FoundTokens = {
 };
 
 /** Prepare the data as a run does and read some examples; `say` gets a line for everything a run would say. */
-export async function readTokens(
+export function readTokens(
   config: RunConfig,
   request: ShowRequest,
-  { terminal, env }: CliContext,
+  context: CliContext,
   say: (line: string) => void,
 ): Promise<FoundTokens> {
+  return withPreparedData(config, { context, say }, async (data, worker) => ({
+    ...factsOf(data, config),
+    examples: await readExamples(data, request, { config, worker }),
+  }));
+}
+
+/** Do something with the data of a configuration as a run prepares them, and close them. What a run would refuse is said. */
+export async function withPreparedData<T>(
+  config: RunConfig,
+  { context: { terminal, env }, say }: { context: CliContext; say: (line: string) => void },
+  work: (data: PreparedData, worker: Worker) => Promise<T>,
+): Promise<T> {
   const progress = { ...terminalProgress(terminal), say };
-  const worker = await startWorker({
-    python: config.worker.python ?? undefined,
-    report: line => terminal.note(line),
-  });
+  const python = config.worker.python ?? undefined;
+  const worker = await startWorker({ python, report: line => terminal.note(line) });
   try {
     const model = await loadForTokenizer(worker, config);
     const { cache } = openStore(tmsHome(env));
     const refuse = (error: DataError) =>
       say(`a run refuses this: ${error.message}${error.fix === null ? '' : `; ${error.fix}`}`);
     const date = templateDateOf(config.chat_template_date, config.output_dir);
-    const place = { cacheDirectory: cache, python: config.worker.python ?? undefined, say };
-    const { config: local } = await fetchData(config, place);
+    const { config: local } = await fetchData(config, { cacheDirectory: cache, python, say });
     const data = await prepareData(local, worker, model, { cache, progress, date, refuse });
     try {
-      return {
-        ...factsOf(data, config),
-        examples: await readExamples(data, request, { config, worker }),
-      };
+      return await work(data, worker);
     } finally {
-      await Promise.all([...new Set([data.train.tokens, data.testTokens])].map(file => file.close()));
+      await data.close();
     }
   } finally {
     progress.clear();

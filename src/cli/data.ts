@@ -10,6 +10,7 @@ import { formatNames, formatOf } from '../files/data-format.ts';
 import { tmsHome } from '../python/paths.ts';
 import { openStore } from '../store/store.ts';
 import { collect, integerFrom } from './arguments.ts';
+import { diagnoseData } from './data-doctor.ts';
 import { exampleLines, tokenLines } from './data-example.ts';
 import { readTokens, type ShowRequest } from './data-tokens.ts';
 import type { CliContext, Terminal } from './terminal.ts';
@@ -27,8 +28,8 @@ interface ShowFlags {
 export function addDataCommands(program: Command, context: CliContext): void {
   const group = program
     .command('data')
-    .summary('see what a run would learn from')
-    .description('See what a run would learn from.');
+    .summary('see what a run would learn from, and what is wrong with it')
+    .description('See what a run would learn from, and what is wrong with it.');
   group
     .command('show')
     .summary('what was recognised, and examples token by token with the loss mask')
@@ -48,6 +49,21 @@ export function addDataCommands(program: Command, context: CliContext): void {
     .action((file: string, flags: ShowFlags) =>
       formatOf(file) === null ? showConfigured(file, flags, context) : showFile(file, flags, context),
     );
+  addDoctor(group, context);
+}
+
+function addDoctor(group: Command, context: CliContext): void {
+  group
+    .command('doctor')
+    .summary('what is wrong with the training examples')
+    .description(
+      'Look through all training examples of a configuration as the model meets them: lengths and what max_length cuts, ends that are not learned, examples of which ' +
+        'nothing is learned, repetitions, prompts with several answers, and test examples that are trained on.',
+    )
+    .argument('<file>', 'configuration (YAML)')
+    .option('--set <key=value>', 'override a key of the configuration (can be repeated)', collect)
+    .option('--json', 'print everything as JSON')
+    .action((file: string, flags: { set?: string[]; json?: boolean }) => diagnoseData(file, flags, context));
 }
 
 const examples = `
