@@ -55,6 +55,15 @@ export const tmsSettings = z
       fraction.nullable().default(null),
       'α at the last visit of the student, reached from alpha in equal steps: annealing; null: alpha throughout.',
     ),
+    prefer_base: readWhen(
+      ours(
+        z.number().min(0).default(0),
+        'λ: of the checkpoints’ answers to a prompt each is drawn in proportion to exp(−λ·d), d being −log π_base, a mean over its tokens: what the ' +
+          'base would hardly say is learned less. Above 0 all answers are generated. 0: all alike.',
+      ),
+      { '.num_checkpoints': above(1), '.order': is('random') },
+      { '.num_checkpoints': above(0), '.include_base': is(true), '.order': is('random') },
+    ),
     samples_per_prompt: readWhen(
       guessed(
         ours(few.default(1), 'S: answers a checkpoint has for each prompt; every visit draws one of them.'),
@@ -89,9 +98,12 @@ export const tmsSettings = z
       ),
       '"student", and retention near that of RL',
     ),
-    lazy_harvest: ours(
-      z.boolean().default(true),
-      'Generate only the answers that the student will read; false: all T·S answers of every prompt, for later ablations.',
+    lazy_harvest: readWhen(
+      ours(
+        z.boolean().default(true),
+        'Generate only the answers that the student will read; false: all T·S answers of every prompt, for later ablations.',
+      ),
+      { '.prefer_base': is(0) },
     ),
     ...unusableSettings({ '.filters': is('hygiene') }),
     keep_checkpoints: affects(

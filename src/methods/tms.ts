@@ -41,7 +41,8 @@ export const tms = defineMethod({
     // t_1 < … < t_T = the last step (tms.spacing, tms.span); include_base puts the base before them as one more.
     const checkpoints = checkpointSteps(sft.steps, settings);
     // With alpha_end α goes from one to the other. Each visit of a prompt draws from q_α = α·gold + (1−α)·(1/T)·Σ_k π_θk (E5): a coin, then a checkpoint, then its answer.
-    const drawn = mixture(student, { ...settings, policies: checkpoints.length });
+    const lazy_harvest = settings.lazy_harvest && settings.prefer_base === 0;
+    const drawn = mixture(student, { ...settings, lazy_harvest, policies: checkpoints.length });
     return {
       trainings: { sft: { ...sft, checkpoints: settings.keep_checkpoints ? checkpoints : [] }, student },
       checkpointSteps: checkpoints,
@@ -62,9 +63,27 @@ export const tms = defineMethod({
     // The student: a fresh model, −log p of the drawn targets, a mean over the tokens of a step = forward KL to q_α (E6).
     const on = await harvest.targets({
       learnUnusable: settings.filters === 'none',
+      weigh:
+        settings.prefer_base === 0
+          ? null
+          : async answers => {
+              const found = await trainer.logprobs(
+                trainer.base,
+                answers.map(({ ids }) => ids),
+              );
+              return answers.map(({ promptLength }, i) =>
+                preference(settings.prefer_base, found[i]?.slice(promptLength)),
+              );
+            },
       bound: { block: 'tms', max_fallback_fraction: settings.max_fallback_fraction },
     });
     const from = settings.student_init === 'sft' ? sft.end : trainer.base;
     await trainer.training('student', { from, on, loss: meanOverTokens }).finish();
   },
 });
+
+/** exp(−λ·d), d the mean of −log π over the tokens of an answer. */
+function preference(lambda: number, logprobs: Float32Array = new Float32Array()): number {
+  const sum = logprobs.reduce((total, logprob) => total + logprob, 0);
+  return Math.exp((lambda * sum) / Math.max(1, logprobs.length));
+}

@@ -25,7 +25,13 @@ export type DrawOptions = {
 };
 
 /** `checkpoint` (an index from 0, ascending in steps) and `sample` are drawn for every visit; `isGold` visits do not use them. */
-export type Draw = { readonly isGold: boolean; readonly checkpoint: number; readonly sample: number };
+export type Draw = {
+  readonly isGold: boolean;
+  readonly checkpoint: number;
+  readonly sample: number;
+  /** From 0 to before 1: what chooses the checkpoint where the answers have weights. */
+  readonly unit: number;
+};
 
 /** The draw of any visit of any prompt. */
 export function drawer(options: DrawOptions): (visit: Visit, prompt: IdWords) => Draw {
@@ -38,7 +44,7 @@ export function drawer(options: DrawOptions): (visit: Visit, prompt: IdWords) =>
     const checkpoint =
       order === 'random' ? below(checkpoints, numberOf(2)) : Math.floor((visit * checkpoints) / visits);
     const sample = below(samplesPerPrompt, numberOf(3));
-    return { isGold: unitOf(first) < alphaAt(options, visit), checkpoint, sample };
+    return { isGold: unitOf(first) < alphaAt(options, visit), checkpoint, sample, unit: first[2] / 2 ** 32 };
   };
 }
 

@@ -8,7 +8,7 @@ import { type Draw, drawer } from '../plan/draws.ts';
 import { allVisits, type Visit } from '../plan/training-plan.ts';
 import type { AnswerRecord, VisitRecord } from '../run/records.ts';
 import { noSources, type SourceCounts } from '../run/sources.ts';
-import { withAnswer } from '../worker/worker.ts';
+import { type Encoded, withAnswer } from '../worker/worker.ts';
 import { checkFallbacks, type FallbackSettings } from './fallbacks.ts';
 import type { Harvest } from './harvest.ts';
 import { faultOf, readAnswers } from './read-answers.ts';
@@ -19,7 +19,13 @@ import { goldRow, readTargets, type Targets, writeVisits } from './targets.ts';
 import type { Trainer } from './trainer.ts';
 
 /** Every answer by (policy, example, sample): sorted keys, and what is wrong with each. The i-th is row `first` + i of the targets' file. */
-type AnswerTable = { readonly keys: Float64Array; readonly faults: Uint8Array; readonly first: number };
+type AnswerTable = {
+  readonly keys: Float64Array;
+  readonly faults: Uint8Array;
+  /** How often each is drawn against the others to its prompt; null: all alike. */
+  readonly weights: Float64Array | null;
+  readonly first: number;
+};
 
 const faults = [null, 'unfinished', 'empty', 'too-long', 'rejected'] as const;
 
@@ -28,6 +34,8 @@ export type MixOptions = {
   readonly learnUnusable: boolean;
   /** What an answer must score at least 0.5 by; without it none is judged. */
   readonly accept?: Rewards | null;
+  /** How often an answer is drawn against those of other policies to the same prompt; all of them must be there. Without it all alike. */
+  readonly weigh?: ((answers: readonly Encoded[]) => Promise<number[]>) | null;
   /** Refuse when the gold answer takes too many places; without it any share is allowed. */
   readonly bound?: FallbackSettings;
 };
@@ -39,7 +47,7 @@ export async function mixTargets(trainer: Trainer, harvest: Harvest, options: Mi
   await safePoint(run);
   await writeShownExamples(run);
   const file = `targets/${name}.bin`;
-  const table = await gather(run, harvest, { file, accept: options.accept ?? null });
+  const table = await gather(run, harvest, { accept: null, weigh: null, ...options, file });
   const counts = noSources();
   const { training, mixture } = harvest.options;
   const draw = drawer(mixture.draws);
@@ -60,13 +68,14 @@ export async function mixTargets(trainer: Trainer, harvest: Harvest, options: Mi
 async function gather(
   run: Run,
   harvest: Harvest,
-  { file, accept }: { readonly file: string; readonly accept: Rewards | null },
+  { file, accept, weigh }: Required<Pick<MixOptions, 'accept' | 'weigh'>> & { readonly file: string },
 ): Promise<AnswerTable> {
   const { config, directory, plan } = run;
   const { trainExamples } = plan.data;
   const table = {
     keys: new Float64Array(harvest.count),
     faults: new Uint8Array(harvest.count),
+    weights: weigh === null ? null : new Float64Array(harvest.count),
     first: trainExamples,
   };
   const writer = await TokenFileWriter.create(directory.place(file), harvest.count + trainExamples);
@@ -76,9 +85,11 @@ async function gather(
       await writer.append([await goldRow(run, example)]);
     for await (const { records, policy } of answersIn(run, harvest)) {
       const scores = accept === null ? null : await scoresOf(accept, records);
+      const wholes = await Promise.all(records.map(({ example, ids }) => withPrompt(run, example, ids)));
+      table.weights?.set((await weigh?.(wholes)) ?? [], answer);
       for (const [i, record] of records.entries()) {
-        const { ids, example, sample } = record;
-        const whole = await withPrompt(run, example, ids);
+        const { example, sample } = record;
+        const whole = wholes[i] as Encoded;
         const isRejected = scores !== null && !isRight(scores[i] ?? 0);
         const fault = faultOf(run, record) ?? otherFault(whole.ids.length > config.max_length, isRejected);
         table.keys[answer] = keyOf(harvest, trainExamples, { policy, example, sample });
@@ -129,7 +140,11 @@ function chooser(
   { table, learnUnusable }: MixOptions & { readonly table: AnswerTable },
 ): (visit: Visit, draw: Draw) => Chosen {
   const { trainExamples } = run.plan.data;
-  return ({ epoch, example }, { checkpoint: policy, sample, isGold }) => {
+  return ({ epoch, example }, draw) => {
+    const { sample, isGold } = draw;
+    const placeAt = (policy: number) =>
+      placeOf(table, keyOf(harvest, trainExamples, { policy, example, sample }));
+    const policy = policyOf(draw, table, () => harvest.asked.map((_, i) => placeAt(i)));
     const weights = harvest.asked[policy];
     if (isGold || weights === undefined)
       return {
@@ -137,12 +152,9 @@ function chooser(
         row: null,
       };
     const drawn = { epoch, example, answers: weights.training, checkpointStep: weights.step, sample };
-    const place = placeOf(table, keyOf(harvest, trainExamples, { policy, example, sample }));
-    if (place === -1)
-      throw new Error(
-        `no answer of ${harvest.fileOf(weights)} to example ${example}: the harvest is incomplete`,
-      );
-    const fault = faults[table.faults[place] ?? 0] ?? null;
+    const place = placeAt(policy);
+    if (place === -1) throw new Error(incomplete(harvest.fileOf(weights), example));
+    const fault = faults[table.faults[place] as number] as (typeof faults)[number];
     const row = table.first + place;
     if (fault === null) return { record: { ...drawn, source: 'answer' }, row };
     // Half an answer is never learnt, whatever the filters.
@@ -150,6 +162,22 @@ function chooser(
       return { record: { ...drawn, source: `${fault}-answer` }, row };
     return { record: { ...drawn, source: `gold-for-${fault}` }, row: null };
   };
+}
+
+function incomplete(file: string, example: number): string {
+  return `no answer of ${file} to example ${example}: the harvest is incomplete`;
+}
+
+/** As drawn; where answers have weights, the one that a number from 0 to before 1 falls on, each as wide as its weight. */
+function policyOf({ checkpoint, unit }: Draw, { weights }: AnswerTable, places: () => number[]): number {
+  if (weights === null) return checkpoint;
+  const own = places().map(place => weights[place] ?? 0);
+  let left = unit * own.reduce((sum, weight) => sum + weight, 0);
+  const found = own.findIndex(weight => {
+    left -= weight;
+    return left < 0;
+  });
+  return found === -1 ? own.length - 1 : found;
 }
 
 /** Ascends with policy, then example, then sample: the order in which answers are written. */

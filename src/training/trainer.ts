@@ -103,6 +103,12 @@ export class Trainer {
     return holdWeights(this, weights);
   }
 
+  /** Log-probabilities of the ids of sequences under weights, in nats. */
+  async logprobs(weights: Weights, sequences: readonly Int32Array[]): Promise<Float32Array[]> {
+    await this.load(weights);
+    return (await this.run.worker.forward(sequences, { signal: this.run.signal })).logprobs;
+  }
+
   /** What weights are the same as, and where those are kept. */
   kept(given: Weights): { weights: Weights; saved: readonly SavedWeights[] } {
     const weights = this.#origin(given);
