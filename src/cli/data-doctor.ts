@@ -1,5 +1,8 @@
 import { loadRun } from '../config/import-method.ts';
 import { type Diagnosis, diagnose, findings, type Spread } from '../data/diagnosis.ts';
+import { tmsHome } from '../python/paths.ts';
+import { openStore } from '../store/store.ts';
+import { findContamination } from './data-overlaps.ts';
 import { withPreparedData } from './data-tokens.ts';
 import type { CliContext } from './terminal.ts';
 
@@ -12,10 +15,15 @@ export async function diagnoseData(
   const { terminal } = context;
   const { config } = await loadRun(file, set);
   const say = (line: string) => (json ? terminal.note(line) : terminal.print(line));
-  const found = await withPreparedData(config, { context, say }, ({ dataset, train, stopIds }) =>
-    diagnose(dataset, train.tokens, { maxLength: config.max_length, stopIds }),
+  const { found, overlaps } = await withPreparedData(
+    config,
+    { context, say },
+    async ({ dataset, train, stopIds }, _, local) => ({
+      found: await diagnose(dataset, train.tokens, { maxLength: config.max_length, stopIds }),
+      overlaps: await findContamination(local, dataset.train, openStore(tmsHome(context.env)).cache),
+    }),
   );
-  const problems = findings(found);
+  const problems = [...findings(found), ...overlaps];
   if (json) return terminal.print(JSON.stringify({ ...found, findings: problems }, null, 2));
   for (const line of describe(found)) terminal.print(line);
   for (const problem of problems) terminal.print(`${terminal.paint('yellow', 'look:')}    ${problem}`);

@@ -53,11 +53,11 @@ export function readTokens(
   }));
 }
 
-/** Do something with the data of a configuration as a run prepares them, and close them. What a run would refuse is said. */
+/** Do something with the data of a configuration as a run prepares them (`local`: with files for what it names on the hub), and close them. What a run would refuse is said. */
 export async function withPreparedData<T>(
   config: RunConfig,
   { context: { terminal, env }, say }: { context: CliContext; say: (line: string) => void },
-  work: (data: PreparedData, worker: Worker) => Promise<T>,
+  work: (data: PreparedData, worker: Worker, local: RunConfig) => Promise<T>,
 ): Promise<T> {
   const progress = { ...terminalProgress(terminal), say };
   const python = config.worker.python ?? undefined;
@@ -71,7 +71,7 @@ export async function withPreparedData<T>(
     const { config: local } = await fetchData(config, { cacheDirectory: cache, python, say });
     const data = await prepareData(local, worker, model, { cache, progress, date, refuse });
     try {
-      return await work(data, worker);
+      return await work(data, worker, local);
     } finally {
       await data.close();
     }

@@ -58,7 +58,7 @@ function addDoctor(group: Command, context: CliContext): void {
     .summary('what is wrong with the training examples')
     .description(
       'Look through all training examples of a configuration as the model meets them: lengths and what max_length cuts, ends that are not learned, examples of which ' +
-        'nothing is learned, repetitions, prompts with several answers, and test examples that are trained on.',
+        'nothing is learned, repetitions, prompts with several answers, test examples that are trained on, and items of evaluation sets that stand in the training data.',
     )
     .argument('<file>', 'configuration (YAML)')
     .option('--set <key=value>', 'override a key of the configuration (can be repeated)', collect)

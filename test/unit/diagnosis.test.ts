@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { findContamination } from '../../src/cli/data-overlaps.ts';
+import { parseConfig } from '../../src/config/load.ts';
 import { openDataset } from '../../src/data/dataset.ts';
 import { type Diagnosis, diagnose, findings } from '../../src/data/diagnosis.ts';
 import { TokenFile, TokenFileWriter } from '../../src/data/token-file.ts';
@@ -87,5 +89,28 @@ describe('the diagnosis of training data', () => {
     ]);
     const well = { cut: 0, withoutEnd: 0, nothingLearned: 0, repeated: 0, otherAnswers: 0, testTrained: 0 };
     expect(findings({ ...found, ...well, testPromptsTrained: 0 })).toEqual([]);
+  });
+});
+
+describe('items of evaluation sets in the training data', () => {
+  it('are named with their lines; a set that cannot be read is no error', async () => {
+    const asked =
+      'A train leaves Paris at nine in the morning and travels at eighty kilometres an hour to Lyon';
+    const dataset_name = temporaryFile(
+      'a.jsonl',
+      lines(['Name a city.', 'Paris'], [`${asked}. When is it there?`, 'later']),
+    );
+    const dataset = await openDataset({ ...options, dataset_name, dataset_test_name: null }, 'unused');
+    const set = temporaryFile('set.jsonl', lines(['What is two plus two?', '4'], [asked.toUpperCase(), '?']));
+    const config = parseConfig(
+      `model_name_or_path: m\noutput_dir: o\nlearning_rate: 0.1\ndataset_name: ${dataset_name}\nretention: {sets: [` +
+        `{name: trains, path: ${set}, columns: {answer: completion}}, {name: gone, path: /nowhere/x.jsonl}]}`,
+      'x.yaml',
+    );
+    expect(await findContamination(config, dataset.train, temporaryDirectory())).toEqual([
+      `1 of 2 items of trains share words in a row with a training example: the item in line 2 with line 2 of ${dataset_name} ` +
+        '("a train leaves paris at nine in the morning and travels at eighty")',
+      expect.stringMatching(/^gone was not looked at: cannot read the data file \/nowhere\/x.jsonl/),
+    ]);
   });
 });
