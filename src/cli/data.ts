@@ -10,6 +10,7 @@ import { formatNames, formatOf } from '../files/data-format.ts';
 import { tmsHome } from '../python/paths.ts';
 import { openStore } from '../store/store.ts';
 import { collect, integerFrom } from './arguments.ts';
+import { addCountdownCommand } from './data-countdown.ts';
 import { diagnoseData } from './data-doctor.ts';
 import { exampleLines, tokenLines } from './data-example.ts';
 import { readTokens, type ShowRequest } from './data-tokens.ts';
@@ -30,6 +31,7 @@ export function addDataCommands(program: Command, context: CliContext): void {
     .command('data')
     .summary('see what a run would learn from, and what is wrong with it')
     .description('See what a run would learn from, and what is wrong with it.');
+  addCountdownCommand(group, context);
   group
     .command('show')
     .summary('what was recognised, and examples token by token with the loss mask')

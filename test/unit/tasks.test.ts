@@ -1,8 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { grade } from '../../src/api/grade.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { ColumnError } from '../../src/data/template.ts';
+import { countdownRows } from '../../src/tasks/countdown.ts';
 import { hubPath, hubSourceOf, taskNames, tasks } from '../../src/tasks/index.ts';
 
 const data = join(import.meta.dirname, '../../../shared/data');
@@ -159,4 +161,20 @@ test('a place on the hub is told from a file', () => {
   expect(hubPath(source)).toBe('hub:openai/gsm8k/main@test');
   expect(hubSourceOf('hub:openai/gsm8k/main@test')).toEqual(source);
   expect(hubSourceOf('data/gsm8k/test.jsonl')).toBeNull();
+});
+
+test('problems of Countdown are different, stay the same, and their solutions are right', async () => {
+  const rows = countdownRows(400, 0);
+  expect(rows.slice(0, 50)).toEqual(countdownRows(50, 0));
+  expect(countdownRows(1, 1)).not.toEqual(rows.slice(0, 1));
+  expect(new Set(rows.map(({ nums, target }) => `${[...nums].sort().join()} ${target}`)).size).toBe(400);
+  const answers = rows.map(({ completion, ...row }) => ({ ...row, response: completion }));
+  expect((await grade('countdown', answers)).means).toEqual({ accuracy: 1 });
+  const others = rows.map((row, i) => ({ ...row, response: rows[(i + 1) % 400]?.completion }));
+  expect((await grade('countdown', others)).means.accuracy).toBeLessThan(0.05);
+  for (const { nums, target } of rows) {
+    expect([3, 4]).toContain(nums.length);
+    expect(target).toBeGreaterThanOrEqual(10);
+    expect(target).toBeLessThanOrEqual(999);
+  }
 });
