@@ -7,7 +7,16 @@ import type { Cell, Settings } from './cells.ts';
 import { type JudgedClaim, type JudgedExpectation, judgeClaim, judgeExpectation } from './claims.ts';
 import { type MatchedLevel, matchedAt, usualLevels } from './matched.ts';
 import type { Outcome } from './outcomes.ts';
-import { differenceEstimate, estimate, lastPoints, pairsOf, recipesOf, setEstimates } from './quantities.ts';
+import {
+  counterpartsOf,
+  differenceEstimate,
+  estimate,
+  lastPoints,
+  pairsOf,
+  recipePairText,
+  recipesOf,
+  setEstimates,
+} from './quantities.ts';
 import type { Expectation, Measure, StudyFile } from './study-file.ts';
 
 /** A cell as it stands; numbers of its last point, null where there are none. */
@@ -25,10 +34,10 @@ export type MethodRow = {
   readonly measures: Readonly<Record<Measure, Estimate | null>>;
 };
 
-/** A method minus the reference at the end of the same recipe; `sets` with p-values by Holm over them. */
+/** A method minus the reference at the end of the same recipe (in words), or of one that agrees with it; `sets` with p-values by Holm over them. */
 export type DifferenceRow = {
   readonly method: string;
-  readonly recipe: Settings;
+  readonly recipe: string;
   readonly replicates: number;
   readonly retention: Estimate | null;
   readonly target: Estimate | null;
@@ -135,15 +144,19 @@ function methodRows(method: string, outcomes: readonly Outcome[]): MethodRow[] {
 }
 
 function differenceRows(method: string, reference: string, outcomes: readonly Outcome[]): DifferenceRow[] {
-  return recipesOf(outcomes.filter(({ cell }) => cell.method === method)).flatMap(recipe => {
-    const pairs = pairsOf(lastPoints(outcomes, method, recipe), lastPoints(outcomes, reference, recipe));
+  const recipes = (name: string) => recipesOf(outcomes.filter(({ cell }) => cell.method === name));
+  const matches = recipes(method).flatMap(recipe =>
+    counterpartsOf(recipe, recipes(reference)).map(other => [recipe, other] as const),
+  );
+  return matches.flatMap(([recipe, other]) => {
+    const pairs = pairsOf(lastPoints(outcomes, method, recipe), lastPoints(outcomes, reference, other));
     if (pairs.length === 0) return [];
     const sets = setEstimates(pairs);
     const adjusted = holm(sets.map(({ estimate: one }) => one.p ?? 1));
     return [
       {
         method,
-        recipe,
+        recipe: recipePairText(recipe, other),
         replicates: pairs.length,
         retention: differenceEstimate(pairs, 'retention'),
         target: differenceEstimate(pairs, 'target'),

@@ -3,10 +3,19 @@
 import type { Estimate } from '../metrics/replicates.ts';
 import { type Interval, mean, pearson, spearman } from '../metrics/statistics.ts';
 import { correlationInterval } from '../metrics/t-test.ts';
-import { type Settings, settingsText } from './cells.ts';
+import { settingsText } from './cells.ts';
 import { chosenAt } from './matched.ts';
 import { numberOf, type Outcome } from './outcomes.ts';
-import { differenceEstimate, estimate, lastPoints, pairsOf, recipesOf } from './quantities.ts';
+import {
+  counterpartsOf,
+  differenceEstimate,
+  estimate,
+  lastPoints,
+  type Picked,
+  pairsOf,
+  recipePairText,
+  recipesOf,
+} from './quantities.ts';
 import type { Claim, CorrelationClaim, Direction, Expectation, Quantity } from './study-file.ts';
 
 export type ClaimVerdict = 'holds' | 'does not hold' | 'below noise' | 'not measured';
@@ -47,6 +56,9 @@ export function judgeClaim(
   return { claim: claim.claim, asked: askedText(claim), verdict: overall(evidence), evidence, note: null };
 }
 
+/** Points of one method, and of the one that it is held against. */
+type Placed = { readonly at: string; readonly ofs: Picked[]; readonly againsts: Picked[] | null };
+
 /** The estimates of a quantity, each with the place that it is of; none where it was not measured. */
 function quantityOf(
   quantity: Quantity,
@@ -55,7 +67,7 @@ function quantityOf(
 ): { readonly at: string; readonly estimate: Estimate }[] {
   const { of, against, at, where, measure, times } = quantity;
   const split = at === 'matched' ? ('test' as const) : ('all' as const);
-  const places =
+  const places: Placed[] =
     at === 'matched'
       ? levels.map(level => ({
           at: `target accuracy ≥ ${level}`,
@@ -65,11 +77,16 @@ function quantityOf(
       : recipesOf(
           outcomes.filter(({ cell }) => cell.method === of),
           where,
-        ).map(recipe => ({
-          at: placeOf(recipe),
-          ofs: lastPoints(outcomes, of, recipe),
-          againsts: against === null ? null : lastPoints(outcomes, against, recipe),
-        }));
+        ).flatMap((recipe): Placed[] => {
+          const ofs = lastPoints(outcomes, of, recipe);
+          if (against === null) return [{ at: placeOf(settingsText(recipe)), ofs, againsts: null }];
+          const others = recipesOf(outcomes.filter(({ cell }) => cell.method === against));
+          return counterpartsOf(recipe, others).map(other => ({
+            at: placeOf(recipePairText(recipe, other)),
+            ofs,
+            againsts: lastPoints(outcomes, against, other),
+          }));
+        });
   return places.flatMap(({ at: place, ofs, againsts }) => {
     const found =
       againsts === null
@@ -79,8 +96,7 @@ function quantityOf(
   });
 }
 
-function placeOf(recipe: Settings): string {
-  const text = settingsText(recipe);
+function placeOf(text: string): string {
   return text === '' ? 'the one recipe' : text;
 }
 

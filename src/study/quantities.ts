@@ -27,6 +27,21 @@ export function lastPoints(outcomes: readonly Outcome[], method: string, recipe:
     .map(outcome => ({ ...outcome.last, outcome }));
 }
 
+/** What a recipe of one method is held against of another's: the same one, else those that agree in every key which both have. */
+export function counterpartsOf(recipe: Settings, others: readonly Settings[]): readonly Settings[] {
+  const same = others.filter(other => keyOf(other) === keyOf(recipe));
+  if (same.length > 0) return same;
+  const agrees = ([key, value]: [string, unknown]) =>
+    key === 'name' || !(key in recipe) || JSON.stringify(recipe[key]) === JSON.stringify(value);
+  return others.filter(other => Object.entries(other).every(agrees));
+}
+
+/** `5e-5`, or `5e-5 against 5e-5 × 48` where the recipes are not the same. */
+export function recipePairText(recipe: Settings, other: Settings): string {
+  const [one, two] = [keyOf(recipe), keyOf(other)];
+  return one === two ? one : `${one} against ${two}`;
+}
+
 /** Points of two methods of the same replicates. */
 export function pairsOf(ofs: readonly Picked[], againsts: readonly Picked[]): (readonly [Picked, Picked])[] {
   return ofs.flatMap(of => {

@@ -115,14 +115,16 @@ function differencesTable({ differences, reference }: Study): StudyTable {
     head: ['method', 'recipe', 'n', 'Δ retention', 'target accuracy', 'retention of each replicate'],
     rows: differences.map(({ method, recipe, replicates, retention, target }) => [
       method,
-      settingsText(recipe),
+      recipe,
       String(replicates),
       estimateText(retention),
       estimateText(target),
       (retention?.values ?? []).map(value => signed(value)).join(', '),
     ]),
     texts: [1],
-    notes: ['Paired item by item and replicate by replicate.'],
+    notes: [
+      'Paired item by item and replicate by replicate. A recipe that the reference does not have is held against those that agree with it in every key which both have.',
+    ],
   };
 }
 
@@ -139,7 +141,7 @@ function setsTable({ differences, reference }: Study): StudyTable {
         ? []
         : differences.map(({ method, recipe, sets }) => [
             method,
-            settingsText(recipe),
+            recipe,
             ...sets.map(
               ({ estimate, adjusted }) => `${signed(estimate.mean)}${adjusted < alpha ? ' *' : ''}`,
             ),

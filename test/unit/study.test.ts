@@ -167,6 +167,20 @@ describe('claims', () => {
     expect(evidence?.verdict).toBe('below noise');
   });
 
+  test('hold a recipe of a grid of its own against those that agree with it in the keys which both have', () => {
+    const recipeOf = (recipe: object, method: string) => {
+      const made = outcomeOf({ method, seed: 1, points: [[50, 90]] });
+      return { ...made, cell: { ...made.cell, recipe } } as typeof made;
+    };
+    const all = [
+      recipeOf({ name: 'rl', learning_rate: 2 }, 'B'),
+      recipeOf({ name: 'short', learning_rate: 1, epochs: 5 }, 'A'),
+      recipeOf({ name: 'long', learning_rate: 2, epochs: 9 }, 'A'),
+    ];
+    const judged = judgeClaim(claimOf({ against: 'A', above: 0 }), all, []);
+    expect(judged.evidence.map(({ at, mean }) => [at, mean])).toEqual([['rl against long', 0]]);
+  });
+
   test('fail as a whole where one recipe surely goes the other way, and say when nothing was measured', () => {
     const other = [1, 2, 3].flatMap(seed => [
       outcomeOf({ method: 'A', seed, recipe: 2, points: [[60, 95]] }),
