@@ -64,7 +64,10 @@ export function loading(subject: Subject): void {
       await expectRefusal(subject.worker.load({ model }), 'NOT_FOUND');
     });
 
-    it('blends the weights with those of another model: half of each lies between the two', async () => {
+    it('blends the weights with those of another model: half of each lies between the two', async ({
+      skip,
+    }) => {
+      skip(!subject.trains, 'it trains nothing');
       const { worker, model } = subject;
       await subject.fresh();
       const base = await fingerprint(worker);

@@ -50,7 +50,8 @@ export function scoring(subject: Subject): void {
       expect(entropy).toBeNull();
     });
 
-    it('gives the likeliest ids in the place of a token, and of a small vocabulary all', async () => {
+    it('gives the likeliest ids in the place of a token, and of a small vocabulary all', async ({ skip }) => {
+      skip(!subject.trains, 'it trains nothing');
       const prefix = [7, 20, 33];
       const probabilities = await nextProbabilities(subject, prefix);
       const best = [...probabilities.keys()].sort(
@@ -74,7 +75,10 @@ export function scoring(subject: Subject): void {
       expect((await subject.worker.forward([[7]])).top).toBeNull();
     });
 
-    it('answers from weights that are kept while others are trained, and that may follow them', async () => {
+    it('answers from weights that are kept while others are trained, and that may follow them', async ({
+      skip,
+    }) => {
+      skip(!subject.trains, 'it trains nothing');
       const { worker, directory } = subject;
       await subject.fresh();
       await expectRefusal(worker.forward(sequences, { kept: true }), 'BAD_PARAMS', /nothing is kept/);
