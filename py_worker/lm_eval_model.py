@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -128,3 +131,20 @@ def _next(answers: Iterator[Any]) -> Any:
             "there are fewer answers than requests: the task asks for other things than before"
         )
     return found
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out what lm-eval and the programs that it starts (git) print; failures are exceptions."""
+    before, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    sys.stdout.flush()
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(before, 1)  # stdout is the program's that asks, see side.py
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nothing)

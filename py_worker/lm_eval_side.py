@@ -96,23 +96,24 @@ def _evaluate(
     manager = _manager_of(suite["task"], suite["include_path"])
     loaded = _load(manager, suite["task"])
     library("lm_eval.models.huggingface", EXTRA)
-    from py_worker.lm_eval_model import asking_model  # torch and transformers: seconds
+    from py_worker.lm_eval_model import asking_model, quiet  # torch and transformers: seconds
 
     lm = asking_model(model, loaded["tasks"], answers)
     inner = {name for group in loaded["groups"].values() for name in group.child_names}
     roots = [group for name, group in loaded["groups"].items() if name not in inner]
     try:
-        results = evaluate(
-            model=lm,
-            tasks=roots or list(loaded["tasks"].values()),
-            task_manager=manager,
-            limit=suite["limit"],
-            num_fewshot=suite["num_fewshot"],
-            bootstrap_iters=0 if answers is None else 1000,
-            system_instruction=suite["system"],
-            apply_chat_template=suite["chat"],
-            fewshot_as_multiturn=suite["chat"],
-        )
+        with quiet():
+            results = evaluate(
+                model=lm,
+                tasks=roots or list(loaded["tasks"].values()),
+                task_manager=manager,
+                limit=suite["limit"],
+                num_fewshot=suite["num_fewshot"],
+                bootstrap_iters=0 if answers is None else 1000,
+                system_instruction=suite["system"],
+                apply_chat_template=suite["chat"],
+                fewshot_as_multiturn=suite["chat"],
+            )
     except ValueError as error:
         if "marked as unsafe" in str(error):
             raise UnsupportedTaskError("it runs code that a model wrote") from error
