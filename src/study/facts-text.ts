@@ -6,7 +6,8 @@ import type { Study } from './analysis.ts';
 export function studyFacts(study: Study): string[] {
   const { cells, environment, begun, ended, trainings } = study;
   const seconds = cells.reduce((sum, { state }) => sum + (state.seconds ?? 0), 0);
-  const replicates = new Set(cells.map(({ replicate }) => JSON.stringify(replicate))).size;
+  const finished = cells.filter(({ state }) => state.status === 'finished');
+  const replicates = new Set(finished.map(({ replicate }) => JSON.stringify(replicate))).size;
   return [
     `Command: ${study.command}`,
     wholeText(study),
@@ -27,7 +28,7 @@ function wholeText({ cells, total }: Study): string {
 }
 
 function replicateKeys({ cells }: Study): string {
-  const keys = new Set(cells.flatMap(({ replicate }) => Object.keys(replicate)));
+  const keys = new Set(cells.flatMap(({ replicate: { name: _, ...keys } }) => Object.keys(keys)));
   return `by ${[...keys].join(', ')}`;
 }
 
