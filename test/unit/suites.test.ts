@@ -66,6 +66,11 @@ describe('a suite', () => {
     ['suites: [quite_unknown_thing]', 'retention.suites.0', 'lm_eval:NAME is a task of lm-eval'],
     ['suites: [{ name: mmlu, limt: 3 }]', 'retention.suites.0.limt', 'did you mean limit?'],
     ['suites: [nothing_such, { name: mmlu, limit: 0 }]', 'retention.suites.1.limit', 'at least 1'],
+    [
+      'sets: [{ name: own, path: own.jsonl }]\n  suites: [{ name: mmlu, limit: 0 }]',
+      'retention.suites.0.limit',
+      'at least 1',
+    ],
     ['suites: [mmlu, mmlu]', 'retention.suites.1.name', 'a name that no other set has'],
     ['suites: [{ name: mmlu, metric: acc }]', 'retention.suites.0.metric', 'lm_eval is not given'],
   ])('%s is refused at its own place', (yaml, place, said) => {
