@@ -111,6 +111,9 @@ describe('countdown', () => {
   });
 
   test('divides only where it comes out even, and is exact beyond doubles', async () => {
+    expect(
+      await scores('countdown', { record: { numbers: [3, 2], target: 1 } }, ['<answer>3/2</answer>']),
+    ).toEqual([0]);
     const halves = { record: { numbers: [1, 2, 2], target: 1 } };
     expect(await scores('countdown', halves, ['<answer>1/2*2</answer>', '<answer>2/2*1</answer>'])).toEqual([
       0, 1,
