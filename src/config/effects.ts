@@ -23,10 +23,16 @@ export function checkEffects(input: unknown, config: RunConfig): Finding[] {
   return findingsFor(settingsIn(input).filter(isAsked), contextOf(config, null));
 }
 
-/** A finding for every key whose value is not its default and that these data give no effect. */
+/**
+ * A finding for every key whose value is not its default and that these data, not the other keys, leave without an effect: those that
+ * others do are found in what a person wrote, where what a task fills in does not stand.
+ */
 export function checkDataEffects(config: RunConfig, form: DataForm): Finding[] {
-  const changed = settingsIn(config).filter(({ isDefault }) => !isDefault());
-  return findingsFor(changed, contextOf(config, form));
+  const withoutData = contextOf(config, null);
+  const read = settingsIn(config).filter(
+    placed => !placed.isDefault() && brokenRule(placed, withoutData) === null,
+  );
+  return findingsFor(read, contextOf(config, form));
 }
 
 /** Whether a key, a path of the schema without list entries, is read in this run. */

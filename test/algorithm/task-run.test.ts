@@ -1,0 +1,43 @@
+/** Sets that name a task, and suites, in a whole run, and in the configuration that it leaves. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parseConfig } from '../../src/config/load.ts';
+import { callsOf, readRecord, recordRun, workFolder, writeRows } from '../support/recorded-run.ts';
+import { smallRun } from '../support/small-run.ts';
+
+const folder = workFolder();
+
+describe('a run with tasks', () => {
+  it('asks what each task says, whatever the data are like, and can be read again', async () => {
+    const piqa = writeRows(folder, 'piqa.jsonl', [
+      { goal: 'To cut', choices: ['ab', 'ba'], label: 1 },
+      { goal: 'To dry', choices: ['b', 'aa'], label: 0 },
+    ]);
+    const trivia = writeRows(folder, 'trivia.jsonl', [
+      { question: 'Who?', answer: 'Ab', aliases: ['ab', 'ba'] },
+    ]);
+    const settings = smallRun(folder, {
+      method: 'sft',
+      tms: {},
+      eval: { sets: [{ task: 'piqa', path: piqa }] },
+      retention: { suites: [{ name: 'triviaqa', path: trivia, max_new_tokens: 4, limit: 1 }] },
+    });
+    const { output, calls } = await recordRun(folder, settings);
+    const { sets } = readRecord(output, 'evaluation/base-step-000000.json');
+    expect(sets).toMatchObject([
+      { name: 'piqa', items: { length: 2 } },
+      { name: 'triviaqa', items: { length: 1 } },
+    ]);
+    const prompts = callsOf(calls, 'encode').flatMap(({ params }) =>
+      params.examples.map(({ prompt }) => prompt),
+    );
+    expect(prompts).toEqual(
+      expect.arrayContaining(['Question: To cut\nAnswer:', 'Question: To dry\nAnswer:']),
+    );
+    const written = readFileSync(join(output, 'config.resolved.yaml'), 'utf8');
+    expect(parseConfig(written, 'config.resolved.yaml').eval.sets).toMatchObject([
+      { task: 'piqa', path: piqa },
+    ]);
+  });
+});
