@@ -21,15 +21,16 @@ export type Encode = (examples: readonly Example[]) => Promise<{
 
 const examplesAtOnce = 256;
 
-/** Row i of the file is row i of the index; what is said about rows is kept in it. */
+/** Row i of the file is row i of the index; what is said about rows is kept in it, and may decide on its name. Returns that. */
 export async function encodeToFile(
   index: ExampleIndex,
   options: ShapeOptions,
   encode: Encode,
-  path: string,
-): Promise<void> {
+  path: string | ((notes: TokenNotes) => string),
+): Promise<string> {
+  const pathFor = typeof path === 'string' ? () => path : path;
   const reader = await ExampleReader.open(index, options);
-  const writer = await TokenFileWriter.create(path, index.count);
+  const writer = await TokenFileWriter.create(pathFor(noNotes), index.count);
   let notes = noNotes;
   try {
     for (let start = 0; start < index.count; start += examplesAtOnce) {
@@ -38,7 +39,9 @@ export async function encodeToFile(
       await writer.append(encoded.sequences);
       notes = merge(notes, encoded, start);
     }
-    await writer.finish(notes);
+    const end = pathFor(notes);
+    await writer.finish(notes, end);
+    return end;
   } catch (error) {
     await writer.abort();
     throw error;

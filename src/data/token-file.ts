@@ -74,8 +74,8 @@ export class TokenFileWriter {
     await this.#write(Buffer.concat(rows.flatMap(({ ids, learned }) => [bytesOf(ids), learned])), position);
   }
 
-  /** Finish the file. Throws when rows are missing: that would be our own mistake. */
-  async finish(notes: TokenNotes = noNotes): Promise<void> {
+  /** Finish the file, under another name where one is given. Throws when rows are missing: that would be our own mistake. */
+  async finish(notes: TokenNotes = noNotes, path = this.#path): Promise<void> {
     if (this.#rows !== this.#lengths.length)
       throw new Error(`${this.#rows} of ${this.#lengths.length} rows were written`);
     const tail = Buffer.from(JSON.stringify(notes));
@@ -92,7 +92,7 @@ export class TokenFileWriter {
     await this.#write(await digestOfFirst(this.#part, end), end);
     await this.#handle.sync();
     await this.#handle.close();
-    await rename(this.#part, this.#path);
+    await rename(this.#part, path);
   }
 
   async #write(bytes: Buffer, position: number): Promise<void> {

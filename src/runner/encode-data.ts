@@ -1,5 +1,5 @@
 /** The tokens of one data file: from the cache or made now, with what is to be said about them either way. */
-import { existsSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { RunConfig } from '../config/schema.ts';
 import { DataError, type LineProblem, lineErrors, listedLines } from '../data/data-error.ts';
@@ -7,7 +7,6 @@ import { type Encode, encodeToFile } from '../data/encode-file.ts';
 import { type ExampleIndex, lineOfRow } from '../data/example-index.ts';
 import { TokenFile } from '../data/token-file.ts';
 import { type TokenNotes, tokensKey, warningText } from '../data/token-notes.ts';
-import { temporaryName } from '../files/temporary-name.ts';
 import { touch } from '../store/in-use.ts';
 import type { Progress } from '../training/run.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
@@ -51,15 +50,14 @@ export async function encodeData(
   const [always, today] = [keyOn(null), keyOn(context.date)];
   const found = [always, today].find(name => existsSync(pathOf(name)));
   let tokens = found === undefined ? null : await openCached(pathOf(found), context.progress);
-  const own = temporaryName(pathOf(today)); // a run beside this one may make the same
   if (tokens === null) {
     const call = { ...options, date: context.date, signal: context.signal };
-    await encodeToFile(index, config, encoder(worker, index, call, context.progress), own);
-    tokens = await TokenFile.open(own);
+    const encode = encoder(worker, index, call, context.progress);
+    const named = (notes: TokenNotes) => pathOf(notes.readsDate ? today : always);
+    tokens = await TokenFile.open(await encodeToFile(index, config, encode, named));
   }
   const key = tokens.notes.readsDate ? today : always;
   try {
-    if (existsSync(own)) renameSync(own, pathOf(key));
     for (const warning of tokens.notes.warnings)
       context.progress.say(`warning: ${warningText(warning, await placeOf(index, warning))}`);
     for (const refusal of await refusals(config, index, tokens.notes)) context.refuse(refusal);
