@@ -8,7 +8,7 @@ process.env.TMPDIR = temporaryRoot();
 
 const isOk = runSteps([
   { name: 'TypeScript tests', command: [nodeTool('vitest'), 'run'] },
-  { name: 'Python tests', command: [python, '-m', 'pytest'] },
+  { name: 'Python tests', command: [python, '-m', 'pytest', '-n', '2', '--dist', 'loadfile'] },
 ]);
 
 process.exit(isOk ? 0 : 1);
