@@ -11,9 +11,9 @@ export type Artefact = {
   readonly found: string | null;
 };
 
-/** Places, times, what a machine is, and what is made of the rest. */
+/** Places, times, what a machine is, what was sent to trackers, and what is made of the rest. */
 const left =
-  /^(run\.json|environment\.json|config\..*\.yaml|timing\.jsonl|ledger\.jsonl|report\..*|study\..*|(lock|states|samplers)(\/.*)?)$/;
+  /^(run\.json|environment\.json|config\..*\.yaml|timing\.jsonl|ledger\.jsonl|report\..*|study\..*|(lock|states|samplers|trackers|tensorboard)(\/.*)?)$/;
 /** Keys of plan.json that depend on the machine. */
 const ofMachine = new Set(['seconds', 'disk']);
 

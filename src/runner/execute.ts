@@ -88,7 +88,8 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
   const directory = openDirectory(config, prepared, options);
   const { samplers } = prepared;
   const beside = new Beside();
-  const { report_to: to, run_name: name, worker } = config;
+  const { report_to, run_name: name, worker } = config;
+  const to = options.repeats === undefined ? report_to : []; // a repetition is no run of its own to trackers
   const say = (line: string) => progress.say(line);
   const tracked = { directory: directory.path, name, to, python: worker.python, follow: true, say };
   const tracking = startTracking(tracked);

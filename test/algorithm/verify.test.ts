@@ -1,5 +1,5 @@
 /** A run repeated from its own record, on the toy; where the repetition goes another way is chosen by hand. */
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
@@ -28,10 +28,14 @@ beforeAll(async () => {
 });
 
 let times = 0;
-async function repeated(path: string, channel: Channel = new ToyChannel()): Promise<Verification> {
+async function repeated(
+  path: string,
+  channel: Channel = new ToyChannel(),
+  sets: readonly string[] = [],
+): Promise<Verification> {
   const into = join(folder, `again-${times++}`);
   const saved = join(path, 'config.resolved.yaml');
-  const config = loadConfig(saved, [`output_dir=${JSON.stringify(join(into, 'run'))}`]);
+  const config = loadConfig(saved, [`output_dir=${JSON.stringify(join(into, 'run'))}`, ...sets]);
   const worker = new Worker(channel);
   const progress = { update: () => {}, say: () => {} };
   const { signal } = new AbortController();
@@ -66,6 +70,15 @@ const statesIn = ({ artefacts }: Pick<Verification, 'artefacts'>) =>
   Object.fromEntries(artefacts.map(({ name, state }) => [name, state]));
 
 describe('a run that is repeated', () => {
+  test('sends nothing to its trackers again, and what they have is no part of it', async () => {
+    const { output } = await recordRun(folder, settings);
+    mkdirSync(join(output, 'trackers'));
+    writeFileSync(join(output, 'trackers', 'tensorboard.json'), '{}');
+    const { artefacts } = await repeated(output, new ToyChannel(), ['report_to=[tensorboard]']);
+    expect(artefacts.filter(({ state }) => state !== 'same')).toEqual([]);
+    expect(existsSync(join(folder, `again-${times - 1}`, 'run', 'trackers'))).toBe(false);
+  });
+
   test('is the same in everything that it left: weights, answers, targets, measures and models', async () => {
     const found = await repeated(run);
     expect(found.changed).toEqual([]);
