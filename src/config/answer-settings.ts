@@ -1,7 +1,7 @@
 /** How training prompts are answered: the same keys in the block of every method that samples. */
 import { z } from 'zod';
 import { above, type Condition, is, readWhen } from './condition.ts';
-import { answerScorers, scorerHelp } from './evaluation-settings.ts';
+import { answerScorers, scorerHelp } from './set-settings.ts';
 import { affects, fraction, guessed, ours, positive, text } from './setting.ts';
 
 const exact = 'exact sampling, so that answers follow the policy of their checkpoint without bias';

@@ -1,6 +1,7 @@
 /** The file of an evaluation set as questions: by its columns, with content hashes for ids, the broken lines all at once. */
-import type { EvaluationSet } from '../config/evaluation-settings.ts';
+
 import type { DeepReadonly } from '../config/schema.ts';
+import type { EvaluationSet } from '../config/set-settings.ts';
 import { DataError, type LineProblem, lineErrors } from '../data/data-error.ts';
 import type { Content, Example } from '../data/example.ts';
 import { isNumber, toJson, withDoubles, writtenText } from '../data/json.ts';

@@ -1,5 +1,5 @@
 /** Which option of a question is right: by the type of its answer, or as the set says; what could be two of them is refused. Pure. */
-import type { answerReadings } from '../config/evaluation-settings.ts';
+import type { answerReadings } from '../config/set-settings.ts';
 import { ExactNumber, isNumber, writtenText } from '../data/json.ts';
 import { ColumnError } from '../data/template.ts';
 

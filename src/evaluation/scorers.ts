@@ -1,6 +1,7 @@
 /** The scorers that come with `tms`, and the way to those of the user. */
-import type { EvaluationSet } from '../config/evaluation-settings.ts';
+
 import type { DeepReadonly } from '../config/schema.ts';
+import type { EvaluationSet } from '../config/set-settings.ts';
 import { commandScorer } from './command-scorer.ts';
 import { expressionIn, reaches } from './countdown.ts';
 import { finalNumber, gsm8kVersion, sameFinalNumber } from './gsm8k.ts';

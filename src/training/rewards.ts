@@ -1,5 +1,5 @@
 /** Score answers to training prompts with the scorers of evaluation sets, against the gold answers of the data. */
-import type { answerScorers } from '../config/evaluation-settings.ts';
+import type { answerScorers } from '../config/set-settings.ts';
 import { TmsError } from '../errors.ts';
 import type { AnswerText, Question, Scorer } from '../evaluation/scorer.ts';
 import { makeScorer } from '../evaluation/scorers.ts';

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { goldAnswer, isSolution, promptOf } from '../../lab/countdown.ts';
 import { targetProblems } from '../../lab/tasks.ts';
-import type { EvaluationSet } from '../../src/config/evaluation-settings.ts';
+import type { EvaluationSet } from '../../src/config/set-settings.ts';
 import { parseJson } from '../../src/data/json.ts';
 import { randomAt } from '../../src/data/random.ts';
 import type { DataRecord } from '../../src/data/template.ts';

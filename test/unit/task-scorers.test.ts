@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { EvaluationSet } from '../../src/config/evaluation-settings.ts';
+import type { EvaluationSet } from '../../src/config/set-settings.ts';
 import { optionNamed } from '../../src/evaluation/letter.ts';
 import type { Grade, Question } from '../../src/evaluation/scorer.ts';
 import { makeScorer } from '../../src/evaluation/scorers.ts';
