@@ -28,7 +28,7 @@ const [model = ''] = positionals;
 const python = values.python ?? null;
 const [maxNewTokens, rounds] = [Number(values['new-tokens']), Number(values.rounds)];
 const prompts = Array.from({ length: Number(values.prompts) }, (_, i) =>
-  Array.from({ length: 16 + (i % 32) }, (_, j) => 5 + ((i * 31 + j * 17) % 80)),
+  Array.from({ length: 16 + (i % 32) }, (_, j) => 5 + ((i * 31 + j * 17) % 50)),
 );
 
 /** Seconds of each round through the worker; the first, in which kernels warm up, is not among them. */

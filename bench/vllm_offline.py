@@ -22,7 +22,7 @@ def main(model: str, prompts_file: str, new_tokens: int, rounds: int) -> None:
 
     prompts = json.loads(Path(prompts_file).read_text())
     longest = max(map(len, prompts)) + new_tokens + 1
-    options = EngineOptions("float32", max(longest, 513), trust_remote_code=False, seed=0)
+    options = EngineOptions("float32", longest, trust_remote_code=False, seed=0)
     llm = LLM(**engine_arguments(Path(model), options))
     asked = [{"prompt_token_ids": prompt} for prompt in prompts]
     for round_ in range(rounds + 1):
