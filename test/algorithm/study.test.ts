@@ -2,8 +2,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { makeProgram } from '../../src/cli/program.ts';
-import { processTerminal } from '../../src/cli/terminal.ts';
 import { compareRuns } from '../../src/runner/compare-runs.ts';
 import { stateOf } from '../../src/study/cell-state.ts';
 import { type Cell, cellsOf, placeText } from '../../src/study/cells.ts';
@@ -11,6 +9,7 @@ import { type Failure, runStudy } from '../../src/study/run-study.ts';
 import { cellsWith } from '../../src/study/study.ts';
 import { parseStudy, type StudyFile } from '../../src/study/study-file.ts';
 import { Worker } from '../../src/worker/worker.ts';
+import { called } from '../support/in-process.ts';
 import { Recorder, recordRun, workFolder } from '../support/recorded-run.ts';
 import { saySet, smallRun } from '../support/small-run.ts';
 import { ToyChannel } from '../support/toy-worker.ts';
@@ -170,7 +169,7 @@ describe('a study', () => {
     const { methods, grid, replicates, output_dir } = study('whole');
     const written = { run, output_dir, methods, grid, replicates, claims, reference: 'SFT' };
     writeFileSync(place, JSON.stringify(written));
-    const page = await called('study', place, '--report', '--json');
+    const page = await called(['study', place, '--report', '--json']);
     expect(page.error).toBeNull();
     const found = JSON.parse(page.printed);
     expect(found.cells.map(({ state }: { state: { status: string } }) => state.status)).toEqual(
@@ -194,13 +193,13 @@ describe('a study', () => {
     const expectation = { expect: 'the impossible', of: 'TMS', measure: 'retention', above: 2 };
     writeFileSync(expected, JSON.stringify({ expectations: [expectation] }));
     const junit = join(folder, 'study.xml');
-    const unmet = await called('study', place, '--report', '--expect', expected, '--junit', junit);
+    const unmet = await called(['study', place, '--report', '--expect', expected, '--junit', junit]);
     expect(unmet.error).toMatchObject({
       exitCode: 2,
       message: expect.stringContaining('the impossible (retention of TMS'),
     });
     expect(readFileSync(junit, 'utf8')).toContain('tests="1" failures="1"');
-    const status = await called('study', 'status', output_dir);
+    const status = await called(['study', 'status', output_dir]);
     expect(status.printed).toContain('8 of 8 cells are finished, 0 are waiting');
   });
 
@@ -254,7 +253,7 @@ test('tms study ends with 1 where cells failed, and names each with its log', as
     place,
     JSON.stringify({ run, output_dir: join(folder, 'lost'), methods, replicates, set, jobs: 2 }),
   );
-  const { error } = await called('study', place);
+  const { error } = await called(['study', place]);
   expect(error).toMatchObject({
     exitCode: 1,
     message: expect.stringMatching(/4 of 4 cells of .*lost failed:/),
@@ -268,20 +267,4 @@ function lastAccuracy(directory: string): number {
   const training = existsSync(join(directory, 'models/student')) ? 'student' : 'sft';
   return JSON.parse(readFileSync(join(directory, `evaluation/${training}-step-000009.json`), 'utf8')).sets[0]
     .accuracy;
-}
-
-/** What a command prints, and what it throws. */
-async function called(...args: string[]): Promise<{ printed: string; error: unknown }> {
-  const printed: string[] = [];
-  const terminal = {
-    ...processTerminal({}),
-    print: (line: string) => void printed.push(line),
-    note: () => {},
-  };
-  const program = makeProgram({ terminal, env: {}, version: '0', exitCode: 0, goOn: null });
-  const error = await program.parseAsync(args, { from: 'user' }).then(
-    () => null,
-    (thrown: unknown) => thrown,
-  );
-  return { printed: printed.join('\n'), error };
 }

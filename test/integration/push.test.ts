@@ -2,9 +2,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { makeProgram } from '../../src/cli/program.ts';
-import { processTerminal } from '../../src/cli/terminal.ts';
 import { type HubRequest, type HubServer, startHubServer } from '../support/hub-server.ts';
+import { called } from '../support/in-process.ts';
 import { pythonWith } from '../support/python-packages.ts';
 import { workFolder } from '../support/recorded-run.ts';
 import { writeFinishedRun, writeUnfinishedRun } from '../support/run-fixture.ts';
@@ -69,18 +68,12 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** What the command prints; it runs in this process. */
+/** What the command prints. */
 async function push(...args: string[]): Promise<string> {
   taken = {};
-  const printed: string[] = [];
-  const terminal = {
-    ...processTerminal({}),
-    print: (line: string) => void printed.push(line),
-    note: () => {},
-  };
-  const program = makeProgram({ terminal, env: process.env, version: '0', exitCode: 0, goOn: null });
-  await program.parseAsync(['push', ...args, '--python', python], { from: 'user' });
-  return printed.join('\n');
+  const { printed, error } = await called(['push', ...args, '--python', python], process.env);
+  if (error !== null) throw error;
+  return printed;
 }
 
 describe('the card of a run', () => {

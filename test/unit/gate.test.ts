@@ -2,13 +2,12 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { makeProgram } from '../../src/cli/program.ts';
-import { processTerminal } from '../../src/cli/terminal.ts';
 import { changeOf, gateOutcomeOf } from '../../src/metrics/retention.ts';
 import { gateOf } from '../../src/report/gate.ts';
 import { junitXml } from '../../src/report/junit.ts';
 import { readResults } from '../../src/report/results.ts';
 import { analyse } from '../../src/report/rows.ts';
+import { called } from '../support/in-process.ts';
 import { sftShape, writeEvaluation, writeFinishedRun } from '../support/run-fixture.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
@@ -23,22 +22,6 @@ function lossyRun(maxDrop: number | null): string {
 }
 
 const gateIn = async (directory: string) => gateOf(analyse(await readResults(directory)));
-
-/** What a command prints, and what it throws. */
-async function called(...args: string[]): Promise<{ printed: string; error: unknown }> {
-  const printed: string[] = [];
-  const terminal = {
-    ...processTerminal({}),
-    print: (line: string) => void printed.push(line),
-    note: () => {},
-  };
-  const program = makeProgram({ terminal, env: {}, version: '0', exitCode: 0, goOn: null });
-  const error = await program.parseAsync(args, { from: 'user' }).then(
-    () => null,
-    (thrown: unknown) => thrown,
-  );
-  return { printed: printed.join('\n'), error };
-}
 
 describe('a bound on the drop', () => {
   const of = (lost: number) => changeOf([{ gained: 0, lost, items: 12 }], 1);
@@ -103,7 +86,7 @@ describe('tms report', () => {
   test('exits with 2, names the sets and writes JUnit, when everything else is written', async () => {
     const directory = lossyRun(0.2);
     const junit = join(directory, 'ci', 'gate.xml');
-    const { printed, error } = await called('report', directory, '--junit', junit);
+    const { printed, error } = await called(['report', directory, '--junit', junit]);
     expect(error).toMatchObject({
       exitCode: 2,
       message: expect.stringMatching(
@@ -123,14 +106,14 @@ describe('tms report', () => {
 
   test('--json prints report.json, and ends well where the bound holds', async () => {
     const directory = lossyRun(0.87);
-    const { printed, error } = await called('report', directory, '--json');
+    const { printed, error } = await called(['report', directory, '--json']);
     expect(error).toBeNull();
     expect(JSON.parse(printed)).toEqual(JSON.parse(readFileSync(join(directory, 'report.json'), 'utf8')));
   });
 
   test('refuses --junit without a bound', async () => {
     const directory = lossyRun(null);
-    const { error } = await called('report', directory, '--junit', join(directory, 'gate.xml'));
+    const { error } = await called(['report', directory, '--junit', join(directory, 'gate.xml')]);
     expect(error).toMatchObject({ exitCode: 3, message: expect.stringContaining('retention.max_drop') });
     expect(existsSync(join(directory, 'gate.xml'))).toBe(false);
   });

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { grade } from '../../src/api/grade.ts';
-import { makeProgram } from '../../src/cli/program.ts';
+import { called } from '../support/in-process.ts';
 import { temporaryFile } from '../support/temporary-directory.ts';
 
 describe('grade', () => {
@@ -79,24 +79,10 @@ test('tms grade prints the accuracy and writes a score for each row', async () =
     'answers.jsonl',
     '{"id":"a","response":"So 18.","gold":"18"}\n\n{"response":"17","gold":"18"}\n',
   );
-  const printed: string[] = [];
-  const terminal = {
-    print: (line: string) => printed.push(line),
-    note: () => {},
-    redraw: () => {},
-    goOnUnread: () => {},
-  };
-  const plain = { ...terminal, isInteractive: false, columns: 100, paint: (_: string, text: string) => text };
-  const context = {
-    terminal: plain,
-    env: { TMS_HOME: dirname(file) },
-    version: '0',
-    exitCode: 0,
-    goOn: null,
-  };
-  await makeProgram(context).parseAsync(['grade', '--task', 'gsm8k', file], { from: 'user' });
+  const { printed, error } = await called(['grade', '--task', 'gsm8k', file], { TMS_HOME: dirname(file) });
+  expect(error).toBeNull();
   const out = join(dirname(file), 'answers.graded.jsonl');
-  expect(printed).toEqual(['gsm8k: accuracy 50.00 % (1 of 2), scorer gsm8k 3', `scores: ${out}`]);
+  expect(printed).toBe(`gsm8k: accuracy 50.00 % (1 of 2), scorer gsm8k 3\nscores: ${out}`);
   expect(
     readFileSync(out, 'utf8')
       .trim()
