@@ -16,7 +16,7 @@ from py_worker.model import Model
 from py_worker.source import find_source
 
 Kept = dict[str, torch.Tensor]
-"""By the names of what is trained, in the type that the optimiser sees."""
+"""By the names of what is trained, in the type that the optimiser sees; in float32 once it moves."""
 PREFIX = "kept."
 """Of the names in a training state."""
 
@@ -28,9 +28,11 @@ def keep(model: Model, kept: Kept | None, share: float) -> Kept:
         return {name: parameter.detach().clone() for name, parameter in model.network.trainable().items()}
     if kept is None:
         raise WorkerError("BAD_PARAMS", "nothing is kept that could be moved; keep with share 1 first")
-    for name, parameter in model.network.trainable().items():
-        kept[name].lerp_(parameter.detach().to(kept[name].dtype), share)
-    return kept
+    # A small share of a difference is below the last bit of bfloat16: a copy in it would never move.
+    return {
+        name: kept[name].float().lerp_(parameter.detach().float(), share)
+        for name, parameter in model.network.trainable().items()
+    }
 
 
 @torch.no_grad()

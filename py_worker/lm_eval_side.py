@@ -220,9 +220,10 @@ def _answer(arguments: Sequence[Any], said: Sequence[Any]) -> str | None:
 
 
 def _numbers(task: str, results: dict[str, Any]) -> dict[str, float]:
-    """Return lm-eval's numbers of the task or group; a tag has none of its own, so those of its first task."""
+    """Return lm-eval's numbers of the task or group; a tag of several tasks has none of its own."""
     every = results["results"] | results.get("groups", {})
-    found = every[task] if task in every else next(iter(every.values()))
+    alone = next(iter(every.values())) if len(every) == 1 else {}
+    found = every.get(task, alone)
     return {name: value for name, value in found.items() if "," in name and isinstance(value, int | float)}
 
 

@@ -141,7 +141,7 @@ function casesOf({ expectations, failedGates }: Study): JunitCase[] {
         name: id,
         state: 'failed',
         type: 'retention.max_drop',
-        text: sets.map(set => set ?? 'the mean over all sets').join(', '),
+        text: sets.join(', '),
       }),
     ),
   ];
@@ -159,10 +159,7 @@ function refuseUnmet({ expectations, failedGates }: Study): void {
   const unmet = (expectations ?? []).filter(({ isMet }) => !isMet);
   const texts = [
     ...unmet.map(({ expect, asked, found }) => `${expect} (${asked}): found ${found}`),
-    ...failedGates.map(
-      ({ id, sets }) =>
-        `${id} dropped by more than retention.max_drop: ${sets.map(set => set ?? 'the mean over all sets').join(', ')}`,
-    ),
+    ...failedGates.map(({ id, sets }) => `${id} dropped by more than retention.max_drop: ${sets.join(', ')}`),
   ];
   if (texts.length === 0) return;
   throw new UnmetError(`what was demanded does not hold:\n  ${texts.join('\n  ')}`, {

@@ -2,6 +2,7 @@
 import { type Condition, describeAlternatives, nameOf } from './condition.ts';
 import { type Path, type Problem, show, valueAt } from './problems.ts';
 import type { RunConfig } from './schema.ts';
+import { asksAsChat } from './set-settings.ts';
 import type { SettingMeta } from './setting.ts';
 import { listSettings, type PlacedSetting, settingsIn } from './settings-list.ts';
 /** What is known only when the data are read. */
@@ -136,7 +137,7 @@ function contextOf(config: RunConfig, form: DataForm | null): unknown {
   const placed = (block: 'eval' | 'retention') => {
     const sets = config[block].sets.map(set => {
       const isMessages = form.setIsMessages[set.name];
-      const isChat = isMessages || (set.as_chat ?? trainingIsChat);
+      const isChat = isMessages || asksAsChat(set, trainingIsChat);
       return { ...set, facts: isMessages === undefined ? undefined : { isText: !isMessages, isChat } };
     });
     return { ...config[block], sets };

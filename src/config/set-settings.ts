@@ -181,3 +181,11 @@ export const evaluationSet = z.strictObject({
   ),
 });
 export type EvaluationSet = z.infer<typeof evaluationSet>;
+
+/** Whether items that are texts are asked in the chat template; lm-eval's are only where the set itself says so. */
+export function asksAsChat(
+  { as_chat, lm_eval }: Readonly<Pick<EvaluationSet, 'as_chat' | 'lm_eval'>>,
+  trainsOnChats: boolean,
+): boolean {
+  return as_chat ?? (lm_eval === null && trainsOnChats);
+}

@@ -12,14 +12,14 @@ const blocks = ['eval', 'retention'] as const;
 
 type Finding = Omit<Problem, 'line' | 'path'>;
 /** A name, or a block of keys of an evaluation set with the suite's name. */
-export type SuiteEntry = string | Readonly<Record<string, unknown>>;
+export type SuiteEntry = string | Readonly<Record<string, unknown>> | null;
 
 /** The set that an entry stands for, where `folder` has the data of those that name no path; or what is wrong with the entry. */
 export function setOfSuite(
   entry: SuiteEntry,
   folder: string | null,
 ): { readonly set: Readonly<Record<string, unknown>> } | { readonly problem: Finding } {
-  const { name, ...rest } = typeof entry === 'string' ? { name: entry } : entry;
+  const { name, ...rest } = typeof entry === 'string' ? { name: entry } : (entry ?? {});
   if (typeof name !== 'string') return { problem: { ...unnamed, found: show(entry) } };
   if (name.startsWith(lmEvalPrefix)) {
     const task = name.slice(lmEvalPrefix.length);
@@ -56,8 +56,8 @@ function withoutData(name: string, file: string): Finding {
 export function withSuites(input: unknown): unknown {
   return blocks.reduce((rest, block) => {
     const { suites, folder } = suitesIn(rest, block);
-    if (suites.length === 0) return rest;
     const own = valueAt(rest, [block, 'sets']);
+    if (suites.length === 0 || (own !== undefined && !Array.isArray(own))) return rest; // the schema says what is wrong
     const made = suites.map(entry => setOfSuite(entry, folder));
     const sets = [
       ...(Array.isArray(own) ? own : []),
@@ -66,7 +66,7 @@ export function withSuites(input: unknown): unknown {
     return applyOverrides(rest, [
       { path: [block, 'sets'], value: sets },
       { path: [block, 'suites'], value: undefined },
-      { path: [block, 'suites_path'], value: undefined },
+      ...(folder === null ? [] : [{ path: [block, 'suites_path'], value: undefined }]),
     ]);
   }, input);
 }

@@ -1,5 +1,6 @@
 /** Everything that one run measures: made once, used at every point. */
 import type { RunConfig } from '../config/schema.ts';
+import { asksAsChat } from '../config/set-settings.ts';
 import { UsageError } from '../errors.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
@@ -99,7 +100,7 @@ export async function prepareEvaluation(
   let readsDate = false;
   for (const { role, set, temperatures } of requestedSets(config)) {
     const place = {
-      isChat: set.as_chat ?? (set.lm_eval === null && isChat),
+      isChat: asksAsChat(set, isChat),
       systemPrompt: set.system_prompt ?? config.system_prompt,
       cacheDirectory,
     };

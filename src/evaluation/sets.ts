@@ -142,7 +142,10 @@ function commonOf({ set, role, temperatures }: SetRequest): AnySet {
 
 /** What option `i` stands behind. */
 function contextOf({ prompt, contexts }: Choice, i: number): Choice['prompt'] {
-  return typeof prompt === 'string' ? (contexts?.[i] ?? prompt) : prompt;
+  const context = contexts?.[i];
+  if (context === undefined) return prompt;
+  if (typeof prompt === 'string') return context;
+  return prompt.map((message, at) => (at === prompt.length - 1 ? { ...message, content: context } : message));
 }
 
 /** Behind a text prompt an option stands after its last white space, or after a space (as in lm-eval); in a chat it is the answer. */

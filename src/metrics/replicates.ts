@@ -1,5 +1,5 @@
 /** What several replicates of a run (seeds, bases) show together: replicates are the outer level of every interval. Pure. */
-import { type Flipped, type Interval, mean, outer, pairedScoreIntervalOfMean } from './statistics.ts';
+import { type Flipped, type Interval, mean, outer, pairedScoreIntervalOfMean, pooled } from './statistics.ts';
 import { scoreTest, tInterval, tTest } from './t-test.ts';
 
 /** `values`: of each replicate. `interval` is of 95 %, null where nothing can be said; `p`: two-sided, of 0. */
@@ -27,7 +27,7 @@ export function changeEstimate(replicates: readonly (readonly Flipped[])[]): Est
   const averaged = first.map((_, i) => averageOf(replicates.flatMap(sets => sets[i] ?? [])));
   const ofItems = pairedScoreIntervalOfMean(averaged);
   const ofReplicates = tInterval(values);
-  const p = Math.max(itemsTest(averaged), tTest(values) ?? 0);
+  const p = Math.max(scoreTest(pooled(averaged)), tTest(values) ?? 0);
   const whole = ofReplicates === null ? ofItems : outer(ofItems, ofReplicates);
   return { mean: mean(values), values, interval: within(whole, -1, 1), p };
 }
@@ -45,14 +45,4 @@ function averageOf(sets: readonly Flipped[]): Flipped {
     lost: average(({ lost }) => lost),
     items: average(({ items }) => items),
   };
-}
-
-/** At the effective size of the sets, as their interval. */
-function itemsTest(sets: readonly Flipped[]): number {
-  const items = sets.length ** 2 / sets.reduce((sum, set) => sum + 1 / set.items, 0);
-  const share = (of: (set: Flipped) => number) => mean(sets.map(set => of(set) / set.items));
-  return scoreTest({
-    gained: items * share(({ gained }) => gained),
-    lost: items * share(({ lost }) => lost),
-  });
 }

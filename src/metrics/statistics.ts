@@ -5,7 +5,7 @@ import { type Random, randomAt } from '../data/random.ts';
 export type Interval = { readonly low: number; readonly high: number };
 
 /** Two-sided 95 % of a normal distribution, the level of every interval here. */
-const z95 = 1.959963984540054;
+export const z95 = 1.959963984540054;
 
 /** Resamples of a bootstrap: the ends of a 95 % interval then vary by about 3 % of its width from seed to seed. */
 const resampleCount = 2000;
@@ -150,13 +150,14 @@ export function pairedScoreInterval({ gained, lost, items }: Flipped): Interval 
  * vary as much, with N times the mean shares of gained and lost items.
  */
 export function pairedScoreIntervalOfMean(sets: readonly Flipped[]): Interval {
+  return pairedScoreInterval(pooled(sets));
+}
+
+/** Several sets as the one that stands for their mean. */
+export function pooled(sets: readonly Flipped[]): Flipped {
   const items = effectiveSize(sets);
   const share = (of: (set: Flipped) => number) => mean(sets.map(set => of(set) / set.items));
-  return pairedScoreInterval({
-    gained: items * share(({ gained }) => gained),
-    lost: items * share(({ lost }) => lost),
-    items,
-  });
+  return { gained: items * share(({ gained }) => gained), lost: items * share(({ lost }) => lost), items };
 }
 
 /** Wilson's interval of the mean share over sets, at the same effective size. */

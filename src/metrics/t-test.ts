@@ -1,5 +1,5 @@
 /** Student's t, p-values and what several of them show together. Pure. */
-import { type Interval, mean } from './statistics.ts';
+import { type Interval, mean, z95 } from './statistics.ts';
 
 /** 95 % interval of the mean of independent values by Student's t; null for fewer than two. */
 export function tInterval(values: readonly number[]): Interval | null {
@@ -40,7 +40,7 @@ export function holm(pValues: readonly number[]): number[] {
 export function correlationInterval(correlation: number, points: number): Interval | null {
   if (points < 4) return null;
   const z = Math.atanh(Math.min(0.999999, Math.max(-0.999999, correlation)));
-  const half = 1.959963984540054 / Math.sqrt(points - 3);
+  const half = z95 / Math.sqrt(points - 3);
   return { low: Math.tanh(z - half), high: Math.tanh(z + half) };
 }
 

@@ -38,7 +38,8 @@ export function refuseWithoutEffect(config: RunConfig, form: DataForm): void {
 }
 
 async function isSetOfMessages(set: SetSettings, cacheDirectory: string): Promise<boolean> {
+  if (set.task !== null || set.lm_eval !== null) return false;
   for await (const placed of readRecords(await seekableFile(fileOf(set), cacheDirectory)))
-    return set.task === null && 'record' in placed && asksInMessages(placed.record, set.columns.prompt);
+    return 'record' in placed && asksInMessages(placed.record, set.columns.prompt);
   return false;
 }

@@ -1,6 +1,7 @@
 /** Everything that the pages of a study are made of: study.json. Pure. */
 import type { Estimate } from '../metrics/replicates.ts';
 import { holm } from '../metrics/t-test.ts';
+import { checkTexts } from '../report/gate.ts';
 import type { EnvironmentRecord } from '../run/records.ts';
 import type { CellState } from './cell-state.ts';
 import type { Cell, Settings } from './cells.ts';
@@ -17,7 +18,7 @@ import {
   recipesOf,
   setEstimates,
 } from './quantities.ts';
-import type { Expectation, Measure, StudyFile } from './study-file.ts';
+import { type Expectation, type Measure, measures, type StudyFile } from './study-file.ts';
 
 /** A cell as it stands; numbers of its last point, null where there are none. */
 export type CellRow = Pick<Cell, 'id' | 'method' | 'recipe' | 'replicate'> & {
@@ -64,19 +65,9 @@ export type Study = {
   readonly claims: readonly JudgedClaim[];
   /** Null where none were asked for. */
   readonly expectations: readonly JudgedExpectation[] | null;
-  /** Cells whose own retention.max_drop is exceeded. */
-  readonly failedGates: readonly { readonly id: string; readonly sets: readonly (string | null)[] }[];
+  /** Cells whose own retention.max_drop is exceeded, with each set and its change. */
+  readonly failedGates: readonly { readonly id: string; readonly sets: readonly string[] }[];
 };
-
-const measures: readonly Measure[] = [
-  'target',
-  'sampled_target',
-  'retention',
-  'pld',
-  'drift',
-  'kl_target',
-  'kl_retention',
-];
 
 /** What is known beside the numbers. */
 export type StudyFacts = {
@@ -120,10 +111,9 @@ export function analyseStudy(outcomes: readonly Outcome[], facts: StudyFacts): S
     matched: levels.map(level => matchedAt(outcomes, level, { methods, reference })),
     claims: file.claims.map(claim => judgeClaim(claim, outcomes, levels)),
     expectations: expectations?.map(one => judgeExpectation(one, outcomes, levels)) ?? null,
-    failedGates: outcomes.flatMap(({ cell, gate }) => {
-      const failed = gate?.checks.filter(({ outcome }) => outcome === 'failed') ?? [];
-      return failed.length === 0 ? [] : [{ id: cell.id, sets: failed.map(({ set }) => set) }];
-    }),
+    failedGates: outcomes.flatMap(({ cell, gate }) =>
+      gate?.outcome === 'failed' ? [{ id: cell.id, sets: checkTexts(gate, 'failed') }] : [],
+    ),
   };
 }
 

@@ -150,9 +150,8 @@ function judgeCorrelation(claim: CorrelationClaim, outcomes: readonly Outcome[])
     ];
   });
   const asked = `Pearson's correlation of ${measure} with forgetting, ${directionText(claim)}`;
-  const [first] = evidence;
   const note = `${withinText(among, measure)} Spearman stands beside each. Points of one base or seed are not independent, so intervals are too narrow; both grow with time and with the learning rate.`;
-  return { claim: claim.claim, asked, verdict: first?.verdict ?? 'not measured', evidence, note };
+  return { claim: claim.claim, asked, verdict: overall(evidence), evidence, note };
 }
 
 /** The mean correlation along single trainings, of the measure and of the mere step number. */

@@ -1,13 +1,14 @@
 /** What was run in a study, on what, when, and what of it is there. Pure. */
 import { counted, duration } from '../report/format.ts';
 import type { Study } from './analysis.ts';
+import { keyOf } from './quantities.ts';
 
 /** What was run, and what of it is there. */
 export function studyFacts(study: Study): string[] {
   const { cells, environment, begun, ended, trainings } = study;
   const seconds = cells.reduce((sum, { state }) => sum + (state.seconds ?? 0), 0);
   const finished = cells.filter(({ state }) => state.status === 'finished');
-  const replicates = new Set(finished.map(({ replicate }) => JSON.stringify(replicate))).size;
+  const replicates = new Set(finished.map(({ replicate }) => keyOf(replicate))).size;
   return [
     `Command: ${study.command}`,
     wholeText(study),

@@ -6,7 +6,7 @@ import type { Estimate } from '../metrics/replicates.ts';
 import { mean } from '../metrics/statistics.ts';
 import type { Settings } from './cells.ts';
 import { flippedSets, type Outcome, splitSets } from './outcomes.ts';
-import { differenceEstimate, estimate, type Picked, pairsOf } from './quantities.ts';
+import { differenceEstimate, estimate, keyOf, type Picked, pairsOf } from './quantities.ts';
 
 /** A method at an accuracy. */
 export type MatchedRow = {
@@ -26,7 +26,7 @@ export type MatchedLevel = { readonly accuracy: number; readonly rows: readonly 
 
 const step = 0.05;
 
-/** Every multiple of .05 above the mean base that a method reaches in at least half of its replicates; the highest few. */
+/** Every multiple of .05 above the mean base that a method reaches in at least half of its replicates. */
 export function usualLevels(outcomes: readonly Outcome[]): number[] {
   const accuracies = (record: Outcome['base']) => splitSets(record, 'target', 'selection');
   const base = outcomes.map(({ base: record }) => right(accuracies(record))).filter(value => value !== null);
@@ -74,10 +74,10 @@ export function chosenAt(
   accuracy: number,
 ): { readonly reached: Picked[]; readonly replicates: number } {
   const own = outcomes.filter(({ cell }) => cell.method === method);
-  const replicates = [...new Set(own.map(({ cell }) => JSON.stringify(cell.replicate)))];
+  const replicates = [...new Set(own.map(({ cell }) => keyOf(cell.replicate)))];
   const reached = replicates.flatMap(replicate => {
     const points = own
-      .filter(({ cell }) => JSON.stringify(cell.replicate) === replicate)
+      .filter(({ cell }) => keyOf(cell.replicate) === replicate)
       .flatMap(outcome => outcome.points.map((measured): Picked => ({ ...measured, outcome })));
     const able = points.filter(
       ({ record }) => (right(splitSets(record, 'target', 'selection')) ?? 0) >= accuracy - 1e-9,

@@ -4,7 +4,7 @@ import { sha256OfText } from '../files/digest.ts';
 import { flipsBetween } from '../metrics/retention.ts';
 import type { Flipped } from '../metrics/statistics.ts';
 import { type Gate, gateOf } from '../report/gate.ts';
-import { bestPoint, type Curve, lastPoint, ownPoints, type Point, setsOf } from '../report/points.ts';
+import { type Curve, lastPoint, ownPoints, type Point, setsOf } from '../report/points.ts';
 import { readResults } from '../report/results.ts';
 import { analyse } from '../report/rows.ts';
 import type { EnvironmentRecord, EvaluationRecord, RunRecord, SetRecord } from '../run/records.ts';
@@ -20,8 +20,6 @@ export type Outcome = {
   /** Of the model that the cell was run for, in order of steps. */
   readonly points: readonly Measured[];
   readonly last: Measured;
-  /** The recorded point with the highest target accuracy. */
-  readonly best: Measured | null;
   readonly gate: Gate | null;
   /** Trainings of the run, and how many of them came from the store. */
   readonly trainings: number;
@@ -49,7 +47,6 @@ export async function outcomeOf(cell: Cell): Promise<Outcome | null> {
     base,
     points: measured,
     last,
-    best: find(bestPoint(curve)) ?? null,
     gate: gateOf(analysis),
     trainings: results.trainings.length,
     stored: results.trainings.filter(({ name }) => !trained.has(name)).length,
@@ -92,15 +89,16 @@ export function flippedSets(before: readonly SetRecord[], after: readonly SetRec
   }));
 }
 
-/** Measures that are no accuracy: one number a point. */
+/** One number of a point; null where it was not measured. */
 export function numberOf({ point }: Measured, measure: Measure): number | null {
-  const numbers: Record<Exclude<Measure, 'retention' | 'target'>, number | null> = {
+  const numbers: Record<Measure, number | null> = {
+    target: point.target?.mean ?? null,
     sampled_target: point.sampledTarget,
+    retention: point.change?.mean ?? null,
     pld: point.pld.test?.nllPerToken ?? null,
     drift: point.drift,
     kl_target: point.kl.target?.perSequence ?? null,
     kl_retention: point.kl.retention?.perSequence ?? null,
   };
-  if (measure === 'retention') return point.change?.mean ?? null;
-  return measure === 'target' ? (point.target?.mean ?? null) : numbers[measure];
+  return numbers[measure];
 }

@@ -1,7 +1,7 @@
 /** Numbers of a study with replicates as their outer level: of a method, or of one minus another, at equal recipe or equal target accuracy. Pure. */
 import { changeEstimate, type Estimate, estimateOf, within } from '../metrics/replicates.ts';
 import { accuracyOf } from '../metrics/retention.ts';
-import { outer } from '../metrics/statistics.ts';
+import { mean, outer } from '../metrics/statistics.ts';
 import { bootstrapSeed } from '../report/points.ts';
 import { type Settings, settingsText } from './cells.ts';
 import { flippedSets, type Measured, numberOf, type Outcome, type Split, splitSets } from './outcomes.ts';
@@ -10,7 +10,8 @@ import type { Measure } from './study-file.ts';
 /** One point of one replicate, with its base. */
 export type Picked = Measured & { readonly outcome: Outcome };
 
-const keyOf = (settings: Settings) => settingsText(settings);
+/** What makes two the same: a name alone does not. */
+export const keyOf = (settings: Settings): string => JSON.stringify(settings);
 
 /** Recipes of the grid that outcomes have, each once, in their order. */
 export function recipesOf(outcomes: readonly Outcome[], where: Settings = {}): Settings[] {
@@ -38,8 +39,8 @@ export function counterpartsOf(recipe: Settings, others: readonly Settings[]): r
 
 /** `5e-5`, or `5e-5 against 5e-5 × 48` where the recipes are not the same. */
 export function recipePairText(recipe: Settings, other: Settings): string {
-  const [one, two] = [keyOf(recipe), keyOf(other)];
-  return one === two ? one : `${one} against ${two}`;
+  const [one, two] = [settingsText(recipe), settingsText(other)];
+  return keyOf(recipe) === keyOf(other) ? one : `${one} against ${two}`;
 }
 
 /** Points of two methods of the same replicates. */
@@ -97,8 +98,8 @@ function accuracyEstimate(points: readonly Picked[], split: Split): Estimate | n
   if (estimated === null) return null;
   const widths = each.flatMap(one => (one === null ? [] : [one.interval]));
   const ofItems = {
-    low: widths.reduce((sum, { low }) => sum + low, 0) / widths.length,
-    high: widths.reduce((sum, { high }) => sum + high, 0) / widths.length,
+    low: mean(widths.map(({ low }) => low)),
+    high: mean(widths.map(({ high }) => high)),
   };
   const whole = estimated.interval === null ? ofItems : outer(ofItems, estimated.interval);
   return { ...estimated, interval: within(whole, 0, 1) };

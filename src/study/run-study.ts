@@ -122,7 +122,6 @@ function slotOf(index: number, surroundings: StudySurroundings) {
     await closing?.close();
   };
   return {
-    index,
     close,
     /** Null where it came to its end, else why not. */
     async run(cell: Cell): Promise<string | null> {

@@ -11,10 +11,11 @@ const settings = z.record(z.string(), z.unknown());
 /** Crossed keys, or a list of points whose keys go together. */
 const axes = z.union([z.record(z.string(), z.array(z.unknown()).min(1)), z.array(settings).min(1)]);
 
-const measures = [
-  'retention',
+/** What a study compares, in the order of its tables. */
+export const measures = [
   'target',
   'sampled_target',
+  'retention',
   'pld',
   'drift',
   'kl_target',

@@ -43,7 +43,7 @@ const placed = z.object({
 /** cells.json: what `tms study status` reads, and how many threads cells compute with, which later cells keep to. */
 const cellList = z.object({ threads: z.int().nullable(), cells: z.array(placed) });
 
-/** Read a study and check every cell of it; nothing is run or written. */
+/** Read a study, check every cell of it, and note them in cells.json; nothing is run. */
 export async function openStudy(path: string, { jobs, only, expect }: StudyWishes): Promise<OpenStudy> {
   const { study: file, input } = readStudyFile(path);
   const names = file.methods.map(({ name }) => name);
@@ -53,12 +53,12 @@ export async function openStudy(path: string, { jobs, only, expect }: StudyWishe
   const own = Math.max(1, Math.floor(availableParallelism() / atOnce));
   const threads = noted !== null ? noted.threads : file.gpus === null ? own : null;
   const all = await cellsOf(file, threads);
-  writeList(file.output_dir, threads, all);
   const cells = cellsWith(all, only);
   if (cells.length === 0)
     throw new UsageError(`no cell of ${path} has ${only.join(' or ')} in its place`, {
       fix: `choose parts of a place such as: ${placeText(all[0] as Cell)}`,
     });
+  writeList(file.output_dir, threads, all);
   return { file, input, jobs: atOnce, cells, total: all.length, expectations };
 }
 

@@ -40,4 +40,17 @@ describe('a run with tasks', () => {
       { task: 'piqa', path: piqa },
     ]);
   });
+
+  it('asks WinoGrande in the chat template with each name in the question', async () => {
+    const rows = [{ sentence: 'x _ y', option1: 'ab', option2: 'ba', answer: '1' }];
+    const path = writeRows(folder, 'winogrande.jsonl', rows);
+    const sets = [{ task: 'winogrande', path, as_chat: true }];
+    const settings = smallRun(folder, { method: 'sft', tms: {}, retention: { sets } });
+    const { calls } = await recordRun(folder, settings);
+    const asked = callsOf(calls, 'encode').flatMap(({ params }) =>
+      params.examples.map(({ prompt }) => prompt),
+    );
+    for (const content of ['x ab', 'x ba'])
+      expect(asked).toContainEqual([expect.objectContaining({ content })]);
+  });
 });

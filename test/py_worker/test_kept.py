@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -63,6 +64,18 @@ def test_moved_by_a_share_it_is_an_average(tiny_model: Factory):
     assert list(rest) == ["exp_avg.x"]
     assert again is not None
     assert all(torch.equal(again[name], tensor) for name, tensor in kept.items())
+
+
+def test_it_moves_by_a_small_share_where_weights_are_bfloat16():
+    weight = torch.full((4, 4), 0.02, dtype=torch.bfloat16)
+    model = SimpleNamespace(network=SimpleNamespace(trainable=lambda: {"w": weight}))
+    kept = keep(cast(Model, model), None, 1.0)
+    first = float(weight[0, 0])
+    weight.fill_(0.022)
+    for _ in range(100):
+        kept = keep(cast(Model, model), kept, 0.01)
+    expected = first + (1 - 0.99**100) * (float(weight[0, 0]) - first)
+    torch.testing.assert_close(kept["w"], torch.full((4, 4), expected))
 
 
 @pytest.mark.parametrize("with_adapter", [False, True])

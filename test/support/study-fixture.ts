@@ -84,7 +84,6 @@ export function outcomeOf({ method, seed, recipe = 1, points, drift = 0 }: Shape
     base,
     points: measured,
     last,
-    best: last,
     gate: null,
     trainings: 2,
     stored: 1,

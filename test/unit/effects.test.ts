@@ -364,6 +364,10 @@ describe('a key without an effect', () => {
       isConversation: true,
       setIsMessages: { a: false },
     });
+    const ofLmEval = 'retention.suites=[{name: "lm_eval:hellaswag", as_chat: true}]'; // it has no file of ours
+    expect((await formOf(texts, [ofLmEval, 'system_prompt=x'])).setIsMessages).toEqual({
+      'lm_eval-hellaswag': false,
+    });
     expect(await formOf(texts, [setAt(chats, ''), 'system_prompt=x'])).toEqual({
       isMessages: false,
       isConversation: false,

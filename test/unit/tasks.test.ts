@@ -136,9 +136,9 @@ describe('rows', () => {
     expect(rowsOf('toolalpaca', row).map(({ calls }) => calls)).toEqual([[{ action: 'f', input: '{}' }], []]);
   });
 
-  test.each(taskNames)('%s reads every row of its file', name => {
+  test.for(taskNames)('%s reads the first 500 rows of its file', (name, { skip }) => {
     const file = join(data, tasks[name].file);
-    if (!existsSync(file)) return;
+    skip(!existsSync(file), 'the data are not beside the project');
     const text = readFileSync(file, 'utf8');
     const records: Record<string, unknown>[] = file.endsWith('.json')
       ? JSON.parse(text)
