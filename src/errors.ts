@@ -57,6 +57,12 @@ export class InterruptedError extends TmsError {
   }
 }
 
+/** What a stop by the signal comes to, with the exit code that its reason asks for. */
+export function stoppedBy({ reason }: AbortSignal, message: string, fix: string): InterruptedError {
+  const exitCode = reason instanceof InterruptedError ? reason.exitCode : undefined;
+  return new InterruptedError(message, { fix, cause: reason, exitCode });
+}
+
 /** With the exit code that a shell gives to a program which a signal ended. */
 export function interruptedBy(signal: NodeJS.Signals): InterruptedError {
   return new InterruptedError(`interrupted by ${signal}`, { exitCode: 128 + constants.signals[signal] });

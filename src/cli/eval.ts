@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { type SuiteEntry, setOfSuite } from '../config/suites.ts';
-import { InterruptedError, UsageError } from '../errors.ts';
+import { stoppedBy, UsageError } from '../errors.ts';
 import { lmEvalIn } from '../evaluation/lm-eval.ts';
 import { tmsHome } from '../python/paths.ts';
 import { compareModels, modelTable } from '../report/model-comparison.ts';
@@ -130,7 +130,8 @@ async function evaluate(given: string | undefined, flags: EvalFlags, context: Cl
       progress.clear();
       print(models, measured, flags, context);
     } catch (error) {
-      throw signal.aborted ? interrupted(signal) : error;
+      const goOn = 'the same command goes on: suites that were measured are in the store';
+      throw signal.aborted ? stoppedBy(signal, 'interrupted', goOn) : error;
     } finally {
       progress.clear();
       await worker.close();
@@ -240,10 +241,4 @@ function print(
   terminal.print('');
   for (const line of modelTable(comparison)) terminal.print(line);
   if (flags.output !== undefined) terminal.print(`\nresults  ${flags.output}`);
-}
-
-function interrupted({ reason }: AbortSignal): InterruptedError {
-  const exitCode = reason instanceof InterruptedError ? reason.exitCode : undefined;
-  const fix = 'the same command goes on: suites that were measured are in the store';
-  return new InterruptedError('interrupted', { fix, cause: reason, exitCode });
 }

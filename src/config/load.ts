@@ -211,8 +211,34 @@ function checkSets(config: RunConfig): Finding[] {
   return placed.flatMap(({ set, path }, i) => {
     const isTaken = placed.slice(0, i).some(earlier => earlier.set.name === set.name);
     const taken = finding([...path, 'name'], show(set.name), 'a name that no other set has');
-    return [...(isTaken ? [taken] : []), ...checkScorer(set, path), ...checkChoice(set, path)];
+    const own = [
+      ...checkScorer(set, path),
+      ...checkChoice(set, path),
+      ...checkOwnTemplate(config, set, path),
+    ];
+    return [...(isTaken ? [taken] : []), ...own];
   });
+}
+
+/** lm-eval renders chats itself, by the template of the tokenizer: other sets would be asked in another way. */
+function checkOwnTemplate(
+  config: RunConfig,
+  { lm_eval, as_chat }: RunConfig['eval']['sets'][number],
+  path: Path,
+): Finding[] {
+  const { chat_template_path, chat_template_date, chat_template_kwargs } = config;
+  const changed = { chat_template_path, chat_template_date, chat_template_kwargs };
+  const key = Object.entries(changed).find(
+    ([, value]) => value !== null && Object.keys(value).length > 0,
+  )?.[0];
+  if (lm_eval === null || as_chat !== true || key === undefined) return [];
+  return [
+    finding(
+      [...path, 'as_chat'],
+      'true',
+      `false, because ${key} is given and lm-eval takes the tokenizer’s own template`,
+    ),
+  ];
 }
 
 /** Labels must be named where the answer is said to be one. */

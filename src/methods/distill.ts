@@ -8,6 +8,7 @@ import { epochs, few, ours, text } from '../config/setting.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import { distilledTargets, divergence } from '../training/distilled.ts';
 import { defineMethod } from './method.ts';
+import { otherAdapters } from './plain-adapter.ts';
 
 const settings = z
   .strictObject({
@@ -46,8 +47,9 @@ export const distill = defineMethod({
     'learn, on own answers, what a frozen teacher would have said: the base, after SFT, or another model.',
   settings,
 
-  check({ teacher, start }) {
-    if (teacher !== null || start === 'sft') return [];
+  check({ teacher, start }, config) {
+    if (teacher !== null) return [];
+    if (start === 'sft') return otherAdapters(config);
     const expected = 'sft, or a teacher';
     return [{ path: ['start'], found: 'base', expected, hint: 'the base has nothing to learn from itself' }];
   },

@@ -85,12 +85,12 @@ export const earlyStopped = defineMethod({
   },
 });
 
-type MeasuredPoint = { readonly step: number; readonly measured: Measured | null };
+type MeasuredPoint = { readonly step: number; readonly measured: Measured };
 
 /** The step of the point that the sets choose. */
 export function choosePoint(
   { choose_by, sets, max_drop }: Settings,
-  base: Measured | null,
+  base: Measured,
   points: readonly MeasuredPoint[],
 ): number {
   const found = points.map(({ step, measured }) => ({
@@ -108,11 +108,7 @@ export function choosePoint(
 }
 
 /** Mean over the sets that choose, each counting the same; 0 of none. */
-function accuracyOn(
-  measured: Measured | null,
-  role: 'target' | 'retention',
-  sets: readonly string[],
-): number {
-  const chosen = (measured?.sets ?? []).filter(set => set.role === role && sets.includes(set.name));
+function accuracyOn({ sets: all }: Measured, role: 'target' | 'retention', sets: readonly string[]): number {
+  const chosen = all.filter(set => set.role === role && sets.includes(set.name));
   return chosen.reduce((sum, { accuracy }) => sum + accuracy, 0) / Math.max(1, chosen.length);
 }

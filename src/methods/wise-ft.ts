@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { ours } from '../config/setting.ts';
 import { defineMethod } from './method.ts';
+import { otherAdapters } from './plain-adapter.ts';
 
 const settings = z
   .strictObject({
@@ -20,13 +21,13 @@ export const wiseFt = defineMethod({
   title: 'fine-tune on gold answers, then average its weights with the base’s.',
   settings,
 
-  check({ shares }) {
+  check({ shares }, config) {
     const repeated = shares.find(
       (share, i) => shares.findIndex(other => nameOf(other) === nameOf(share)) < i,
     );
-    if (repeated === undefined) return [];
     const expected = 'shares that differ in their first four digits';
-    return [{ path: ['shares'], found: `${repeated} twice`, expected, hint: null }];
+    const twice = { path: ['shares'], found: `${repeated} twice`, expected, hint: null };
+    return [...otherAdapters(config), ...(repeated === undefined ? [] : [twice])];
   },
 
   plan({ settings: { shares }, training }) {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { accessSync, constants, readdirSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type RunConfig, settingsOf } from '../config/schema.ts';
-import { InterruptedError, UsageError } from '../errors.ts';
+import { InterruptedError, stoppedBy, UsageError } from '../errors.ts';
 import { evaluationDigests } from '../evaluation/prepare-evaluation.ts';
 import { translateSystemError } from '../files/system-error.ts';
 import type { MethodPlan } from '../plan/plan.ts';
@@ -76,7 +76,7 @@ export function placesOf({ config, stored }: PreparedRun, home: string): DiskPla
 /** Nothing was written yet: what there is to go on with is what was there before. */
 function stoppedWhilePreparing({ output_dir: path }: RunConfig, { signal, resume }: RunOptions): Error {
   const fix = resume ? `go on with: tms resume ${path}` : 'begin again with the same command';
-  return interrupted(signal, 'interrupted while preparing; nothing was begun', fix);
+  return stoppedBy(signal, 'interrupted while preparing; nothing was begun', fix);
 }
 
 type MeasuredRun = PreparedRun &
@@ -112,7 +112,7 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
   } catch (cause) {
     const { output_dir: path } = config;
     const error = signal.aborted
-      ? interrupted(
+      ? stoppedBy(
           signal,
           `interrupted; ${path} holds everything up to here`,
           `go on with: tms resume ${path}`,
@@ -127,12 +127,6 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
   }
   noteThroughput(home, prepared.numerics, directory.file('timing.jsonl'));
   return directory.path;
-}
-
-/** With the exit code that the signal asks for. */
-function interrupted({ reason }: AbortSignal, message: string, fix: string): InterruptedError {
-  const exitCode = reason instanceof InterruptedError ? reason.exitCode : undefined;
-  return new InterruptedError(message, { fix, cause: reason, exitCode });
 }
 
 /** What ended the run is thrown whether or not its record can still be written: a full disk often allows neither. */

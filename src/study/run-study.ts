@@ -4,7 +4,7 @@
  * the others find there.
  */
 import { appendFileSync, mkdirSync } from 'node:fs';
-import { InterruptedError } from '../errors.ts';
+import { stoppedBy } from '../errors.ts';
 import { inspectRun } from '../run/existing-run.ts';
 import { executeRun } from '../runner/execute.ts';
 import type { Progress } from '../training/run.ts';
@@ -63,7 +63,12 @@ export async function runStudy(
   } finally {
     await Promise.all(slots.map(slot => slot.close()));
   }
-  if (signal.aborted) throw stopped(signal, study.output_dir);
+  if (signal.aborted)
+    throw stoppedBy(
+      signal,
+      `interrupted; ${study.output_dir} holds everything up to here`,
+      'go on with the same command: finished cells are not run again, others go on from where they are',
+    );
   return failures;
 }
 
@@ -82,14 +87,6 @@ async function fill(slots: readonly Slot[], begin: (slot: Slot) => Promise<void>
     if (running.size === 0) return;
     await Promise.race(running.values());
   }
-}
-
-function stopped({ reason }: AbortSignal, path: string): InterruptedError {
-  return new InterruptedError(`interrupted; ${path} holds everything up to here`, {
-    fix: 'go on with the same command: finished cells are not run again, others go on from where they are',
-    cause: reason,
-    exitCode: reason instanceof InterruptedError ? reason.exitCode : undefined,
-  });
 }
 
 /** Which cell is next. While no cell of a group has ended, one of it runs; the order is that of the file else. */

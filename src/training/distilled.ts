@@ -3,7 +3,7 @@
  * answer which ids are likely in its place (GKD, 2306.13649; with another prompt for the teacher SDFT, 2601.19897).
  */
 import type { SamplingPlan } from '../plan/sampling-plan.ts';
-import type { Top, TrainingSequence } from '../worker/worker.ts';
+import { type Top, type TrainingSequence, withAnswer } from '../worker/worker.ts';
 import { type Loss, weightsIn } from './loss.ts';
 import type { Policy, PolicyAnswer } from './policy.ts';
 import type { Run } from './run.ts';
@@ -66,17 +66,17 @@ async function learned(
   topK: number,
 ): Promise<TrainingSequence[]> {
   if (answers.length === 0) return [];
-  const seen = answers.map(({ ids }, i) => Int32Array.of(...(prompts[i] as Int32Array), ...ids));
+  const seen = answers.map(({ ids }, i) => withAnswer(prompts[i] as Int32Array, ids).ids);
   const top = await policy.kept.top(seen, topK);
   return answers.map(({ prompt, ids }, i) => {
     const { k, ...found } = top[i] as Top;
     const start = (prompts[i] as Int32Array).length * k;
-    const [length, before] = [prompt.length + ids.length, prompt.length * k];
-    const targetIds = new Int32Array(length * k);
-    const targetLogprobs = new Float32Array(length * k);
+    const own = withAnswer(prompt, ids);
+    const [size, before] = [own.ids.length * k, prompt.length * k];
+    const targetIds = new Int32Array(size);
+    const targetLogprobs = new Float32Array(size);
     targetIds.set(found.ids.subarray(start), before);
     targetLogprobs.set(found.logprobs.subarray(start), before);
-    const match = new Float32Array(length).fill(1, prompt.length);
-    return { ids: Int32Array.of(...prompt, ...ids), match, targetIds, targetLogprobs };
+    return { ids: own.ids, match: own.learned, targetIds, targetLogprobs };
   });
 }

@@ -93,9 +93,11 @@ export class Trainer {
     return evaluateWeights(this, weights);
   }
 
-  /** What was measured of weights; null where it was not. */
-  measured(weights: Weights): Measured | null {
-    return measuredOf(this.run, weights);
+  /** What was measured of weights. Throws where nothing was: that would be a mistake of the plan. */
+  measured(weights: Weights): Measured {
+    const found = measuredOf(this.run, weights);
+    if (found === null) throw new Error(`${weights.training} was not measured at step ${weights.step}`);
+    return found;
   }
 
   /** Make weights ready to be asked, in the worker or in samplers; release them. */

@@ -25,6 +25,19 @@ function weightsIn(output: string, name: string): Float32Array {
 const averaged = (keys: Settings = {}) =>
   smallRun(folder, { method: 'wise-ft', wise_ft: keys, tms: {}, eval: { sets: [saySet(folder)] } });
 
+describe('an adapter with more than A and B of LoRA', () => {
+  it.each(['wise-ft', 'distill'])('is refused by %s before anything is trained', method => {
+    const read = (more: string) => () =>
+      parseConfig(
+        `model_name_or_path: m\noutput_dir: o\ndataset_name: d.jsonl\nmethod: ${method}\nuse_peft: true\n${more}`,
+        'my.yaml',
+      );
+    expect(read('')).not.toThrow();
+    expect(read('use_dora: true')).toThrow('found use_dora: true, expected a LoRA adapter without it');
+    expect(read('lora_modules_to_save: [lm_head]')).toThrow('found lora_modules_to_save');
+  });
+});
+
 describe('a run of method wise-ft', () => {
   it('saves and measures weights between those of the base and of SFT', async () => {
     const run = await recordRun(folder, averaged({ shares: [0.25, 0.5] }));

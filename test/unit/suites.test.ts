@@ -74,6 +74,11 @@ describe('a suite', () => {
     ['sets: { name: own, path: own.jsonl }\n  suites: [mmlu]', 'retention.sets', 'expected a list'],
     ['suites_path: 5\n  suites: [mmlu]', 'retention.suites_path', 'a text'],
     ['suites: [null]', 'retention.suites.0', 'a block with its name'],
+    [
+      'suites: [{ name: "lm_eval:arc_easy", as_chat: true }]\nchat_template_kwargs: { enable_thinking: false }',
+      'retention.suites.0.as_chat',
+      'chat_template_kwargs is given',
+    ],
     ['suites: [mmlu, mmlu]', 'retention.suites.1.name', 'a name that no other set has'],
     ['suites: [{ name: mmlu, metric: acc }]', 'retention.suites.0.metric', 'lm_eval is not given'],
   ])('%s is refused at its own place', (yaml, place, said) => {
