@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../errors.ts';
 import { writeFileAtomic } from '../files/atomic.ts';
-import { countdownRows } from '../tasks/countdown.ts';
+import { type CountdownLimits, type CountdownRow, countdownRows, usualLimits } from '../tasks/countdown.ts';
 import { integerFrom } from './arguments.ts';
 import type { CliContext } from './terminal.ts';
 
@@ -11,6 +11,8 @@ interface CountdownFlags {
   train: number;
   test: number;
   seed: number;
+  numbers: number[];
+  below: number;
 }
 
 /** `tms data countdown`: problems of Countdown to train and to measure on. */
@@ -32,18 +34,20 @@ export function addCountdownCommand(group: Command, context: CliContext): void {
       500,
     )
     .option('--seed <number>', 'other problems', integerFrom(0, 2 ** 32 - 1), 0)
+    .option('--numbers <counts>', 'how many numbers a problem has: 2,3', countList, [...usualLimits.counts])
+    .option('--below <number>', 'each number is below it', integerFrom(3, 1000), usualLimits.below)
     .addHelpText('after', '\nExample:\n  $ npx tms data countdown data --train 5000')
     .action((folder: string, flags: CountdownFlags) => writeProblems(folder, flags, context));
 }
 
 function writeProblems(
   folder: string,
-  { train, test, seed }: CountdownFlags,
+  { train, test, seed, numbers, below }: CountdownFlags,
   { terminal }: CliContext,
 ): void {
   if (/\.\w+$/.test(folder))
     throw new UsageError(`${folder} looks like a file`, { fix: 'name a folder of data sets' });
-  const rows = countdownRows(train + test, seed);
+  const rows = problems(train + test, seed, { counts: numbers, below });
   const place = join(folder, 'countdown');
   mkdirSync(place, { recursive: true });
   for (const [name, part] of [
@@ -54,4 +58,20 @@ function writeProblems(
     writeFileAtomic(file, part.map(row => `${JSON.stringify(row)}\n`).join(''));
     terminal.print(`wrote ${part.length} problems: ${file}`);
   }
+}
+
+function problems(count: number, seed: number, limits: CountdownLimits): CountdownRow[] {
+  try {
+    return countdownRows(count, seed, limits);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new UsageError(error.message, {
+      fix: 'ask for fewer, or raise --below or --numbers',
+      cause: error,
+    });
+  }
+}
+
+function countList(text: string): number[] {
+  return text.split(',').map(integerFrom(2, 6));
 }

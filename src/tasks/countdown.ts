@@ -10,18 +10,31 @@ export type CountdownRow = {
   readonly target: number;
 };
 
-/** Three or four numbers below 100, a target from 10 to 999. */
-const limits = { counts: [3, 4], below: 100, targets: [10, 999] } as const;
+/** How hard problems are: how many numbers, each of them below `below`. */
+export type CountdownLimits = { readonly counts: readonly number[]; readonly below: number };
 
-/** The first `count` problems of a seed; the same whatever else is drawn. Throws `RangeError` for more than a million. */
-export function countdownRows(count: number, seed: number): CountdownRow[] {
-  if (count > 1e6) throw new RangeError(`${count} problems are more than there are different ones`);
+/** As the data set of the task: three or four numbers below 100. */
+export const usualLimits: CountdownLimits = { counts: [3, 4], below: 100 };
+
+const targets = { least: 10, most: 999 };
+
+/** Draws in a row that bring nothing new, after which nothing new is looked for. */
+const mostRepeats = 20_000;
+
+/** The first `count` problems of a seed; the same whatever else is drawn. Throws `RangeError` where there are not as many different ones. */
+export function countdownRows(count: number, seed: number, limits = usualLimits): CountdownRow[] {
   const rows = new Map<string, CountdownRow>();
-  for (let index = 0; rows.size < count; index++) {
-    const row = drawRow(randomAt(seed, 'countdown', index));
+  for (let index = 0, found = 0; rows.size < count; index++) {
+    if (index - found > mostRepeats)
+      throw new RangeError(
+        `${count} problems are more than there are different ones: ${rows.size} were found`,
+      );
+    const row = drawRow(randomAt(seed, 'countdown', index), limits);
     if (row === null) continue;
     const key = `${[...row.nums].sort((a, b) => a - b).join(' ')} ${row.target}`;
-    if (!rows.has(key)) rows.set(key, row);
+    if (rows.has(key)) continue;
+    rows.set(key, row);
+    found = index;
   }
   return [...rows.values()];
 }
@@ -29,7 +42,7 @@ export function countdownRows(count: number, seed: number): CountdownRow[] {
 type Term = { readonly value: number; readonly text: string };
 
 /** Null where the numbers drawn lead to no target within the limits. */
-function drawRow(random: Random): CountdownRow | null {
+function drawRow(random: Random, limits: CountdownLimits): CountdownRow | null {
   const nums = Array.from({ length: pick(random, limits.counts) }, () => 1 + below(random, limits.below - 1));
   let terms: Term[] = nums.map(value => ({ value, text: String(value) }));
   while (terms.length > 1) {
@@ -38,8 +51,7 @@ function drawRow(random: Random): CountdownRow | null {
     terms = [...other.rest, combined(random, one.term, other.term)];
   }
   const [solution] = terms as [Term];
-  const [least, most] = limits.targets;
-  if (solution.value < least || solution.value > most) return null;
+  if (solution.value < targets.least || solution.value > targets.most) return null;
   const [asked] = answeredTasks.countdown.rows({ nums, target: solution.value });
   const text = solution.text.replace(/^\((.*)\)$/, '$1');
   return {

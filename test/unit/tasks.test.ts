@@ -178,3 +178,15 @@ test('problems of Countdown are different, stay the same, and their solutions ar
     expect(target).toBeLessThanOrEqual(999);
   }
 });
+
+test('problems of Countdown are as hard as is asked, and only as many as there are', () => {
+  const small = countdownRows(300, 0, { counts: [2, 3], below: 20 });
+  expect(new Set(small.map(({ nums }) => nums.length))).toEqual(new Set([2, 3]));
+  expect(Math.max(...small.flatMap(({ nums }) => nums))).toBe(19);
+  // two numbers from 1 to 4 come to 10 or more in two ways only: 4 * 4 and 3 * 4
+  const two = { counts: [2], below: 5 };
+  expect(new Set(countdownRows(2, 0, two).map(({ target }) => target))).toEqual(new Set([16, 12]));
+  expect(() => countdownRows(3, 0, two)).toThrow(
+    '3 problems are more than there are different ones: 2 were found',
+  );
+});
