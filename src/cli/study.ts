@@ -1,13 +1,14 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { InterruptedError, TmsError, UnmetError } from '../errors.ts';
+import { InterruptedError, TmsError, UnmetError, UsageError } from '../errors.ts';
 import { writeFileAtomic } from '../files/atomic.ts';
 import { tmsHome } from '../python/paths.ts';
 import { duration } from '../report/format.ts';
-import { type JunitCase, junitXml } from '../report/junit.ts';
+import { junitXml } from '../report/junit.ts';
 import { alignedTable } from '../report/table.ts';
 import type { Study } from '../study/analysis.ts';
 import { placeText } from '../study/cells.ts';
+import { demandCases, unmetDemands } from '../study/demands.ts';
 import { writeStudyPages } from '../study/pages.ts';
 import type { Failure } from '../study/run-study.ts';
 import { type OpenStudy, openStudy, runCells, studyOf, studyStatus } from '../study/study.ts';
@@ -49,7 +50,7 @@ export function addStudyCommands(program: Command, context: CliContext): void {
       [],
     )
     .option('--expect <file>', 'expectations (YAML): exit code 2 where one is not met')
-    .option('--junit <file>', 'write expectations and retention.max_drop as JUnit XML')
+    .option('--junit <file>', 'write expectations and what retention.max_drop demands of cells as JUnit XML')
     .option('--report', 'run nothing: write the pages of what has finished')
     .option('--json', 'print study.json')
     .addHelpText('after', studyExamples)
@@ -75,6 +76,7 @@ async function study(file: string, flags: StudyFlags, context: CliContext): Prom
   const { terminal } = context;
   const { jobs = null, only, expect = null } = flags;
   const opened = await openStudy(file, { jobs, only, expect });
+  if (flags.junit !== undefined) refuseIdleJunit(opened);
   let failures: readonly Failure[] = [];
   try {
     if (flags.report !== true) failures = await run(opened, context);
@@ -84,7 +86,8 @@ async function study(file: string, flags: StudyFlags, context: CliContext): Prom
   }
   const found = await write(opened, { file, flags }, context);
   if (flags.json) terminal.print(JSON.stringify(found, null, 2));
-  if (flags.junit !== undefined) writeFileAtomic(resolve(flags.junit), junitXml(found.name, casesOf(found)));
+  if (flags.junit !== undefined)
+    writeFileAtomic(resolve(flags.junit), junitXml(found.name, demandCases(found)));
   refuseFailures(failures, opened);
   refuseUnmet(found);
 }
@@ -126,25 +129,15 @@ function claimLines({ claims, expectations }: Study): string[] {
   return rows.length === 0 ? [] : [...alignedTable([['', ''], ...rows]).slice(1), ''];
 }
 
-function casesOf({ expectations, failedGates }: Study): JunitCase[] {
-  return [
-    ...(expectations ?? []).map(
-      ({ expect, asked, isMet, found }): JunitCase => ({
-        name: expect,
-        state: isMet ? 'passed' : 'failed',
-        type: 'expectation',
-        text: `${asked}: ${found}`,
-      }),
-    ),
-    ...failedGates.map(
-      ({ id, sets }): JunitCase => ({
-        name: id,
-        state: 'failed',
-        type: 'retention.max_drop',
-        text: sets.join(', '),
-      }),
-    ),
-  ];
+/** Before anything is trained. */
+function refuseIdleJunit({ cells, expectations }: OpenStudy): void {
+  if (expectations !== null || cells.some(({ config }) => config.retention.max_drop !== null)) return;
+  throw new UsageError(
+    '--junit has nothing to say: there is no --expect, and no cell has a retention.max_drop',
+    {
+      fix: 'say what is demanded: --expect FILE, or set: { retention.max_drop: 0.05 } in the study',
+    },
+  );
 }
 
 function refuseFailures(failures: readonly Failure[], { cells, file }: OpenStudy): void {
@@ -155,12 +148,8 @@ function refuseFailures(failures: readonly Failure[], { cells, file }: OpenStudy
   });
 }
 
-function refuseUnmet({ expectations, failedGates }: Study): void {
-  const unmet = (expectations ?? []).filter(({ isMet }) => !isMet);
-  const texts = [
-    ...unmet.map(({ expect, asked, found }) => `${expect} (${asked}): found ${found}`),
-    ...failedGates.map(({ id, sets }) => `${id} dropped by more than retention.max_drop: ${sets.join(', ')}`),
-  ];
+function refuseUnmet(found: Study): void {
+  const texts = unmetDemands(found);
   if (texts.length === 0) return;
   throw new UnmetError(`what was demanded does not hold:\n  ${texts.join('\n  ')}`, {
     fix: 'the study is finished and its files are whole; study.html has the numbers of every replicate',

@@ -23,9 +23,14 @@ export type Gate = {
   readonly outcome: GateOutcome;
 };
 
-/** Null where nothing is demanded, or where the model that the run was made for is not there yet. */
-export function gateOf({ results, rows }: Pick<Analysis, 'results' | 'rows'>): Gate | null {
-  const maxDrop = valueAt(results.config, ['retention', 'max_drop']);
+/**
+ * Null where nothing is demanded, or where the model that the run was made for is not there yet. `maxDrop`: what is demanded, by default
+ * what the run noted.
+ */
+export function gateOf(
+  { results, rows }: Pick<Analysis, 'results' | 'rows'>,
+  maxDrop: unknown = valueAt(results.config, ['retention', 'max_drop']),
+): Gate | null {
   const made = results.model?.training.name;
   const row = rows.find(({ training, kind }) => kind === 'last' && training === made);
   if (typeof maxDrop !== 'number' || row === undefined) return null;

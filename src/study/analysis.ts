@@ -1,7 +1,7 @@
 /** Everything that the pages of a study are made of: study.json. Pure. */
 import type { Estimate } from '../metrics/replicates.ts';
 import { holm } from '../metrics/t-test.ts';
-import { checkTexts } from '../report/gate.ts';
+import type { Gate } from '../report/gate.ts';
 import type { EnvironmentRecord } from '../run/records.ts';
 import type { CellState } from './cell-state.ts';
 import type { Cell, Settings } from './cells.ts';
@@ -65,8 +65,8 @@ export type Study = {
   readonly claims: readonly JudgedClaim[];
   /** Null where none were asked for. */
   readonly expectations: readonly JudgedExpectation[] | null;
-  /** Cells whose own retention.max_drop is exceeded, with each set and its change. */
-  readonly failedGates: readonly { readonly id: string; readonly sets: readonly string[] }[];
+  /** What retention.max_drop makes of each cell that has one. */
+  readonly gates: readonly { readonly id: string; readonly gate: Gate }[];
 };
 
 /** What is known beside the numbers. */
@@ -111,9 +111,7 @@ export function analyseStudy(outcomes: readonly Outcome[], facts: StudyFacts): S
     matched: levels.map(level => matchedAt(outcomes, level, { methods, reference })),
     claims: file.claims.map(claim => judgeClaim(claim, outcomes, levels)),
     expectations: expectations?.map(one => judgeExpectation(one, outcomes, levels)) ?? null,
-    failedGates: outcomes.flatMap(({ cell, gate }) =>
-      gate?.outcome === 'failed' ? [{ id: cell.id, sets: checkTexts(gate, 'failed') }] : [],
-    ),
+    gates: outcomes.flatMap(({ cell, gate }) => (gate === null ? [] : [{ id: cell.id, gate }])),
   };
 }
 

@@ -47,7 +47,8 @@ export async function outcomeOf(cell: Cell): Promise<Outcome | null> {
     base,
     points: measured,
     last,
-    gate: gateOf(analysis),
+    // It changes no result, so a finished cell is not run again for it.
+    gate: gateOf(analysis, cell.config.retention.max_drop),
     trainings: results.trainings.length,
     stored: results.trainings.filter(({ name }) => !trained.has(name)).length,
     run: results.run,

@@ -193,12 +193,21 @@ describe('a study', () => {
     const expectation = { expect: 'the impossible', of: 'TMS', measure: 'retention', above: 2 };
     writeFileSync(expected, JSON.stringify({ expectations: [expectation] }));
     const junit = join(folder, 'study.xml');
+    const idle = await called(['study', place, '--report', '--junit', junit]);
+    expect(idle.error).toMatchObject({ exitCode: 3, message: expect.stringContaining('no --expect') });
+    expect(existsSync(junit)).toBe(false);
     const unmet = await called(['study', place, '--report', '--expect', expected, '--junit', junit]);
     expect(unmet.error).toMatchObject({
       exitCode: 2,
       message: expect.stringContaining('the impossible (retention of TMS'),
     });
     expect(readFileSync(junit, 'utf8')).toContain('tests="1" failures="1"');
+
+    // A gate is of cells that have finished already, too; answers of the toy have no end, so nothing is judged of them.
+    writeFileSync(place, JSON.stringify({ ...written, set: { 'retention.max_drop': 0.5 } }));
+    const gated = await called(['study', place, '--report', '--junit', junit]);
+    expect(gated.error).toBeNull();
+    expect(readFileSync(junit, 'utf8')).toContain('tests="8" failures="0" errors="0" skipped="8"');
     const status = await called(['study', 'status', output_dir]);
     expect(status.printed).toContain('8 of 8 cells are finished, 0 are waiting');
   });

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { analyseStudy } from '../../src/study/analysis.ts';
 import { judgeClaim, judgeExpectation, verdictOf } from '../../src/study/claims.ts';
+import { demandCases, unmetDemands } from '../../src/study/demands.ts';
 import { chosenAt, matchedAt, usualLevels } from '../../src/study/matched.ts';
 import { splitSets } from '../../src/study/outcomes.ts';
 import { studyMarkdown, studyPage } from '../../src/study/pages.ts';
@@ -312,21 +313,35 @@ describe('the pages of a study', () => {
   };
   const study = analyseStudy(outcomes, facts as unknown as Parameters<typeof analyseStudy>[1]);
 
-  test('name the cells that exceed their own retention.max_drop, and the sets', () => {
-    const checks = [null, 'keep', 'more'].map(set => ({
-      set,
-      change: null,
-      outcome: set === 'more' ? 'passed' : 'failed',
+  test('go with demands: a gate that fails is named with its sets, and every check of every gate is a case', () => {
+    const of = (outcome: 'passed' | 'failed') => ({
+      checks: [null, 'keep', 'more'].map(set => ({
+        set,
+        change: null,
+        outcome: set === 'more' ? 'passed' : outcome,
+      })),
+      ...{ maxDrop: 0.1, training: 'model', label: 'A @2', outcome },
+    });
+    const gated = outcomes.map((one, i) => ({
+      ...one,
+      gate: i > 1 ? null : of(i === 0 ? 'failed' : 'passed'),
     }));
-    const gated = [
-      { ...outcomes[0], gate: { maxDrop: 0.1, training: 'model', label: 'A', checks, outcome: 'failed' } },
-    ];
-    const { failedGates } = analyseStudy(
+    const found = analyseStudy(
       gated as typeof outcomes,
-      facts as unknown as Parameters<typeof analyseStudy>[1],
+      { ...facts, expectations: [] } as unknown as Parameters<typeof analyseStudy>[1],
     );
-    expect(failedGates).toEqual([{ id: 'A-1-1', sets: ['the mean over all sets –', 'keep –'] }]);
-    expect(study.failedGates).toEqual([]);
+    expect(unmetDemands(found)).toEqual([
+      'A-1-1 dropped by more than retention.max_drop 0.1: the mean over all sets –, keep –',
+    ]);
+    expect(demandCases(found).map(({ name, state }) => [name, state])).toEqual([
+      ['A-1-1, A @2: mean over all sets', 'failed'],
+      ['A-1-1, A @2: keep', 'failed'],
+      ['A-1-1, A @2: more', 'passed'],
+      ['A-2-1, A @2: mean over all sets', 'passed'],
+      ['A-2-1, A @2: keep', 'passed'],
+      ['A-2-1, A @2: more', 'passed'],
+    ]);
+    expect([unmetDemands(study), demandCases(study)]).toEqual([[], []]);
   });
 
   test('say that a part is missing, and have every number once', () => {
