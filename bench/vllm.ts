@@ -60,6 +60,7 @@ async function offline(): Promise<number[]> {
     const args = ['-m', 'bench.vllm_offline', model, file, String(maxNewTokens), String(rounds)];
     const child = spawn(python ?? 'python', args, {
       cwd: projectRoot(),
+      env: { OMP_WAIT_POLICY: 'PASSIVE', ...process.env }, // as workers are started: threads that spin cost a shared machine four times as much
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const took: number[] = [];
