@@ -5,15 +5,17 @@ Frozen, it is what training is held against; moved a little after each step it i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from peft import PeftModel
+from torch import nn
 
 from py_worker.errors import WorkerError
+from py_worker.load import Other
 from py_worker.model import Model
-from py_worker.source import find_source
+from py_worker.source import Source, find_source
 
 Kept = dict[str, torch.Tensor]
 """By the names of what is trained, in the type that the optimiser sees; in float32 once it moves."""
@@ -36,29 +38,25 @@ def keep(model: Model, kept: Kept | None, share: float) -> Kept:
 
 
 @torch.no_grad()
-def keep_other(model: Model, source: str, share: float, load: Callable[[str], Model]) -> Kept:
+def keep_other(model: Model, other: Other, share: float) -> Kept:
     """Return a copy of the weights of another model in place of what is trained here; BAD_PARAMS where it does not fit."""
     if share != 1.0:
         raise WorkerError("BAD_PARAMS", "share must be 1 with a model: nothing is moved towards another one")
     trained = model.network.trainable()
-    if isinstance(model.trained, PeftModel) and not find_source(source).is_adapter:
-        return _without_adapter(model, source)
-    own = load(source)
+    if isinstance(model.trained, PeftModel) and not other.source.is_adapter:
+        return _without_adapter(model.trained, trained, other.source)
+    own = other.weights()
     if _shapes(own) != _shapes(model):
-        raise _unfit(source, "its weights have other names or shapes")
+        raise _unfit(other.source, "its weights have other names or shapes")
     found = own.network.trainable()
     return {name: found[name].detach().to(parameter.dtype).clone() for name, parameter in trained.items()}
 
 
-def _without_adapter(model: Model, source: str) -> Kept:
+def _without_adapter(adapter: PeftModel, trained: dict[str, nn.Parameter], source: Source) -> Kept:
     """Of an adapter's base: the adapter with a B of zero adds nothing."""
-    trained = model.network.trainable()
-    named = (
-        model.trained.peft_config["default"].base_model_name_or_path
-        if isinstance(model.trained, PeftModel)
-        else None
-    )
-    if named is None or find_source(str(named)).directory != find_source(source).directory:
+    config = adapter.peft_config["default"]
+    named = config.base_model_name_or_path
+    if named is None or find_source(str(named), config.revision).directory != source.directory:
         raise _unfit(source, f"an adapter is held against the model that it stands on, {named}")
     strange = [name for name in trained if ".lora_A." not in name and ".lora_B." not in name]
     if strange:
@@ -69,8 +67,8 @@ def _without_adapter(model: Model, source: str) -> Kept:
     }
 
 
-def _unfit(source: str, why: str) -> WorkerError:
-    return WorkerError("BAD_PARAMS", f"keep: {source} does not fit: {why}")
+def _unfit(source: Source, why: str) -> WorkerError:
+    return WorkerError("BAD_PARAMS", f"keep: {source.name} does not fit: {why}")
 
 
 def _shapes(model: Model) -> dict[str, torch.Size]:

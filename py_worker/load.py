@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import msgspec
 import torch
 from torch import nn
 from transformers import PreTrainedModel
@@ -34,14 +37,36 @@ def load_model(params: LoadParams, *, needs_tokenizer: bool = True) -> Model:
 
     Raises NOT_FOUND (nothing there), BAD_MODEL (there but unusable) or BAD_PARAMS (an option does not fit).
     """
+    determinism = _choose_determinism(params, _choose_device(params.device))
+    _apply_determinism(determinism)
+    if params.threads is not None:
+        torch.set_num_threads(params.threads)
+    model = read_weights(params, needs_tokenizer=needs_tokenizer)
+    model.may_halve_budget = params.token_budget is None and determinism != "strict"
+    is_strict = determinism == "strict" if params.strict_sampling is None else params.strict_sampling
+    _probe(
+        model,
+        is_strict,
+        is_demanded=is_strict and (params.strict_sampling or params.determinism == "strict"),
+    )
+    model.layout = _choose_layout(model, params.layout)
+    model.varlen = params.attention == "auto" and _can_name_sequences(model)
+    set_checkpointing(model, params.gradient_checkpointing)
+    if params.token_budget is None:
+        model.token_budget = default_token_budget(model)
+    if params.torch_compile:
+        compile_layers(model)
+    if determinism != "off":
+        torch.manual_seed(params.seed)
+    return model
+
+
+def read_weights(params: LoadParams, *, needs_tokenizer: bool = False) -> Model:
+    """Load a model and find out nothing of how it runs: enough where its weights are only read. Raises as ``load_model``."""
     transformers_logging.disable_progress_bar()
     notes: list[str] = []
     device = _choose_device(params.device)
     dtype, compute_dtype = choose_dtypes(params, device)
-    determinism = _choose_determinism(params, device)
-    _apply_determinism(determinism)
-    if params.threads is not None:
-        torch.set_num_threads(params.threads)
     if device.type == "cuda":
         torch.backends.cuda.enable_cudnn_sdp(
             False
@@ -68,29 +93,30 @@ def load_model(params: LoadParams, *, needs_tokenizer: bool = True) -> Model:
         vocab_size=text_config.vocab_size,
         max_positions=getattr(text_config, "max_position_embeddings", None),
         token_budget=params.token_budget or CPU_TOKENS,
-        may_halve_budget=params.token_budget is None and determinism != "strict",
         base_tensors=None if trained is causal_lm else plain_tensors,
         rounding=params.rounding,
         files_digest=files_digest([base.directory, source.directory]),
         notes=notes,
     )
     require_sound(model, str(source.directory))
-    is_strict = determinism == "strict" if params.strict_sampling is None else params.strict_sampling
-    _probe(
-        model,
-        is_strict,
-        is_demanded=is_strict and (params.strict_sampling or params.determinism == "strict"),
-    )
-    model.layout = _choose_layout(model, params.layout)
-    model.varlen = params.attention == "auto" and _can_name_sequences(model)
-    set_checkpointing(model, params.gradient_checkpointing)
-    if params.token_budget is None:
-        model.token_budget = default_token_budget(model)
-    if params.torch_compile:
-        compile_layers(model)
-    if determinism != "off":
-        torch.manual_seed(params.seed)
     return model
+
+
+@dataclass(frozen=True)
+class Other:
+    """Another model than the one that is loaded: its files, which are there, and its weights, loaded where they are needed."""
+
+    source: Source
+    weights: Callable[[], Model]
+
+
+def find_other(params: LoadParams, name: str, revision: str | None) -> Other:
+    """Find a directory or hub id whose weights are loaded as ``params`` say; raises as ``find_source``."""
+    source = find_source(name, revision)
+    plain = msgspec.structs.replace(
+        params, model=str(source.directory), revision=None, adapter=None, blend=None
+    )
+    return Other(source, lambda: read_weights(plain))
 
 
 def _wrap_adapter(causal_lm: PreTrainedModel, params: LoadParams, source: Source, base: Source) -> nn.Module:

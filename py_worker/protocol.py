@@ -51,9 +51,10 @@ class Adapter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Blend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """Another model of the same architecture, and its share."""
+    """Another model of the same architecture, a revision where it is a hub id, and its share."""
 
     model: Annotated[str, msgspec.Meta(min_length=1)]
+    revision: str | None
     share: Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
 
@@ -186,6 +187,7 @@ class KeepParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Parameters of `keep`."""
 
     model: Annotated[str, msgspec.Meta(min_length=1)] | None
+    revision: str | None
     share: Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 

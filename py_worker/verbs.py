@@ -18,7 +18,7 @@ from py_worker.digest import weights_digest
 from py_worker.errors import WorkerError, is_out_of_memory
 from py_worker.generate import generate
 from py_worker.job import Job, Reply
-from py_worker.load import load_model
+from py_worker.load import find_other, load_model
 from py_worker.manifest import damaged
 from py_worker.model import Model
 from py_worker.save import (
@@ -29,6 +29,7 @@ from py_worker.save import (
     save_weights,
 )
 from py_worker.score import Top, score
+from py_worker.source import find_source
 from py_worker.status import status
 from py_worker.stop_texts import stop_texts
 from py_worker.text_verbs import decode_ids, encode_examples, tokenizer_of
@@ -111,7 +112,8 @@ class Session:
         if params.expected_digest not in (None, digest):
             raise damaged(Path(params.model), f"weights {digest}", f"weights {params.expected_digest}")
         if params.blend is not None:
-            blend(model, params.model, params.blend, self._load_other)
+            other = find_other(params, params.blend.model, params.blend.revision)
+            blend(model, find_source(params.model, params.revision), other, share=params.blend.share)
             digest = None if digest is None else weights_digest(model)
         if params.restore_training_state:
             tensors, meta, rng = load_training_state(Path(params.model))
@@ -150,14 +152,10 @@ class Session:
         if params.model is None:
             self._kept = kept.keep(model, self._kept, params.share)
         else:
-            self._kept = kept.keep_other(model, params.model, params.share, self._load_other)
+            assert self._params is not None
+            other = find_other(self._params, params.model, params.revision)
+            self._kept = kept.keep_other(model, other, params.share)
         return protocol.KeepResult(bytes=kept.size_of(self._kept)), {}
-
-    def _load_other(self, other: str) -> Model:
-        """Load a model beside this one, as this one was loaded."""
-        assert self._params is not None
-        plain = msgspec.structs.replace(self._params, model=other, blend=None, adapter=None)
-        return load_model(plain, needs_tokenizer=False)
 
     def forward_backward(self, params: protocol.ForwardBackwardParams, tensors: Tensors, job: Job) -> Reply:
         """Add the gradients of weighted token losses."""

@@ -58,7 +58,7 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
       restoreTrainingState: false,
       digest: true,
       expectedDigest: null,
-      blend: { model: './base', share: 0.25 },
+      blend: { model: 'org/base', revision: 'v1', share: 0.25 },
     },
     result: modelInfo,
   },
@@ -91,7 +91,7 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
     params: { returnEntropy: true, topK: 20, kept: false },
     result: { tokens: 12, weightsDigest: null },
   },
-  keep: { params: { model: null, share: 0.01 }, result: { bytes: 538_060_032 } },
+  keep: { params: { model: null, revision: null, share: 0.01 }, result: { bytes: 538_060_032 } },
   forwardBackward: {
     params: {
       ce: { normalizer: 128 },

@@ -60,7 +60,8 @@ export class Derived {
     if (baseShare === 0) await this.#trainer.load(of);
     else {
       const { path: model, release } = await this.#placeOf(of);
-      const blend = { model: run.config.model_name_or_path, share: baseShare };
+      const { model_name_or_path: base, model_revision: revision } = run.config;
+      const blend = { model: base, revision, share: baseShare };
       this.#trainer.holds(null);
       await run.worker.load({ ...loadOptions(run.config), model, digest: true, blend }).finally(release);
     }

@@ -191,7 +191,9 @@ export class Training {
   async #keepBeside({ model }: Beside): Promise<void> {
     const { worker, config } = this.#trainer.run;
     if (model === 'base' && this.from.training === 'base') await worker.keep();
-    else await worker.keep({ model: model === 'base' ? config.model_name_or_path : model.path });
+    else if (model === 'base')
+      await worker.keep({ model: config.model_name_or_path, revision: config.model_revision });
+    else await worker.keep({ model: model.path });
   }
 
   /** Save what the step needs, then the ledger's line, then remove older states. */

@@ -100,8 +100,15 @@ const adapter = z
   });
 
 const blend = z
-  .strictObject({ model: z.string().min(1), share: z.number().gt(0).lt(1) })
-  .meta({ id: 'Blend', description: 'Another model of the same architecture, and its share.' });
+  .strictObject({
+    model: z.string().min(1),
+    revision: z.string().nullable(),
+    share: z.number().gt(0).lt(1),
+  })
+  .meta({
+    id: 'Blend',
+    description: 'Another model of the same architecture, a revision where it is a hub id, and its share.',
+  });
 
 const modelInfo = z
   .strictObject({
@@ -263,8 +270,12 @@ export const verbs = {
   keep: {
     doc:
       'Keep a copy of what is trained beside it, for `forward` to be asked of: of the weights as they are, or of `model`, a model of the ' +
-      'same architecture. With `share` below 1 the copy that is there moves by so much towards them. A training state holds it; `load` ends it.',
-    params: z.strictObject({ model: z.string().min(1).nullable(), share: z.number().gt(0).max(1) }),
+      'same architecture (`revision`: of a hub id). With `share` below 1 the copy that is there moves by so much towards them. A training state holds it; `load` ends it.',
+    params: z.strictObject({
+      model: z.string().min(1).nullable(),
+      revision: z.string().nullable(),
+      share: z.number().gt(0).max(1),
+    }),
     tensors: {},
     result: z.strictObject({ bytes: count }),
     resultTensors: {},

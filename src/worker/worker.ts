@@ -156,8 +156,8 @@ export class Worker {
 
   /** Keep a copy of the weights, or those of `model`, beside those that are trained; a `share` below 1 moves the copy that is there. */
   async keep(options: Partial<Params<'keep'>> & CallOptions = {}): Promise<Result<'keep'>> {
-    const { model = null, share = 1, ...call } = options;
-    return (await this.#channel.call('keep', { model, share }, {}, call)).result;
+    const { model = null, revision = null, share = 1, ...call } = options;
+    return (await this.#channel.call('keep', { model, revision, share }, {}, call)).result;
   }
 
   /**

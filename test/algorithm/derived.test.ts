@@ -22,8 +22,8 @@ function weightsIn(output: string, name: string): Float32Array {
   return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
 }
 
-const averaged = (keys: Settings = {}) =>
-  smallRun(folder, { method: 'wise-ft', wise_ft: keys, tms: {}, eval: { sets: [saySet(folder)] } });
+const averaged = (keys: Settings = {}, more: Settings = {}) =>
+  smallRun(folder, { method: 'wise-ft', wise_ft: keys, tms: {}, eval: { sets: [saySet(folder)] }, ...more });
 
 describe('an adapter with more than A and B of LoRA', () => {
   it.each(['wise-ft', 'distill'])('is refused by %s before anything is trained', method => {
@@ -39,10 +39,10 @@ describe('an adapter with more than A and B of LoRA', () => {
 });
 
 describe('a run of method wise-ft', () => {
-  it('saves and measures weights between those of the base and of SFT', async () => {
-    const run = await recordRun(folder, averaged({ shares: [0.25, 0.5] }));
+  it('saves and measures weights between those of SFT and of the base at its revision', async () => {
+    const run = await recordRun(folder, averaged({ shares: [0.25, 0.5] }, { model_revision: 'r4' }));
     expectGradients(stepsOf(run.calls), goldBatches(smallFacts, 9)); // SFT, and no step more
-    const [base, tuned] = [newBigram(1).weights, weightsIn(run.output, 'sft')];
+    const [base, tuned] = [newBigram(5).weights, weightsIn(run.output, 'sft')];
     for (const [name, share] of [
       ['wise-ft-2500', 0.25],
       ['wise-ft-5000', 0.5],

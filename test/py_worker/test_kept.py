@@ -15,7 +15,7 @@ from conftest import Factory, Sequences, no_check, random_sequences
 from bench.records import adapter_params, load_params
 from py_worker.errors import WorkerError
 from py_worker.kept import keep, keep_other, shown, split_state, state_of
-from py_worker.load import load_model
+from py_worker.load import find_other, load_model
 from py_worker.model import Model
 from py_worker.score import Top, score
 
@@ -85,15 +85,18 @@ def test_another_model_can_be_kept(tmp_path: Path, with_adapter: bool):
     model = load(base, adapter=adapter_params() if with_adapter else None)
     nudge(model, 0.1)
     wanted = base if with_adapter else other
-    with shown(model, keep_other(model, str(wanted), 1.0, load)):
+    others = {
+        path: find_other(load_params(str(path), device="cpu"), str(path), None) for path in (base, other)
+    }
+    with shown(model, keep_other(model, others[wanted], 1.0)):
         np.testing.assert_allclose(logprobs(model, sequences), logprobs(load(wanted), sequences), atol=1e-5)
     if with_adapter:
         with pytest.raises(WorkerError, match="the model that it stands on"):
-            keep_other(model, str(other), 1.0, load)
+            keep_other(model, others[other], 1.0)
     else:
         wide = write_model(tmp_path / "wide", intermediate_size=96)
         with pytest.raises(WorkerError, match="other names or shapes"):
-            keep_other(model, str(wide), 1.0, load)
+            keep_other(model, find_other(load_params(str(wide), device="cpu"), str(wide), None), 1.0)
 
 
 @pytest.mark.parametrize("count", [3, 500])

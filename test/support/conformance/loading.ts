@@ -76,16 +76,24 @@ export function loading(subject: Subject): void {
       const tuned = await fingerprint(worker);
       const path = join(subject.directory, 'to-blend');
       const saved = await worker.save(path);
-      const between = await worker.load({ model: path, digest: true, blend: { model, share: 0.5 } });
+      const between = await worker.load({
+        model: path,
+        digest: true,
+        blend: { model, revision: null, share: 0.5 },
+      });
       expect(between.weightsDigest).not.toBe(saved.weightsDigest);
       expectClose(
         await fingerprint(worker),
         base.map((value, i) => (value + (tuned[i] as number)) / 2), // a step this small is nearly linear
         largestDifference(base, tuned) / 50,
       );
-      const missing = { model: join(subject.directory, 'nowhere'), share: 0.5 };
+      const missing = { model: join(subject.directory, 'nowhere'), revision: null, share: 0.5 };
       await expectRefusal(worker.load({ model: path, blend: missing }), 'NOT_FOUND');
-      await expectRefusal(worker.load({ model: path, blend: { model, share: 1 } }), 'BAD_PARAMS', /share/);
+      await expectRefusal(
+        worker.load({ model: path, blend: { model, revision: null, share: 1 } }),
+        'BAD_PARAMS',
+        /share/,
+      );
     });
 
     it('refuses an unknown device and unknown keys', async () => {

@@ -78,16 +78,17 @@ export function damaged(path: string, found: string, expected: string): WorkerEr
 /** Each weight becomes (1 − share) of its own and share of the other model's. */
 export function blendWeights(
   weights: Float32Array,
-  { model, share }: NonNullable<Params<'load'>['blend']>,
+  { model, revision, share }: NonNullable<Params<'load'>['blend']>,
 ): void {
-  const other = loadWeights(model);
+  const other = loadWeights(model, revision);
   for (const [i, weight] of weights.entries()) weights[i] = (1 - share) * weight + share * (other[i] ?? 0);
 }
 
-/** Weights from `toy:`, `toy:<seed>` or a directory that `saveModel` wrote. Throws NOT_FOUND or BAD_MODEL. */
-export function loadWeights(model: string): Float32Array {
+/** Weights from `toy:`, `toy:<seed>` or a directory that `saveModel` wrote. Revision `r7` of `toy:1` is `toy:8`. Throws NOT_FOUND or BAD_MODEL. */
+export function loadWeights(model: string, revision: string | null = null): Float32Array {
   const fresh = /^toy:(\d*)$/.exec(model);
-  if (fresh) return newBigram(Number(fresh[1])).weights;
+  const further = /^r(\d+)$/.exec(revision ?? '');
+  if (fresh) return newBigram(Number(fresh[1]) + Number(further?.[1] ?? 0)).weights;
   if (isTemporaryName(model)) throw refuse('NOT_FOUND', `${model} is an unfinished save; delete it`);
   const file = join(model, weightsFile);
   if (!existsSync(file))

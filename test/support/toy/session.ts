@@ -107,7 +107,7 @@ export class Session {
     checkLoad(params);
     const { expectedDigest } = params;
     if (params.restoreTrainingState || expectedDigest !== null) requireAsSaved(params.model, expectedDigest);
-    const weights = loadWeights(params.model);
+    const weights = loadWeights(params.model, params.revision);
     const digest = params.digest || expectedDigest !== null ? weightsDigest(weights) : null;
     if (expectedDigest !== null && digest !== expectedDigest)
       throw damaged(params.model, `weights ${digest}`, `weights ${expectedDigest}`);
@@ -151,14 +151,14 @@ export class Session {
     return { result: { tokens: data(tensors, 'ids').length, weightsDigest }, tensors: scores };
   }
 
-  #keep({ model, share }: Params<'keep'>): Outcome<'keep'> {
+  #keep({ model, revision, share }: Params<'keep'>): Outcome<'keep'> {
     const loaded = this.#model();
     const { kept, model: own } = loaded;
     if (share !== 1 && model !== null)
       throw refuse('BAD_PARAMS', 'share must be 1 with a model: nothing is moved towards another one');
     if (share !== 1 && kept === null)
       throw refuse('BAD_PARAMS', 'nothing is kept that could be moved; keep with share 1 first');
-    const from = model === null ? own.weights : loadWeights(model);
+    const from = model === null ? own.weights : loadWeights(model, revision);
     loaded.kept = from.map((weight, i) => (1 - share) * (kept?.[i] ?? 0) + share * weight);
     return { result: { bytes: loaded.kept.byteLength } };
   }
