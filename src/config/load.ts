@@ -35,7 +35,7 @@ export function parseConfig(text: string, source: string, sets: readonly string[
   };
   const parsed = runConfigSchema().safeParse(input);
   const checked = readable(input, parsed);
-  const problems: Problem[] = parsed.success ? [] : problemsOf(parsed.error.issues, input, place);
+  const problems: Problem[] = parsed.success ? [] : problemsOf(parsed.error.issues, input, { lineOf: place });
   problems.push(...overrides.flatMap(unknownRemoval));
   const together =
     checked === null ? [] : [...checkTogether(checked), ...checkEffects(withSuites(given), checked)];
@@ -43,7 +43,7 @@ export function parseConfig(text: string, source: string, sets: readonly string[
     const isKnown = problems.some(({ path }) => path.join('.') === found.path.join('.'));
     if (!isKnown) problems.push({ ...found, line: place(found.path) });
   }
-  if (problems.length > 0) throw new ConfigError(source, problems.map(written).toSorted(byLine));
+  if (problems.length > 0) throw new ConfigError(source, problems.map(written));
   return deepFreeze(parsed.data as RunConfig);
 }
 
@@ -130,10 +130,6 @@ function parseRest(
     missing.error.issues.map(({ path }) => ({ path: path as Path, value: 'x' })),
   );
   return runConfigSchema().safeParse(filled).data ?? null;
-}
-
-function byLine(a: Problem, b: Problem): number {
-  return (a.line ?? 0) - (b.line ?? 0);
 }
 
 function startsWith(path: Path, prefix: Path): boolean {

@@ -20,7 +20,8 @@ export type Problem = {
 export class ConfigError extends UsageError {
   readonly problems: readonly Problem[];
 
-  constructor(source: string, problems: readonly Problem[]) {
+  constructor(source: string, found: readonly Problem[]) {
+    const problems = found.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0));
     const heading = `${source}: ${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}`;
     super([heading, ...problems.map(problem => `  ${formatProblem(problem)}`)].join('\n'));
     this.problems = problems;
@@ -36,15 +37,21 @@ function formatProblem({ path, line, found, expected, hint }: Problem): string {
   return `${start}found ${found}, expected ${expected}${hint === null ? '' : ` — ${hint}`}`;
 }
 
-/** zod's issues as problems, one for each unknown key. `lineOf` tells where a path stands in the file. */
+/** Where a path stands in the file, and what became of a key that the schema does not have: by default one of a run. */
+export type Places = {
+  readonly lineOf: (path: Path) => number | null;
+  readonly unknown?: (path: Path, lineOf: Places['lineOf']) => Problem;
+};
+
+/** zod's issues as problems, one for each unknown key; of a union those of the alternative that comes nearest. */
 export function problemsOf(
   issues: readonly z.core.$ZodIssue[],
   input: unknown,
-  lineOf: (path: Path) => number | null,
+  { lineOf, unknown = unknownKey }: Places,
 ): Problem[] {
-  return issues.flatMap(issue => {
+  return issues.flatMap(nearestIssues).flatMap(issue => {
     const path = issue.path as Path;
-    if (issue.code === 'unrecognized_keys') return unknownKeys(path, issue.keys, lineOf);
+    if (issue.code === 'unrecognized_keys') return unknownKeys(path, issue.keys, { lineOf, unknown });
     const value = valueAt(input, path);
     const problem = {
       path,
@@ -68,16 +75,29 @@ export function valueAt(input: unknown, path: Path): unknown {
 /** A file of thousands is none of ours: the first ones say so. */
 const mostUnknown = 50;
 
-function unknownKeys(path: Path, keys: readonly string[], lineOf: (path: Path) => number | null): Problem[] {
-  const problems = keys.slice(0, mostUnknown).map(key => unknownKey([...path, key], lineOf));
+function unknownKeys(path: Path, keys: readonly string[], { lineOf, unknown }: Required<Places>): Problem[] {
+  const problems = keys.slice(0, mostUnknown).map(key => unknown([...path, key], lineOf));
   const more = keys.length - problems.length;
   if (more === 0) return problems;
   const found = `${more} more unknown keys`;
   return [...problems, { path, line: null, found, expected: 'keys of the schema', hint: null }];
 }
 
-/** A key that the schema does not have, with what was probably meant. */
-export function unknownKey(path: Path, lineOf: (path: Path) => number | null): Problem {
+/** What is wrong within a value that may be of several kinds; the issue itself where it is of none of them. */
+function nearestIssues(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== 'invalid_union') return [issue];
+  const size = (issues: readonly z.core.$ZodIssue[]) =>
+    issues.reduce((sum, one) => sum + (one.code === 'unrecognized_keys' ? one.keys.length : 1), 0);
+  const ofKind = issue.errors.filter(
+    issues => !issues.some(({ path, code }) => path.length === 0 && code === 'invalid_type'),
+  );
+  const [nearestOne] = ofKind.toSorted((a, b) => size(a) - size(b));
+  if (nearestOne === undefined) return [issue];
+  return nearestOne.flatMap(one => nearestIssues({ ...one, path: [...issue.path, ...one.path] }));
+}
+
+/** A key that the schema of a run does not have, with what was probably meant. */
+export function unknownKey(path: Path, lineOf: Places['lineOf']): Problem {
   const siblings = keysAt(path.slice(0, -1));
   const paths = listSettings().map(setting => setting.path);
   const suggestion = suggestKey(String(path.at(-1)), siblings, paths);
@@ -113,10 +133,16 @@ function expectedOf(issue: z.core.$ZodIssue): string {
         ? `a text of the form ${issue.pattern}`
         : `a text of the form ${issue.format}`;
     case 'invalid_union':
-      return 'a text, true, false or null';
+      return oneOf(issue.errors.flat().flatMap(one => expectedOf(one).split(' or ')));
     default:
       return issue.message;
   }
+}
+
+/** `a text, true or false` */
+function oneOf(kinds: readonly string[]): string {
+  const all = [...new Set(kinds)];
+  return all.length < 2 ? all.join() : `${all.slice(0, -1).join(', ')} or ${all.at(-1)}`;
 }
 
 function bound(origin: string, words: string, limit: number | bigint): string {

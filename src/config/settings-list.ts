@@ -67,15 +67,14 @@ export function settingsIn(
 }
 
 /** The keys allowed at a path of names and list positions; empty where anything or nothing is allowed. */
-export function keysAt(path: readonly PropertyKey[]): string[] {
-  let schema: z.ZodType = runConfigSchema();
-  for (const part of path) {
-    const shape = shapeOf(schema);
-    const isKnown = typeof part === 'number' || Object.hasOwn(shape, part);
-    if (!isKnown) return [];
-    schema = typeof part === 'number' ? elementOf(schema) : (shape[String(part)] as z.ZodType);
-  }
-  return Object.keys(shapeOf(schema));
+export function keysAt(path: readonly PropertyKey[], schema: z.ZodType = runConfigSchema()): string[] {
+  const { options } = definition(unwrap(schema));
+  if (options !== undefined) return [...new Set(options.flatMap(option => keysAt(path, option)))];
+  const [part, ...rest] = path;
+  const shape = shapeOf(schema);
+  if (part === undefined) return Object.keys(shape);
+  if (typeof part === 'number') return keysAt(rest, elementOf(schema));
+  return Object.hasOwn(shape, part) ? keysAt(rest, shape[String(part)] as z.ZodType) : [];
 }
 
 type Definition = {
@@ -83,6 +82,7 @@ type Definition = {
   innerType?: z.ZodType;
   element?: z.ZodType;
   shape?: Record<string, z.ZodType>;
+  options?: readonly z.ZodType[];
 };
 const definition = (schema: z.ZodType): Definition => schema.def as unknown as Definition;
 

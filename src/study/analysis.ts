@@ -4,10 +4,11 @@ import { holm } from '../metrics/t-test.ts';
 import type { Gate } from '../report/gate.ts';
 import type { EnvironmentRecord } from '../run/records.ts';
 import type { CellState } from './cell-state.ts';
-import type { Cell, Settings } from './cells.ts';
+import type { Cell } from './cells.ts';
 import { type JudgedClaim, type JudgedExpectation, judgeClaim, judgeExpectation } from './claims.ts';
 import { type MatchedLevel, matchedAt, usualLevels } from './matched.ts';
 import type { Outcome } from './outcomes.ts';
+import type { Settings } from './points.ts';
 import {
   counterpartsOf,
   differenceEstimate,

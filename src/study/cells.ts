@@ -7,9 +7,8 @@ import { UsageError } from '../errors.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import { knownMethods } from '../methods/index.ts';
 import { blockOf } from '../methods/method.ts';
+import { pointsOf, type Settings } from './points.ts';
 import type { StudyFile } from './study-file.ts';
-
-export type Settings = Readonly<Record<string, unknown>>;
 
 /** Where a cell stands: the method's name in the study, the point of the grid, and which replicate it is. */
 export type Place = { readonly method: string; readonly recipe: Settings; readonly replicate: Settings };
@@ -23,15 +22,6 @@ export type Cell = Place & {
   /** Cells of the same group may share trainings. */
   readonly group: string;
 };
-
-/** Points as they are listed, or every combination of the values of some keys, the last key changing fastest; one empty one where there are no keys. */
-function pointsOf(axes: StudyFile['replicates']): readonly Settings[] {
-  if (Array.isArray(axes)) return axes;
-  return Object.entries(axes).reduce<Settings[]>(
-    (all, [key, values]) => all.flatMap(one => values.map(value => ({ ...one, [key]: value }))),
-    [{}],
-  );
-}
 
 /** The places of a study: replicate by replicate, so that a study that is stopped has compared something. */
 function placesOf({ methods, grid, replicates }: StudyFile): (Place & { readonly set: Settings })[] {
@@ -47,10 +37,18 @@ function placesOf({ methods, grid, replicates }: StudyFile): (Place & { readonly
   );
 }
 
-/** Every cell with its checked configuration. `threads`: of cells that do not say. Throws what a wrong configuration throws, with the cell's place. */
+/** Every cell with its checked configuration. `threads`: of cells that do not say. Throws `UsageError` with all that is wrong. */
 export async function cellsOf(study: StudyFile, threads: number | null): Promise<Cell[]> {
   const cells: Cell[] = [];
-  for (const { set, ...place } of placesOf(study)) cells.push(await cellAt(study, place, { set, threads }));
+  const faults: { place: Place; error: UsageError }[] = [];
+  for (const { set, ...place } of placesOf(study))
+    try {
+      cells.push(await cellAt(study, place, { set, threads }));
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      faults.push({ place, error });
+    }
+  refuseFaults(faults);
   refuseTwins(cells);
   return cells;
 }
@@ -82,10 +80,7 @@ async function cellAt(
   const sets = Object.entries(asked).map(
     ([key, value]) => `${key}=${value === '' ? '' : JSON.stringify(value)}`,
   );
-  const { config, input } = await loadRun(study.run, sets).catch((error: unknown) => {
-    if (error instanceof UsageError) error.message = `the cell ${placeText(place)}: ${error.message}`;
-    throw error;
-  });
+  const { config, input } = await loadRun(study.run, sets);
   const { code } = knownMethods().find(({ key }) => key === config.method) ?? { code: null };
   const settings = resultSettings(config) as Record<string, unknown>;
   const id = idOf(place, sha256OfRecord([settings, code]));
@@ -118,12 +113,28 @@ function idOf({ method, recipe, replicate }: Place, digest: string): string {
   return `${name.slice(0, longestName)}-${digest.slice(0, 6)}`;
 }
 
+/** What many cells have in common is said once. */
+function refuseFaults(faults: readonly { readonly place: Place; readonly error: UsageError }[]): void {
+  const [first] = faults;
+  if (first === undefined) return;
+  const texts = [...new Set(faults.map(({ error }) => error.message))].map(message => {
+    const [one, ...others] = faults.filter(({ error }) => error.message === message);
+    const more = others.length === 0 ? '' : ` and ${others.length} more`;
+    return `the cell ${placeText((one as typeof first).place)}${more}: ${message}`;
+  });
+  throw new UsageError(texts.join('\n'), { fix: first.error.fix, cause: first.error });
+}
+
 function refuseTwins(cells: readonly Cell[]): void {
-  for (const [i, cell] of cells.entries()) {
-    const twin = cells.slice(0, i).find(({ id }) => id.slice(-6) === cell.id.slice(-6));
-    if (twin !== undefined)
-      throw new UsageError(`the cells ${placeText(twin)} and ${placeText(cell)} are the same run`, {
-        fix: 'let them differ in a key that changes results, or leave one out',
-      });
-  }
+  const digestOf = ({ id }: Cell) => id.slice(-6);
+  const groups = [...new Set(cells.map(digestOf))].map(digest =>
+    cells.filter(cell => digestOf(cell) === digest),
+  );
+  const texts = groups
+    .filter(({ length }) => length > 1)
+    .map(twins => `the cells ${twins.map(placeText).join(' and ')} are the same run`);
+  if (texts.length > 0)
+    throw new UsageError(texts.join('\n'), {
+      fix: 'let them differ in a key that changes results, or leave one out',
+    });
 }

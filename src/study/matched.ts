@@ -4,8 +4,8 @@
  */
 import type { Estimate } from '../metrics/replicates.ts';
 import { mean } from '../metrics/statistics.ts';
-import type { Settings } from './cells.ts';
 import { flippedSets, type Outcome, splitSets } from './outcomes.ts';
+import type { Settings } from './points.ts';
 import { differenceEstimate, estimate, keyOf, type Picked, pairsOf } from './quantities.ts';
 
 /** A method at an accuracy. */

@@ -3,8 +3,9 @@ import { changeEstimate, type Estimate, estimateOf, within } from '../metrics/re
 import { accuracyOf } from '../metrics/retention.ts';
 import { mean, outer } from '../metrics/statistics.ts';
 import { bootstrapSeed } from '../report/points.ts';
-import { type Settings, settingsText } from './cells.ts';
+import { settingsText } from './cells.ts';
 import { flippedSets, type Measured, numberOf, type Outcome, type Split, splitSets } from './outcomes.ts';
+import { fits, type Settings } from './points.ts';
 import type { Measure } from './study-file.ts';
 
 /** One point of one replicate, with its base. */
@@ -15,9 +16,7 @@ export const keyOf = (settings: Settings): string => JSON.stringify(settings);
 
 /** Recipes of the grid that outcomes have, each once, in their order. */
 export function recipesOf(outcomes: readonly Outcome[], where: Settings = {}): Settings[] {
-  const fits = (recipe: Settings) =>
-    Object.entries(where).every(([key, value]) => JSON.stringify(recipe[key]) === JSON.stringify(value));
-  const all = outcomes.map(({ cell }) => cell.recipe).filter(fits);
+  const all = outcomes.map(({ cell }) => cell.recipe).filter(recipe => fits(recipe, where));
   return all.filter((recipe, i) => all.findIndex(other => keyOf(other) === keyOf(recipe)) === i);
 }
 

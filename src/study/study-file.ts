@@ -1,9 +1,11 @@
 /** A study as a person writes it: what its runs have in common, the methods, what is crossed with them, and what is claimed. */
 import { z } from 'zod';
-import { ConfigError, type Path, type Problem, show, valueAt } from '../config/problems.ts';
+import { ConfigError, type Path, type Problem, problemsOf } from '../config/problems.ts';
+import { keysAt } from '../config/settings-list.ts';
 import { nearest } from '../config/suggest.ts';
 import { parseYaml } from '../config/yaml-file.ts';
 import { readUserText } from '../files/user-file.ts';
+import { claimFaults, type Fault, studyFaults } from './check-study.ts';
 
 const text = z.string().min(1);
 /** Keys of a run with values, as `--set` takes them; an empty text takes a key out. */
@@ -94,87 +96,36 @@ export function readStudyFile(file: string): { readonly study: StudyFile; readon
 
 /** Check the text of a study. */
 export function parseStudy(input: string, source: string): StudyFile {
-  const study = checked(studySchema, input, source);
-  const names = study.methods.map(({ name }) => name);
-  const asked = [
-    ...[study.reference, study.noise_floor].filter(name => name !== null),
-    ...study.claims.flatMap(one => ('over' in one ? one.over : namesOf(one))),
-  ];
-  refuse(source, [
-    ...repeated(names),
-    ...unknownMethods(asked, names),
-    ...study.claims.flatMap(directionFaults),
-  ]);
-  return study;
+  return checked(studySchema, { input, source }, studyFaults);
 }
 
-/** Read and check expectations; `names`: methods of the study. */
-export function readExpectations(file: string, names: readonly string[]): readonly Expectation[] {
-  const { expectations } = checked(expectationsSchema, readUserText(file, 'the expectations'), file);
-  const faults = unknownMethods(expectations.flatMap(namesOf), names);
-  refuse(file, [...faults, ...expectations.flatMap(directionFaults)]);
-  return expectations;
-}
-
-function namesOf({ of, against }: Pick<Quantity, 'of' | 'against'>): string[] {
-  return [of, ...(against === null ? [] : [against])];
-}
-
-function repeated(names: readonly string[]): Problem[] {
-  const twice = names.filter((name, i) => names.indexOf(name) !== i);
-  return [...new Set(twice)].map(name => problem(['methods'], show(name), 'a name that no other method has'));
-}
-
-function unknownMethods(asked: readonly string[], names: readonly string[]): Problem[] {
-  const unknown = [...new Set(asked)].filter(name => !names.includes(name));
-  return unknown.map(name =>
-    problem([], show(name), `the name of a method of the study: ${names.join(', ')}`, hintOf(name, names)),
+/** Read and check what is expected of a study. */
+export function readExpectations(file: string, study: StudyFile): readonly Expectation[] {
+  const input = readUserText(file, 'the expectations');
+  const read = checked(expectationsSchema, { input, source: file }, ({ expectations }) =>
+    expectations.flatMap((one, i) => claimFaults(['expectations', i], one, study)),
   );
+  return read.expectations;
 }
 
-function directionFaults(one: Direction & { claim?: string; expect?: string }): Problem[] {
-  const given = [one.above, one.below, one.within].filter(value => value !== null);
-  if (given.length === 1) return [];
-  const name = one.claim ?? one.expect ?? '';
-  return [problem([name], `${given.length} of above, below and within`, 'exactly one of them')];
-}
+type Text = { readonly input: string; readonly source: string };
 
-function checked<S extends z.ZodObject>(schema: S, input: string, source: string): z.output<S> {
+/** The value, or every problem with its line: those of its form, else those that `faultsOf` finds. */
+function checked<S extends z.ZodObject>(
+  schema: S,
+  { input, source }: Text,
+  faultsOf: (value: z.output<S>) => readonly Fault[],
+): z.output<S> {
   const { value, lineOf } = parseYaml(input, source);
+  const unknown = (path: Path): Problem => {
+    const near = nearest(String(path.at(-1)), keysAt(path.slice(0, -1), schema));
+    const hint = near === null ? null : `did you mean ${near}?`;
+    return { path, line: lineOf(path), found: 'an unknown key', expected: 'a key of docs/study.md', hint };
+  };
   const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.flatMap(flat).flatMap((issue): Problem[] => {
-    const path = issue.path as Path;
-    if (issue.code !== 'unrecognized_keys') {
-      const found = valueAt(value, path);
-      const what = found === undefined ? 'nothing' : show(found);
-      return [{ ...problem(path, what, issue.message), line: lineOf(path) }];
-    }
-    const known = Object.keys(path.length === 0 ? schema.shape : {});
-    return issue.keys.map(key => ({
-      ...problem([...path, key], 'an unknown key', 'a key of a study (docs/study.md)', hintOf(key, known)),
-      line: lineOf([...path, key]),
-    }));
-  });
-  throw new ConfigError(source, problems);
-}
-
-/** Of a union, the problems of the alternative that comes nearest. */
-function flat(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
-  if (issue.code !== 'invalid_union') return [issue];
-  const nearestOne = issue.errors.toSorted((a, b) => a.length - b.length)[0] ?? [];
-  return nearestOne.flatMap(inner => flat({ ...inner, path: [...issue.path, ...inner.path] }));
-}
-
-function refuse(source: string, problems: readonly Problem[]): void {
+  const problems = parsed.success
+    ? faultsOf(parsed.data).map(found => ({ ...found, line: lineOf(found.path) }))
+    : problemsOf(parsed.error.issues, value, { lineOf, unknown });
   if (problems.length > 0) throw new ConfigError(source, problems);
-}
-
-function hintOf(name: string, known: readonly string[]): string | null {
-  const found = nearest(name, known);
-  return found === null ? null : `did you mean ${found}?`;
-}
-
-function problem(path: Path, found: string, expected: string, hint: string | null = null): Problem {
-  return { path, line: null, found, expected, hint };
+  return parsed.data as z.output<S>;
 }

@@ -46,20 +46,19 @@ const cellList = z.object({ threads: z.int().nullable(), cells: z.array(placed) 
 /** Read a study, check every cell of it, and note them in cells.json; nothing is run. */
 export async function openStudy(path: string, { jobs, only, expect }: StudyWishes): Promise<OpenStudy> {
   const { study: file, input } = readStudyFile(path);
-  const names = file.methods.map(({ name }) => name);
-  const expectations = expect === null ? null : readExpectations(expect, names);
+  const expectations = expect === null ? null : readExpectations(expect, file);
   const atOnce = jobs ?? file.jobs ?? file.gpus?.length ?? usualJobs();
   const noted = readRecord(listPath(file.output_dir), cellList).value;
   const own = Math.max(1, Math.floor(availableParallelism() / atOnce));
   const threads = noted !== null ? noted.threads : file.gpus === null ? own : null;
   const all = await cellsOf(file, threads);
-  const cells = cellsWith(all, only);
-  if (cells.length === 0)
-    throw new UsageError(`no cell of ${path} has ${only.join(' or ')} in its place`, {
+  const none = only.filter(text => cellsWith(all, [text]).length === 0);
+  if (none.length > 0)
+    throw new UsageError(`no cell of ${path} has ${none.join(' or ')} in its place`, {
       fix: `choose parts of a place such as: ${placeText(all[0] as Cell)}`,
     });
   writeList(file.output_dir, threads, all);
-  return { file, input, jobs: atOnce, cells, total: all.length, expectations };
+  return { file, input, jobs: atOnce, cells: cellsWith(all, only), total: all.length, expectations };
 }
 
 /** Those whose place has every part of one of the texts; parts are set apart by commas, as in a place. */

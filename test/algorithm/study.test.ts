@@ -128,13 +128,28 @@ describe('the cells of a study', () => {
     const twins = study('twins', {
       methods: [1, 2].map(i => ({ name: `SFT ${i}`, set: { method: 'sft' } })),
     });
+    const same = [3, 4].flatMap(seed => [1, 0.5].map(rate => `learning_rate ${rate}, seed ${seed}`));
     await expect(cellsOf(twins, 1)).rejects.toThrow(
-      'the cells SFT 1, learning_rate 1, seed 3 and SFT 2, learning_rate 1, seed 3 are the same run',
+      same.map(place => `the cells SFT 1, ${place} and SFT 2, ${place} are the same run`).join('\n'),
     );
-    const wrong = study('wrong', { grid: { 'tms.alhpa': [1] } });
-    await expect(cellsOf(wrong, 1)).rejects.toThrow(
-      /the cell TMS, tms\.alhpa 1, seed 3: .*did you mean alpha/s,
+    const grid = { 'tms.alhpa': [1], learning_rate: [1, -1] };
+    const error = await cellsOf(study('wrong', { grid }), 1).catch(String);
+    expect(error).toMatch(
+      /the cell TMS, tms\.alhpa 1, learning_rate 1, seed 3 and 3 more: .*did you mean alpha/s,
     );
+    expect(error).toMatch(
+      /the cell TMS, tms\.alhpa 1, learning_rate -1, seed 3 and 3 more: .*2 problems.*learning_rate: found -1/s,
+    );
+  });
+
+  test('of a text of --only that no cell has are refused, whatever another one has', async () => {
+    const place = join(folder, 'only.yaml');
+    writeFileSync(place, JSON.stringify(study('only')));
+    const { error } = await called(['study', place, '--report', '--only', 'seed 3', '--only', 'sed 4']);
+    expect(error).toMatchObject({
+      message: expect.stringContaining('has sed 4 in its place'),
+      fix: 'choose parts of a place such as: TMS, learning_rate 1, seed 3',
+    });
   });
 });
 

@@ -77,23 +77,99 @@ const claimOf = (claim: object) =>
   file({ claims: [{ claim: 'c', of: 'B', measure: 'retention', ...claim }] })
     .claims[0] as StudyFile['claims'][number];
 
+/** The lines of a refusal behind its heading. */
+function problemsIn(read: () => unknown): string[] {
+  try {
+    read();
+  } catch (error) {
+    return (error as Error).message
+      .split('\n')
+      .slice(1)
+      .map(line => line.trim());
+  }
+  return [];
+}
+
 describe('a study file', () => {
-  test('is refused with every problem, its line, and what was meant', () => {
-    const wrong = 'output_dir: o\nrun: r\nmethod: []\nmethods:\n  - { name: A }\n  - { name: A }\njobs: 0\n';
-    expect(() => parseStudy(wrong, 's.yaml')).toThrow(/line 3, method: .*did you mean methods\?/);
-    expect(() => parseStudy(wrong, 's.yaml')).toThrow(/line 7, jobs/);
-    expect(() => file({ methods: [{ name: 'A' }, { name: 'A' }] })).toThrow(
-      'a name that no other method has',
-    );
-    expect(() => file({ reference: 'a' })).toThrow('the name of a method of the study: A, B');
-    expect(() => claimOf({})).toThrow('0 of above, below and within');
-    expect(() => claimOf({ above: 0, below: 1 })).toThrow('2 of above, below and within');
-    expect(() => claimOf({ against: 'C', above: 0 })).toThrow('the name of a method');
+  test('is refused with every problem of its form, its line, and what was meant', () => {
+    const wrong = `output_dir: 3
+method: []
+methods:
+  - { nme: A }
+  - { name: B, set: { x: 1 }, grid: { learning_rate: 1e-5 } }
+jobs: "2"
+gpus: [-1]
+match: [2]
+claims:
+  - { claim: c, of: A, aginst: B, measure: retension, above: 0 }
+  - { claim: d, correlation: [drift, forgeting], over: [] }
+`;
+    expect(problemsIn(() => parseStudy(wrong, 's.yaml'))).toEqual([
+      'run: found nothing, expected a text — this key is required',
+      'line 1, output_dir: found 3, expected a text',
+      'line 2, method: found an unknown key, expected a key of docs/study.md — did you mean methods?',
+      'line 4, methods.0.name: found nothing, expected a text — this key is required',
+      'line 4, methods.0.nme: found an unknown key, expected a key of docs/study.md — did you mean name?',
+      'line 5, methods.1.grid.learning_rate: found 0.00001, expected a list',
+      'line 6, jobs: found "2", expected a number — remove the quotes',
+      'line 7, gpus.0: found -1, expected at least 0',
+      'line 8, match.0: found 2, expected at most 1',
+      'line 10, claims.0.measure: found "retension", expected one of target, sampled_target, retention, pld, drift, kl_target, kl_retention — did you mean retention?',
+      'line 10, claims.0.aginst: found an unknown key, expected a key of docs/study.md — did you mean against?',
+      'line 11, claims.1.correlation.1: found "forgeting", expected "forgetting" — did you mean forgetting?',
+      'line 11, claims.1.over: found [], expected at least 1 entries',
+    ]);
+    expect(problemsIn(() => file({ grid: 3 }))).toEqual([
+      'line 1, grid: found 3, expected a block of keys or a list',
+    ]);
   });
 
-  test('of expectations names methods of the study', () => {
-    const bad = temporaryFile('e.yaml', 'expectations: [{ expect: x, of: C, measure: drift, above: 0 }]');
-    expect(() => readExpectations(bad, ['A', 'B'])).toThrow('the name of a method of the study: A, B');
+  test('is refused with everything that says less than its author believes', () => {
+    const wrong = `output_dir: o
+run: r
+methods: [{ name: SFT }, { name: TMS }, { name: SFT, grid: [{ learning_rate: 1 }, { learning_rate: 1 }] }]
+grid: { learning_rate: [1, 2] }
+replicates: { seed: [0, 1, 0] }
+reference: SFTT
+noise_floor: sft
+claims:
+  - { claim: a, of: SFT, against: TSM, measure: drift }
+  - { claim: b, of: SFT, against: SFT, measure: drift, above: 0, below: 1 }
+  - { claim: c, of: SFT, times: 3, measure: drift, within: [2, 1] }
+  - { claim: d, of: TMS, measure: drift, above: 0, where: { learning_rate: 3 } }
+  - { claim: e, of: TMS, measure: drift, above: 0, where: { learning_rate: 2 }, at: matched }
+  - { claim: f, of: TMS, measure: drift, above: 0, where: { learning_rate: 2 } }
+  - { claim: g, correlation: [drift, forgetting], over: [TMS, GRPO], above: 0 }
+`;
+    const method = 'the name of a method of the study: SFT, TMS, SFT';
+    expect(problemsIn(() => parseStudy(wrong, 's.yaml'))).toEqual([
+      'line 3, methods.2.name: found "SFT", expected a name that no other method has',
+      'line 3, methods.2.grid.1: found {"learning_rate":1}, expected each value once',
+      'line 5, replicates.seed.2: found 0, expected each value once',
+      `line 6, reference: found "SFTT", expected ${method} — did you mean SFT?`,
+      `line 7, noise_floor: found "sft", expected ${method} — did you mean SFT?`,
+      'line 9, claims.0: found 0 of above, below and within, expected exactly one of them',
+      `line 9, claims.0.against: found "TSM", expected ${method} — did you mean TMS?`,
+      'line 10, claims.1: found 2 of above, below and within, expected exactly one of them',
+      'line 10, claims.1.against: found "SFT", expected another method than of',
+      'line 11, claims.2.within: found [2,1], expected the smaller number first',
+      'line 11, claims.2.times: found 3, expected nothing, because there is no against',
+      'line 12, claims.3.where: found {"learning_rate":3}, expected keys and values of a recipe of TMS, such as {"learning_rate":1}',
+      'line 13, claims.4.where: found {"learning_rate":2}, expected nothing, because at: matched chooses among all recipes',
+      `line 15, claims.6.over.1: found "GRPO", expected ${method}`,
+    ]);
+  });
+
+  test('of expectations is held against the study', () => {
+    const expectations = [
+      { expect: 'x', of: 'GRPO', measure: 'drift', above: 0 },
+      { expect: 'y', of: 'A', measure: 'drift', where: { seed: 1 }, above: 0 },
+    ];
+    const bad = temporaryFile('e.yaml', JSON.stringify({ expectations }));
+    expect(problemsIn(() => readExpectations(bad, file()))).toEqual([
+      'line 1, expectations.0.of: found "GRPO", expected the name of a method of the study: A, B',
+      'line 1, expectations.1.where: found {"seed":1}, expected keys and values of a recipe of A, such as {}',
+    ]);
   });
 });
 
@@ -245,7 +321,7 @@ describe('expectations', () => {
   const of = (more: object) => {
     const written = { expect: 'e', of: 'B', against: 'A', measure: 'retention', ...more };
     const path = temporaryFile('e.yaml', JSON.stringify({ expectations: [written] }));
-    const [one] = readExpectations(path, ['A', 'B']);
+    const [one] = readExpectations(path, file());
     return judgeExpectation(one as Parameters<typeof judgeExpectation>[0], outcomes, []);
   };
 
