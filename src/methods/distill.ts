@@ -64,6 +64,7 @@ export const distill = defineMethod({
       startsFrom: start,
       trainsOn: `its own answers, towards ${teacher ?? 'the base'}`,
       sequencesPerVisit,
+      beside: { model: teacher === null ? 'base' : { path: teacher }, rate: 0 },
     } as const;
     const plan = training(facts, settings);
     const trainings = { ...sft, distill: plan };
@@ -79,7 +80,6 @@ export const distill = defineMethod({
         : trainer.base;
     const key = sha256OfRecord({ distill: { teacher, topK, count }, sampling, data: trainer.gold.key });
     const on = distilledTargets(trainer.run, { key, count, sampling, topK, frame: null });
-    const beside = { model: teacher === null ? 'base' : { path: teacher }, rate: 0 } as const;
-    await trainer.training('distill', { from, on, loss: divergence(direction), beside }).finish();
+    await trainer.training('distill', { from, on, loss: divergence(direction) }).finish();
   },
 });

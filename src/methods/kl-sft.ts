@@ -33,7 +33,12 @@ export const klSft = defineMethod({
 
   plan: ({ settings: { beta }, training }) => ({
     trainings: {
-      'kl-sft': training({ label: `SFT + ${beta}·KL`, role: 'method', trainsOn: 'gold, held near the base' }),
+      'kl-sft': training({
+        label: `SFT + ${beta}·KL`,
+        role: 'method',
+        trainsOn: 'gold, held near the base',
+        beside: { model: 'base', rate: 0 },
+      }),
     },
   }),
 
@@ -62,7 +67,6 @@ export const klSft = defineMethod({
         direction,
       }),
     };
-    const beside = { model: 'base', rate: 0 } as const;
-    await trainer.training('kl-sft', { from: trainer.base, on, loss, beside }).finish();
+    await trainer.training('kl-sft', { from: trainer.base, on, loss }).finish();
   },
 });

@@ -54,9 +54,10 @@ export const sdft = defineMethod({
   },
 
   plan({ settings, training, sampling }) {
-    const { samples_per_prompt: sequencesPerVisit } = settings;
+    const { samples_per_prompt: sequencesPerVisit, teacher, ema_rate } = settings;
+    const beside = { model: 'base', rate: teacher === 'ema' ? ema_rate : 0 } as const;
     const trainsOn = 'its own answers, towards what it says with gold in its prompt';
-    const plan = training({ label: 'SDFT', role: 'method', trainsOn, sequencesPerVisit });
+    const plan = training({ label: 'SDFT', role: 'method', trainsOn, sequencesPerVisit, beside });
     return {
       trainings: { sdft: plan },
       sampling: sampling(settings),
@@ -65,11 +66,10 @@ export const sdft = defineMethod({
   },
 
   async run({ settings, plan, trainer }) {
-    const { teacher, ema_rate, frame, direction, top_k: topK, samples_per_prompt: count } = settings;
+    const { frame, direction, top_k: topK, samples_per_prompt: count } = settings;
     const { sampling } = plan;
     const key = sha256OfRecord({ sdft: { frame, topK, count }, sampling, data: trainer.gold.key });
     const on = distilledTargets(trainer.run, { key, count, sampling, topK, frame });
-    const beside = { model: 'base', rate: teacher === 'ema' ? ema_rate : 0 } as const;
-    await trainer.training('sdft', { from: trainer.base, on, loss: divergence(direction), beside }).finish();
+    await trainer.training('sdft', { from: trainer.base, on, loss: divergence(direction) }).finish();
   },
 });

@@ -16,7 +16,7 @@ export type DiskCost = {
   readonly weightBytes: number;
   /** Of these, the checkpoints in the store. */
   readonly checkpointBytes: number;
-  /** Training states that exist at one time: weights and two float32 moments. */
+  /** Training states that exist at one time: weights, two float32 moments, and what is kept beside the training. */
   readonly stateBytes: number;
   readonly answerBytesAtMost: number;
   /** Evaluations, the curriculum, metrics, the report. */
@@ -40,8 +40,7 @@ const reportBytes = 8e6;
 /** Every part is an upper bound. */
 export function diskCost(config: RunConfig, plan: Planned, { model, evaluationBytes }: DiskFacts): DiskCost {
   const modelBytes = model.trainableParameters * model.bytesPerWeight + model.fileBytes;
-  const stateBytes =
-    statesAtOnce(config, plan) * (modelBytes + model.trainableParameters * momentsPerWeight * bytesPerMoment);
+  const stateBytes = bytesOfStates(config, plan, model);
   const inRun = trainingsOf(plan).length * modelBytes;
   const kept = trainingsOf(plan).reduce((sum, training) => sum + keptOf(training), 0);
   const answers = answerBytes(plan, model);
@@ -70,13 +69,15 @@ function keptOf({ checkpoints }: Planned['trainings'][string]): number {
 }
 
 /** States of a training are removed at its end, unless all are kept; one more lies there while it is written. */
-function statesAtOnce({ save_steps, save_total_limit }: RunConfig, plan: Planned): number {
-  const states = trainingsOf(plan).map(({ steps }) =>
-    save_steps === 0 ? 0 : Math.ceil(steps / save_steps) - 1,
-  );
-  return save_total_limit === null
-    ? states.reduce((sum, count) => sum + count, 0)
-    : Math.max(...states.map(count => Math.min(count, save_total_limit + 1)));
+function bytesOfStates({ save_steps, save_total_limit }: RunConfig, plan: Planned, model: ModelSize): number {
+  const states = trainingsOf(plan).map(({ steps, beside }) => {
+    const count = save_steps === 0 ? 0 : Math.ceil(steps / save_steps) - 1;
+    const bytesPerKept = beside === null ? 0 : beside.rate > 0 ? bytesPerMoment : model.bytesPerWeight;
+    const bytesPerWeight = model.bytesPerWeight + momentsPerWeight * bytesPerMoment + bytesPerKept;
+    const atOnce = save_total_limit === null ? count : Math.min(count, save_total_limit + 1);
+    return atOnce * (model.trainableParameters * bytesPerWeight + model.fileBytes);
+  });
+  return save_total_limit === null ? states.reduce((sum, bytes) => sum + bytes, 0) : Math.max(...states);
 }
 
 /** Ids as JSON in the store, again with text in the run, and once more in five bytes a token behind their prompts, beside gold answers. */

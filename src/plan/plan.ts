@@ -22,12 +22,18 @@ export type DataFacts = {
 export type MachineFacts = {
   readonly disk: DiskFacts | null;
   readonly throughput: Throughput | null;
-  /** With the tokens of the longest prompt and answer, which the plan decides. */
-  readonly memory?: ((slots: number) => MemoryFacts) | null;
+  /** With what the plan decides. */
+  readonly memory?: ((decided: Pick<MemoryFacts, 'slots' | 'kept'>) => MemoryFacts) | null;
 };
 
 /** What a training is in a comparison. */
 export type TrainingRole = 'baseline' | 'method' | 'control';
+
+/**
+ * A model that the worker keeps beside a training, for its targets to ask: the base, or another of the same architecture. After each step it
+ * moves by `rate` towards what is trained (0: it stays), which makes it an exponential average.
+ */
+export type Beside = { readonly model: 'base' | { readonly path: string }; readonly rate: number };
 
 /** A training of a method, as tables and figures name it. */
 export type PlannedTraining = TrainingPlan & {
@@ -43,6 +49,8 @@ export type PlannedTraining = TrainingPlan & {
   readonly goldShare: number | null;
   /** Sequences that a visit learns. */
   readonly sequencesPerVisit: number;
+  /** Null: no model is kept beside it. */
+  readonly beside: Beside | null;
   /** Steps whose weights are kept in the store, ascending. */
   readonly checkpoints: readonly number[];
 };

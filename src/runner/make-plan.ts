@@ -7,7 +7,7 @@ import { cautionsOf, refuseIdleTrainings } from '../plan/cautions.ts';
 import { diskCost } from '../plan/disk.ts';
 import { planMixture } from '../plan/draws.ts';
 import { refuseTooLarge } from '../plan/fit-memory.ts';
-import { memoryCost } from '../plan/memory.ts';
+import { type MemoryFacts, memoryCost } from '../plan/memory.ts';
 import {
   type DataFacts,
   type MachineFacts,
@@ -63,7 +63,7 @@ export function makePlan(
   const { completionLengths: _, ...facts } = data;
   const planned = { data: facts, trainings, methods };
   const seconds = machine.throughput === null ? null : secondsExpected(tokens, machine.throughput);
-  const memory = machine.memory?.(slotsOf(data, methods)) ?? null;
+  const memory = machine.memory?.({ slots: slotsOf(data, methods), kept: keptOf(trainings) }) ?? null;
   if (memory !== null) refuseTooLarge(memory, memory.device === 'cuda' ? 'the GPU' : 'this machine');
   return {
     method: config.method,
@@ -115,6 +115,7 @@ function planMethod(
         trainsOn = 'gold',
         goldShare = null,
         sequencesPerVisit = 1,
+        beside = null,
       },
       own,
     ) => ({
@@ -125,6 +126,7 @@ function planMethod(
       trainsOn,
       goldShare,
       sequencesPerVisit,
+      beside,
       checkpoints: [],
       ...trainingPlan(config, data.trainExamples, own),
     }),
@@ -138,6 +140,12 @@ function slotsOf({ longestPrompt }: DataFacts, methods: Readonly<Record<string, 
   const longest = Object.values(methods).map(({ sampling }) => sampling?.maxNewTokens ?? 0);
   const answer = Math.max(0, ...longest);
   return answer === 0 ? 0 : longestPrompt.tokens + answer;
+}
+
+/** What is kept beside the trainings of a run, one at a time; an average takes most. */
+function keptOf(trainings: Readonly<Record<string, PlannedTraining>>): MemoryFacts['kept'] {
+  const rates = Object.values(trainings).flatMap(({ beside }) => (beside === null ? [] : [beside.rate]));
+  return rates.length === 0 ? 'nothing' : Math.max(...rates) > 0 ? 'average' : 'copy';
 }
 
 function tokenCost(data: DataFacts, { trainings, methods }: Pick<Plan, 'trainings' | 'methods'>): TokenCost {

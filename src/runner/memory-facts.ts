@@ -8,11 +8,11 @@ import { readRecord } from '../files/read-record.ts';
 import type { MemoryFacts, ModelShape } from '../plan/memory.ts';
 import type { ModelInfo, Result } from '../worker/protocol.ts';
 
-/** Of a loaded model; `slots`: tokens of the longest prompt with its answer, 0 where nobody is asked. */
+/** Of a loaded model, with what the plan decides. */
 export function memoryFacts(
   config: RunConfig,
   model: ModelInfo,
-  { status, slots }: { readonly status: Result<'status'>; readonly slots: number },
+  { status, ...decided }: { readonly status: Result<'status'> } & Pick<MemoryFacts, 'slots' | 'kept'>,
 ): MemoryFacts {
   const device = model.device.startsWith('cuda') ? 'cuda' : 'cpu';
   return {
@@ -26,7 +26,7 @@ export function memoryFacts(
     tokens: Math.max(model.tokenBudget, config.max_length),
     vocabSize: model.vocabSize,
     shape: shapeOf(config),
-    slots,
+    ...decided,
     device,
     deviceBytes: device === 'cuda' ? status.deviceTotalBytes : machineBytes(),
   };

@@ -98,7 +98,7 @@ async function planRun(
     {
       disk: await diskFacts(config, model, join(home, 'cache')),
       throughput: readThroughput(home, numerics),
-      memory: slots => memoryFacts(config, model, { status, slots }),
+      memory: decided => memoryFacts(config, model, { status, ...decided }),
     },
   );
   const { method, code } = methodNamed(config.method);

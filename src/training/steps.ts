@@ -1,7 +1,8 @@
 /** Optimiser steps, sent to the worker back to back. */
 
 import { TmsError } from '../errors.ts';
-import { batches, learningRate, type TrainingPlan } from '../plan/training-plan.ts';
+import type { PlannedTraining } from '../plan/plan.ts';
+import { batches, learningRate } from '../plan/training-plan.ts';
 import { lostSentence, worthSaying } from '../run/lost-updates.ts';
 import { type MetricsLine, metricsLine } from '../run/records.ts';
 import type { Result } from '../worker/protocol.ts';
@@ -14,10 +15,9 @@ import type { StepTargets, Targets } from './targets.ts';
 /** A training as its steps need it. */
 export type Steps = {
   readonly name: string;
-  readonly plan: TrainingPlan;
+  readonly plan: PlannedTraining;
   readonly on: Targets;
   readonly loss: Loss;
-  readonly beside: { readonly rate: number } | null;
   /** The weights before a step, from 0; asked where targets are on-policy. */
   readonly policyAt: (step: number) => Policy;
 };
@@ -58,7 +58,7 @@ export async function takeSteps(
 
 async function takeStep(
   run: Run,
-  { name, plan, loss, beside }: Steps,
+  { name, plan, loss }: Steps,
   step: number,
   { sequences, metrics = {} }: StepTargets,
 ): Promise<MetricsLine> {
@@ -72,7 +72,7 @@ async function takeStep(
   const gradients = worker.forwardBackward(sequences, { dropoutSeed, ...loss.optionsFor(sequences) });
   const countUpdates = rate > 0 && isCounted(step, plan.steps);
   const update = worker.optimStep({ ...stepOptions(run, rate), countUpdates });
-  const { rate: besideRate = 0 } = beside ?? {};
+  const { rate: besideRate = 0 } = plan.beside ?? {};
   const moved = besideRate > 0 ? worker.keep({ share: besideRate }) : null; // sent behind the step, before the next
   moved?.catch(() => {}); // where an earlier one fails nobody awaits this one
   const [{ loss: value, tokens }, { gradNorm, updates }] = [await gradients, await update];

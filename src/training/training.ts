@@ -1,7 +1,7 @@
 /** One training of a run: taken to a step, measured and kept on the way where the plan says so. Everything is done once. */
 import { existsSync, rmSync } from 'node:fs';
 import { sha256OfRecord } from '../files/digest.ts';
-import type { PlannedTraining } from '../plan/plan.ts';
+import type { Beside, PlannedTraining } from '../plan/plan.ts';
 import type { MetricsLine } from '../run/records.ts';
 import { type FinishedTraining, finishedTraining, keepFinished, weightsPath } from '../store/store.ts';
 import { damageOf, linkWeights, type SavedWeights, saveUnlessThere } from '../store/weights.ts';
@@ -19,14 +19,7 @@ export type TrainingOptions = {
   readonly from: Weights;
   readonly on: Targets;
   readonly loss?: Loss;
-  readonly beside?: Beside;
 };
-
-/**
- * A model that the worker keeps beside the training, for its targets to ask: the base, or another of the same architecture. After each step it
- * moves by `rate` towards the training's (0: it stays), which makes it their exponential average.
- */
-export type Beside = { readonly model: 'base' | { readonly path: string }; readonly rate: number };
 
 export class Training {
   readonly name: string;
@@ -34,7 +27,6 @@ export class Training {
   readonly from: Weights;
   readonly on: Targets;
   readonly loss: Loss;
-  readonly beside: Beside | null;
   /** A digest of all that its weights depend on. */
   readonly key: string;
   readonly #trainer: Trainer;
@@ -47,14 +39,7 @@ export class Training {
 
   constructor(
     trainer: Trainer,
-    {
-      name,
-      plan,
-      from,
-      on,
-      loss = meanOverTokens,
-      beside,
-    }: TrainingOptions & Pick<Training, 'name' | 'plan'>,
+    { name, plan, from, on, loss = meanOverTokens }: TrainingOptions & Pick<Training, 'name' | 'plan'>,
   ) {
     this.#trainer = trainer;
     this.name = name;
@@ -62,7 +47,6 @@ export class Training {
     this.from = from;
     this.on = on;
     this.loss = loss;
-    this.beside = beside ?? null;
     const { directory, store, progress } = trainer.run;
     this.key = sha256OfRecord(this.#recipe(trainer));
     this.#reached = directory.trainedTo(name);
@@ -175,7 +159,7 @@ export class Training {
   async #take([from, to]: [number, number], isAgain: boolean): Promise<MetricsLine[]> {
     const { run } = this.#trainer;
     const work = async () => {
-      if (from === 0 && this.beside !== null) await this.#keepBeside(this.beside);
+      if (from === 0 && this.plan.beside !== null) await this.#keepBeside(this.plan.beside);
       const lines = await takeSteps(run, this, [from, to]);
       return { value: lines, tokens: lines.reduce((sum, line) => sum + (line.num_tokens ?? 0), 0) };
     };
@@ -289,7 +273,7 @@ export class Training {
           ? sha256OfRecord([this.on.key, 'samplers', samplerNumerics(trainer.run)])
           : this.on.key,
       loss: this.loss.name,
-      beside: this.beside,
+      beside: this.plan.beside,
       code: trainer.run.code[this.name],
       plan: this.plan,
     });

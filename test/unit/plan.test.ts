@@ -131,6 +131,28 @@ describe('makePlan', () => {
     expect(inRunAtMost + inStoreAtMost).toBe(bytesAtMost);
   });
 
+  it('counts what is kept beside a training: in each state, and in memory', () => {
+    const model = { trainableParameters: 10, bytesPerWeight: 2, fileBytes: 5, vocabSize: 101 };
+    const asked: unknown[] = [];
+    const memory = (decided: unknown) => {
+      asked.push(decided);
+      throw new Error('asked');
+    };
+    const machine = { disk: { model, evaluationBytes: 7 }, throughput: null };
+    const statesOf = (method: string) => planOf(['save_steps=100', method], machine).plan.disk?.stateBytes;
+    // 2 states of 20 + 5 + 80 bytes, and 10 weights more: as they are, or an average in float32.
+    expect(statesOf('method=sft')).toBe(2 * 105);
+    expect(statesOf('method=kl-sft')).toBe(2 * 125);
+    expect(statesOf('method=sdft')).toBe(2 * 145);
+    for (const method of ['sft', 'kl-sft', 'sdft'])
+      expect(() => planOf([`method=${method}`], { ...machine, memory })).toThrow('asked');
+    expect(asked).toEqual([
+      { slots: 0, kept: 'nothing' },
+      { slots: 0, kept: 'copy' },
+      { slots: 64, kept: 'average' },
+    ]);
+  });
+
   it('tells time from measured throughput: 2 · 288,000 tokens at 1,000/s and the answers at 100/s', () => {
     const { plan, mixture } = planOf([], { disk: null, throughput: { train: 1000, generate: 100 } });
     expect(plan.seconds).toBeCloseTo(576 + (mixture.count * 10) / 100, 6);
