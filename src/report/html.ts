@@ -2,13 +2,12 @@
 import { baseName } from '../run/trainings.ts';
 import { answersSection } from './answers-section.ts';
 import { columnsFor, exclusionNotes, tableNotes } from './columns.ts';
-import type { Figure } from './figure.ts';
+import { figureSection } from './figure.ts';
 import { makeFigures } from './figures.ts';
 import { flipsSection } from './flips.ts';
 import { settingText } from './format.ts';
 import { gateOf, gateSentence } from './gate.ts';
 import { groupCells, type Html, html, numberText, raw, type Section, trainingName } from './html-parts.ts';
-import { legend } from './legend.ts';
 import { pageOf } from './page.ts';
 import { valueAt } from './points.ts';
 import type { Results } from './results.ts';
@@ -20,7 +19,7 @@ import { cautions, differenceSentences, statusSentence } from './summary.ts';
 export function reportPage(analysis: Analysis): string {
   const { results } = analysis;
   const sections = [
-    ...makeFigures(analysis).map((figure, i) => figureSection(figure, i + 1, analysis)),
+    ...figureSections(analysis),
     flipsSection(analysis),
     answersSection(analysis),
     costSection(analysis),
@@ -34,6 +33,13 @@ export function reportPage(analysis: Analysis): string {
     summary: summary(analysis),
     sections,
   });
+}
+
+function figureSections(analysis: Analysis): Section[] {
+  const { curves, lookOf } = analysis;
+  const trained = curves.map(({ training }) => lookOf(training.name));
+  const looks = { none: [], trained, all: [lookOf(baseName), ...trained] };
+  return makeFigures(analysis).map((figure, i) => figureSection(figure, i + 1, looks[figure.legend]));
 }
 
 function header({ run, name, config, environment }: Results, sections: readonly Section[]): Html {
@@ -87,25 +93,4 @@ function finalTable(analysis: Analysis): Html {
 function rowHead({ training, kind, step }: ResultRow, { lookOf }: Analysis): Html {
   const point = kind === 'base' ? null : html` <small>${kind}, step ${step}</small>`;
   return html`<td>${trainingName(lookOf(training))}${point}</td>`;
-}
-
-/** A figure beside few panels has its caption in the free place of the row. */
-function figureSection(
-  { id, title, shortTitle, panels, caption, legend: legendOf }: Figure,
-  number: number,
-  { curves, lookOf }: Analysis,
-): Section {
-  const captionText = html`<figcaption><b>Figure ${number}.</b> ${caption}</figcaption>`;
-  const letters = 'abcdefghijkl';
-  const drawn = panels.map(
-    (panel, i) =>
-      html`<div>${panels.length === 1 ? null : html`<b class="letter">${letters[i] ?? ''}</b>`}${raw(panel)}</div>`,
-  );
-  const few = panels.length < 3;
-  const body = few
-    ? html`<figure><div class="panels few${panels.length === 1 ? ' one' : ''}">${drawn}${captionText}</div></figure>`
-    : html`<figure><div class="panels">${drawn}</div>${captionText}</figure>`;
-  const trained = curves.map(({ training }) => lookOf(training.name));
-  const looks = { none: [], trained, all: [lookOf(baseName), ...trained] }[legendOf];
-  return { id, title, shortTitle, body: html`${legend(looks)}${body}` };
 }

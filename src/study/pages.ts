@@ -1,9 +1,8 @@
 /** study.html, study.md and study.json. */
 import { join } from 'node:path';
 import { writeFileAtomic } from '../files/atomic.ts';
-import { lettered } from '../report/figure.ts';
-import { type Html, html, plainTable, raw, type Section } from '../report/html-parts.ts';
-import { legend } from '../report/legend.ts';
+import { figureSection, lettered } from '../report/figure.ts';
+import { html, plainTable, type Section } from '../report/html-parts.ts';
 import { pageOf } from '../report/page.ts';
 import { markdownTable } from '../report/table.ts';
 import type { Study } from './analysis.ts';
@@ -43,7 +42,7 @@ export function studyPage(study: Study): string {
   const first = tables.filter(({ id }) => id === 'claims' || id === 'expectations');
   const sections = [
     ...first.map(tableSection),
-    ...figureSection(study),
+    ...figureSections(study),
     ...tables.filter(table => !first.includes(table)).map(tableSection),
   ];
   const links = sections.map(({ id, shortTitle }) => html`<a href="#${id}">${shortTitle}</a> `);
@@ -61,13 +60,13 @@ function tableSection({ id, title, head, rows, texts, notes }: StudyTable): Sect
   return { id, title, shortTitle: title, body: html`${plainTable(head, rows, { texts })}${list}` };
 }
 
-function figureSection(study: Study): Section[] {
+function figureSections(study: Study): Section[] {
   const lookOf = methodLooks(study);
-  const { panels, caption } = lettered(
+  const figure = lettered(
     [
       {
         panel: endPanel(study, lookOf),
-        text: 'the last points of all cells (small) and their means (large): up and to the right is better;',
+        text: 'the last points of all cells (small) and their means (large): up and to the right is better.',
       },
       {
         panel: matchedPanel(study, lookOf),
@@ -76,18 +75,8 @@ function figureSection(study: Study): Section[] {
     ],
     {},
   );
-  if (panels.length === 0) return [];
-  const names = [...new Set(study.methods.map(({ method }) => method))];
-  const drawn = panels.map(
-    (panel, i): Html => html`<div><b class="letter">${'ab'[i] ?? ''}</b>${raw(panel)}</div>`,
-  );
-  const figure = html`<figure><div class="panels">${drawn}</div><figcaption><b>Figure 1.</b> ${caption}</figcaption></figure>`;
-  return [
-    {
-      id: 'pareto',
-      title: 'Accuracy and retention',
-      shortTitle: 'Figure',
-      body: html`${legend(names.map(lookOf))}${figure}`,
-    },
-  ];
+  if (figure.panels.length === 0) return [];
+  const looks = [...new Set(study.methods.map(({ method }) => method))].map(lookOf);
+  const titles = { id: 'pareto', title: 'Accuracy and retention', shortTitle: 'Figure' };
+  return [figureSection({ ...titles, ...figure }, 1, looks)];
 }
