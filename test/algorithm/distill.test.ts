@@ -84,7 +84,7 @@ describe('a run of method sdft', () => {
       ...idsOf(`[${example.completion}] ${example.prompt}`),
       ...(steps[0]?.[0]?.answer ?? []),
     ]);
-    expect(callsOf(run.calls, 'keep').map(({ params }) => params)).toEqual([{ model: null, share: 1 }]);
+    expect(callsOf(run.calls, 'keep').map(({ params }) => params)).toMatchObject([{ model: null, share: 1 }]);
   });
 
   it('has a teacher that follows: after each step it is an exponential average', async () => {
