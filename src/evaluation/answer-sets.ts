@@ -3,7 +3,7 @@ import type { SetRecord } from '../run/records.ts';
 import type { Answer, Worker } from '../worker/worker.ts';
 import { type Asker, answerAll, answerSeeds } from './answer.ts';
 import { chunksOf } from './chunks.ts';
-import { type AnswerText, isRight } from './scorer.ts';
+import { type AnswerText, isRight, scoresOf } from './scorer.ts';
 import type { AnsweredSet } from './sets.ts';
 import type { Tally } from './tally.ts';
 
@@ -96,7 +96,7 @@ async function scoreSet(
       question: set.questions[i] as (typeof set.questions)[number],
       answer,
     }));
-    return (await set.scorer.score(answered, signal)).map(isRight);
+    return (await scoresOf(set.scorer, answered, signal)).map(isRight);
   };
   const [lowest = 0, other] = set.temperatures;
   const given = answers.get(lowest) ?? [];

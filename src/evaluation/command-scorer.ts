@@ -34,10 +34,10 @@ export function commandScorer(
     version,
     key: `command ${version} ${digest}`,
     problemOf: () => null,
-    score: async (answered, signal) => {
+    grade: async (answered, signal) => {
       const input = answered.map(lineOf).join('');
       const output = await run(command, input, { timeoutSeconds, signal });
-      return scoresIn(output, answered, command);
+      return scoresIn(output, answered, command).map(score => ({ score, extracted: null }));
     },
   };
 }

@@ -74,8 +74,8 @@ export async function gradeAnswers(
   answered: readonly AnsweredQuestion[],
   signal?: AbortSignal,
 ): Promise<GradedRow[]> {
-  const grades = await scorer.grade?.(answered, signal);
-  return (grades ?? []).map(grade => ({ ...grade, isRight: isRight(grade.score) }));
+  const grades = await scorer.grade(answered, signal);
+  return grades.map(grade => ({ ...grade, isRight: isRight(grade.score) }));
 }
 
 /** The means of scores and measures by name; lists count each of their entries. */

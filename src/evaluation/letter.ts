@@ -1,11 +1,11 @@
 /** Which option an answer in words names: by its letter, or by its text. Pure. */
 import { spokenPart } from './answer-part.ts';
-import type { BuiltIn } from './scorers.ts';
+import type { Judge } from './scorer.ts';
 
 const names = 'ABCDEFGHIJ';
 
 /** The letter of the right option, or its text; the row may name the options. */
-export const letterScorer: BuiltIn = {
+export const letterScorer: Judge = {
   name: 'letter',
   version: 1,
   problemOf: ({ gold }) =>

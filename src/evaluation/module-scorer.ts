@@ -11,7 +11,7 @@ import { withDoubles } from '../data/json.ts';
 import type { DataRecord } from '../data/template.ts';
 import { TmsError, UsageError } from '../errors.ts';
 import { digestOfCode } from '../files/code-files.ts';
-import type { AnsweredQuestion, Question, Scorer } from './scorer.ts';
+import type { AnsweredQuestion, Grade, Question, Scorer } from './scorer.ts';
 
 type Score = (question: Question, answer: string, details: { readonly isFinished: boolean }) => unknown;
 
@@ -31,13 +31,13 @@ export async function moduleScorer(path: string, inputs: readonly string[] = [])
     version: version as number,
     key: `module ${version} ${digestOfCode([file], inputs)}`,
     problemOf: () => null,
-    score: async (answered, signal) => {
-      const scores: number[] = [];
+    grade: async (answered, signal) => {
+      const grades: Grade[] = [];
       for (const one of answered) {
         signal?.throwIfAborted();
-        scores.push(await scoreOne(path, score as Score, one));
+        grades.push({ score: await scoreOne(path, score as Score, one), extracted: null });
       }
-      return scores;
+      return grades;
     },
   };
 }

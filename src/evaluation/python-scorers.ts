@@ -2,15 +2,16 @@
 import { z } from 'zod';
 import { isSameText, mathAnswer, mathGold, mathVersion } from './math-answer.ts';
 import { type Failed, pythonVerdicts, type VerdictItem, type VerdictOptions } from './python-verdicts.ts';
-import type { AnsweredQuestion, Grade, Question, Scorer } from './scorer.ts';
+import type { Grade, Question, Scorer } from './scorer.ts';
 
 type Python = Pick<VerdictOptions, 'python'>;
 
 /** Equal in value to the gold answer (math_verify), whatever an answer is written like. */
 export function mathScorer(python: Python): Scorer {
-  return gradedScorer({
+  return {
     name: 'math',
     version: mathVersion,
+    key: `math ${mathVersion}`,
     problemOf: ({ gold }) =>
       gold === null || mathGold(gold) === null ? 'no answer in the gold solution' : null,
     grade: async (answered, signal) => {
@@ -35,7 +36,7 @@ export function mathScorer(python: Python): Scorer {
           : { score: Number(found.isRight), extracted: said };
       });
     },
-  });
+  };
 }
 
 /** The names of IFEval's rules. */
@@ -67,13 +68,17 @@ const ifevalRules: readonly string[] = [
   'startend:quotation',
 ];
 
+/** Raise it when any answer could be scored differently. */
+const ifevalVersion = 1;
+
 const ifevalVerdict = z.strictObject({ strict: z.array(z.boolean()), loose: z.array(z.boolean()) });
 
 /** Whether an answer follows all rules of its prompt, strictly; loosely and by rule beside it. */
 export function ifevalScorer(python: Python): Scorer {
-  return gradedScorer({
+  return {
     name: 'ifeval',
-    version: 1,
+    version: ifevalVersion,
+    key: `ifeval ${ifevalVersion}`,
     problemOf: ifevalProblem,
     grade: async (answered, signal) => {
       const items = answered.map(
@@ -98,7 +103,7 @@ export function ifevalScorer(python: Python): Scorer {
         return { score: Number(measures.strict), extracted: null, measures };
       });
     },
-  });
+  };
 }
 
 function ifevalProblem({ record: { instruction_id_list: names, kwargs } }: Question): string | null {
@@ -107,12 +112,4 @@ function ifevalProblem({ record: { instruction_id_list: names, kwargs } }: Quest
     return 'kwargs is not a list with an entry for each of instruction_id_list';
   const unknown = names.find(name => !ifevalRules.includes(String(name)));
   return unknown === undefined ? null : `unknown instruction ${JSON.stringify(unknown)}`;
-}
-
-type Graded = Pick<Scorer, 'name' | 'version' | 'problemOf'> & Required<Pick<Scorer, 'grade'>>;
-
-function gradedScorer({ grade, ...rest }: Graded): Scorer {
-  const score = async (answered: readonly AnsweredQuestion[], signal?: AbortSignal) =>
-    (await grade(answered, signal)).map(grade => grade.score);
-  return { ...rest, key: `${rest.name} ${rest.version}`, grade, score };
 }

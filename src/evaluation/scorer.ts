@@ -38,11 +38,32 @@ export type Scorer = {
   readonly key: string;
   /** Why a question cannot be scored, or null. */
   readonly problemOf: (question: Question) => string | null;
-  /** One score from 0 to 1 for each, in order. Throws `TmsError` where a scorer of the user's fails, else the signal's reason. */
-  readonly score: (answered: readonly AnsweredQuestion[], signal?: AbortSignal) => Promise<number[]>;
-  /** The same with what was found; not there for a scorer of the user's. */
-  readonly grade?: (answered: readonly AnsweredQuestion[], signal?: AbortSignal) => Promise<Grade[]>;
+  /** One for each, in order. Throws `TmsError` where a scorer of the user's fails, else the signal's reason. */
+  readonly grade: (answered: readonly AnsweredQuestion[], signal?: AbortSignal) => Promise<Grade[]>;
 };
+
+/** A function that judges one answer. */
+export type Judge = Pick<Scorer, 'name' | 'version' | 'problemOf'> & {
+  readonly judge: (question: Question, answer: AnswerText) => Grade;
+};
+
+/** The scorer that judges answer by answer. */
+export function scorerOf({ judge, ...rest }: Judge): Scorer {
+  return {
+    ...rest,
+    key: `${rest.name} ${rest.version}`,
+    grade: async answered => answered.map(({ question, answer }) => judge(question, answer)),
+  };
+}
+
+/** The scores alone. */
+export async function scoresOf(
+  scorer: Scorer,
+  answered: readonly AnsweredQuestion[],
+  signal?: AbortSignal,
+): Promise<number[]> {
+  return (await scorer.grade(answered, signal)).map(({ score }) => score);
+}
 
 /** From this score on an answer counts as right. */
 const rightFrom = 0.5;

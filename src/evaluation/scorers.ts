@@ -8,7 +8,7 @@ import { finalNumber, gsm8kVersion, sameFinalNumber } from './gsm8k.ts';
 import { letterScorer } from './letter.ts';
 import { moduleScorer } from './module-scorer.ts';
 import { ifevalScorer, mathScorer } from './python-scorers.ts';
-import type { AnswerText, Grade, Question, Scorer } from './scorer.ts';
+import { type Grade, type Question, type Scorer, scorerOf } from './scorer.ts';
 import { firstWord, hotpotForm, shortAnswer, triviaForm, wordOverlap } from './short-answer.ts';
 import { callsIn, sameCalls } from './tool-calls.ts';
 
@@ -41,7 +41,7 @@ export async function makeScorer(
 const noGold = ({ gold }: Question) => (gold === null ? 'no gold answer to compare with' : null);
 
 /** The whole answer, white space around it aside; an unfinished answer is wrong. */
-const exactMatch = builtIn({
+const exactMatch = scorerOf({
   name: 'exact_match',
   version: 1,
   problemOf: noGold,
@@ -49,7 +49,7 @@ const exactMatch = builtIn({
 });
 
 /** The final number; an unfinished answer counts as it stands. */
-const gsm8k = builtIn({
+const gsm8k = scorerOf({
   name: 'gsm8k',
   version: gsm8kVersion,
   problemOf: ({ gold }) =>
@@ -58,7 +58,7 @@ const gsm8k = builtIn({
 });
 
 /** The expression reaches the target with exactly the numbers that the row names. */
-const countdown = builtIn({
+const countdown = scorerOf({
   name: 'countdown',
   version: 1,
   problemOf: ({ record: { nums, numbers = nums, target } }) =>
@@ -70,7 +70,7 @@ const countdown = builtIn({
 });
 
 /** Exact match of the official script; F1 beside it. */
-const hotpotqa = builtIn({
+const hotpotqa = scorerOf({
   name: 'hotpotqa',
   version: 1,
   problemOf: noGold,
@@ -82,7 +82,7 @@ const hotpotqa = builtIn({
 });
 
 /** Any of the aliases, or the gold answer, in the official script's form. */
-const triviaqa = builtIn({
+const triviaqa = scorerOf({
   name: 'triviaqa',
   version: 1,
   problemOf: noGold,
@@ -96,14 +96,14 @@ const triviaqa = builtIn({
   },
 });
 
-const lambada = builtIn({
+const lambada = scorerOf({
   name: 'lambada',
   version: 1,
   problemOf: noGold,
   judge: ({ gold }, { text }) => verdict(firstWord(text) === firstWord(gold ?? ''), firstWord(text)),
 });
 
-const toolalpaca = builtIn({
+const toolalpaca = scorerOf({
   name: 'toolalpaca',
   version: 1,
   problemOf: ({ record: { calls } }) => (Array.isArray(calls) ? null : 'no column calls'),
@@ -117,24 +117,10 @@ const builtIns = {
   gsm8k,
   hotpotqa,
   lambada,
-  letter: builtIn(letterScorer),
+  letter: scorerOf(letterScorer),
   toolalpaca,
   triviaqa,
 } as const;
-
-/** What makes a scorer of a function that judges one answer. */
-export type BuiltIn = Pick<Scorer, 'name' | 'version' | 'problemOf'> & {
-  readonly judge: (question: Question, answer: AnswerText) => Grade;
-};
-
-function builtIn({ judge, ...rest }: BuiltIn): Scorer {
-  return {
-    ...rest,
-    key: `${rest.name} ${rest.version}`,
-    score: async answered => answered.map(({ question, answer }) => judge(question, answer).score),
-    grade: async answered => answered.map(({ question, answer }) => judge(question, answer)),
-  };
-}
 
 function verdict(isCorrect: boolean, extracted: string | number | null): Grade {
   return { score: Number(isCorrect), extracted: extracted === null ? null : String(extracted) };

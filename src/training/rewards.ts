@@ -1,7 +1,7 @@
 /** Score answers to training prompts with the scorers of evaluation sets, against the gold answers of the data. */
 import type { answerScorers } from '../config/set-settings.ts';
 import { TmsError } from '../errors.ts';
-import type { AnswerText, Question, Scorer } from '../evaluation/scorer.ts';
+import { type AnswerText, type Question, type Scorer, scoresOf } from '../evaluation/scorer.ts';
 import { makeScorer } from '../evaluation/scorers.ts';
 import type { Run, TrainingQuestion } from './run.ts';
 
@@ -31,7 +31,8 @@ export async function rewardsOf({ data, signal, config }: Run, settings: ScorerS
     of: async answers => {
       const asked = await Promise.all(answers.map(({ example }) => data.questionOf(example)));
       const questions = asked.map((question, i) => checked(scorer, question, answers[i]?.example ?? 0));
-      return scorer.score(
+      return scoresOf(
+        scorer,
         answers.map((answer, i) => ({ answer, question: questions[i] as Question })),
         signal,
       );

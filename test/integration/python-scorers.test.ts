@@ -33,7 +33,7 @@ test('answers to MATH are compared by value, rules of IFEval are checked, in one
     question: quoted,
     answer: { text, isFinished: true },
   }));
-  const [grades, verdicts] = await Promise.all([math.grade?.(asked), ifeval.grade?.(said)]);
+  const [grades, verdicts] = await Promise.all([math.grade(asked), ifeval.grade(said)]);
   expect(grades).toEqual([
     { score: 1, extracted: '0.5' },
     { score: 1, extracted: '\\frac{1}{2}' },
@@ -62,5 +62,5 @@ test('answers to MATH are compared by value, rules of IFEval are checked, in one
 test('nothing is asked after a signal', async () => {
   const math = await makeScorer({ scorer: 'math', ...none });
   const asked = [{ question: question({ gold: '1' }), answer: { text: '2', isFinished: true } }];
-  await expect(math.score(asked, AbortSignal.abort(new Error('stop')))).rejects.toThrow('stop');
+  await expect(math.grade(asked, AbortSignal.abort(new Error('stop')))).rejects.toThrow('stop');
 });

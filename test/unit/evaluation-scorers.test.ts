@@ -8,7 +8,7 @@ import { randomAt } from '../../src/data/random.ts';
 import type { DataRecord } from '../../src/data/template.ts';
 import { commandScorer } from '../../src/evaluation/command-scorer.ts';
 import { moduleScorer } from '../../src/evaluation/module-scorer.ts';
-import { type AnsweredQuestion, isRight } from '../../src/evaluation/scorer.ts';
+import { type AnsweredQuestion, isRight, scoresOf } from '../../src/evaluation/scorer.ts';
 import { makeScorer } from '../../src/evaluation/scorers.ts';
 import { temporaryFile } from '../support/temporary-directory.ts';
 
@@ -37,14 +37,14 @@ function builtIn(scorer: EvaluationSet['scorer']) {
 
 describe('exact_match', () => {
   test('takes the whole answer, white space around it aside, and only a finished one', async () => {
-    const { score } = await builtIn('exact_match');
+    const scorer = await builtIn('exact_match');
     const answers = [
       answered('a', 'x y', ' x y\n'),
       answered('b', 'x y', 'x  y'),
       answered('c', 'x y', 'x y.'),
       answered('d', 'x y', 'x y', false),
     ];
-    expect(await score(answers)).toEqual([1, 0, 0, 0]);
+    expect(await scoresOf(scorer, answers)).toEqual([1, 0, 0, 0]);
   });
 
   test('refuses a question without a gold', async () => {
@@ -55,7 +55,7 @@ describe('exact_match', () => {
 
 describe('gsm8k', () => {
   test('compares final numbers by value', async () => {
-    const { score } = await builtIn('gsm8k');
+    const scorer = await builtIn('gsm8k');
     const gold = '2 * 500 = <<2*500=1000>>1000\n#### 1,000';
     const answers = [
       answered('a', gold, 'So it is $1000.00.'),
@@ -63,7 +63,7 @@ describe('gsm8k', () => {
       answered('c', gold, 'I do not know.'),
       answered('d', gold, '#### 1000 and', false),
     ];
-    expect(await score(answers)).toEqual([1, 0, 0, 1]);
+    expect(await scoresOf(scorer, answers)).toEqual([1, 0, 0, 1]);
   });
 
   test('refuses a gold without a number', async () => {
@@ -84,12 +84,12 @@ describe('a command', () => {
         const all = [id, prompt, gold, record, answer, is_finished].every(value => value !== undefined);
         console.log(all && is_finished ? gold.length / 4 : 0);
       }`);
-    expect(await commandScorer(command).score(answers)).toEqual([0.25, 0]);
+    expect(await scoresOf(commandScorer(command), answers)).toEqual([0.25, 0]);
   });
 
   test('that fails is quoted', async () => {
     const command = program(`console.error('first'); console.error('no such grader'); process.exit(3);`);
-    await expect(commandScorer(command).score(answers)).rejects.toThrow(
+    await expect(scoresOf(commandScorer(command), answers)).rejects.toThrow(
       /ended with code 3; it wrote:\n {2}first\n {2}no such grader$/,
     );
   });
@@ -102,38 +102,42 @@ describe('a command', () => {
       console.log(1);`);
     const record = parseJson('{"price": 3.50, "sku": 12345678901234567891}') as DataRecord;
     const [one] = answers;
-    await commandScorer(command).score([{ ...one, question: { ...one.question, record } }]);
+    await scoresOf(commandScorer(command), [{ ...one, question: { ...one.question, record } }]);
     expect(readFileSync(seen, 'utf8')).toContain('"record":{"price":3.50,"sku":12345678901234567891}');
   });
 
   test('that leaves answers out is refused', async () => {
     const command = program(`console.log(1);`);
-    await expect(commandScorer(command).score(answers)).rejects.toThrow('wrote 1 lines for 2 answers');
+    await expect(scoresOf(commandScorer(command), answers)).rejects.toThrow('wrote 1 lines for 2 answers');
   });
 
   test.each(['1.5', 'yes'])('that writes %j is refused', async written => {
     const command = program(`console.log(0); console.log('${written}');`);
-    await expect(commandScorer(command).score(answers)).rejects.toThrow(
+    await expect(scoresOf(commandScorer(command), answers)).rejects.toThrow(
       `wrote "${written}" in line 2, for id of b`,
     );
   });
 
   test('that takes too long is ended', async () => {
     const command = program(`setInterval(() => {}, 1000);`);
-    await expect(commandScorer(command, { timeoutSeconds: 0.3 }).score(answers)).rejects.toThrow(
+    await expect(scoresOf(commandScorer(command, { timeoutSeconds: 0.3 }), answers)).rejects.toThrow(
       'was ended by SIGKILL (its time limit is 0.3 s)',
     );
   });
 
   test('is ended by an interrupt', async () => {
     const controller = new AbortController();
-    const scoring = commandScorer(program(`setInterval(() => {}, 1000);`)).score(answers, controller.signal);
+    const scoring = scoresOf(
+      commandScorer(program(`setInterval(() => {}, 1000);`)),
+      answers,
+      controller.signal,
+    );
     controller.abort(new Error('stop it'));
     await expect(scoring).rejects.toThrow('stop it');
   });
 
   test('that does not exist is named', async () => {
-    await expect(commandScorer(['no-such-program', '-x']).score(answers)).rejects.toThrow(
+    await expect(scoresOf(commandScorer(['no-such-program', '-x']), answers)).rejects.toThrow(
       'the scorer `no-such-program -x` cannot be started',
     );
   });
@@ -158,7 +162,7 @@ describe('a module', () => {
     const scorer = await moduleScorer(file);
     expect(scorer).toMatchObject({ name: 'module:mine.mjs', version: 7 });
     const answers = [answered('a', '', ''), answered('b', 'x', 'x'), answered('b', 'x', 'x', false)];
-    expect(await scorer.score(answers)).toEqual([0.5, 1, 0]);
+    expect(await scoresOf(scorer, answers)).toEqual([0.5, 1, 0]);
     expect([0.5, 1, 0.49].map(isRight)).toEqual([true, true, false]);
   });
 
@@ -169,8 +173,8 @@ describe('a module', () => {
     );
     const record = parseJson('{"price": 3.50, "list": [1.0]}') as DataRecord;
     const one = answered('a', null, '');
-    const { score } = await moduleScorer(file);
-    expect(await score([{ ...one, question: { ...one.question, record } }])).toEqual([1]);
+    const scorer = await moduleScorer(file);
+    expect(await scoresOf(scorer, [{ ...one, question: { ...one.question, record } }])).toEqual([1]);
   });
 
   test('that is missing or exports no score is refused before the run', async () => {
@@ -185,9 +189,9 @@ describe('a module', () => {
     const throwing = await moduleScorer(
       temporaryFile('throwing.mjs', `export function score() { throw new Error('oops'); }`),
     );
-    await expect(throwing.score([answered('a', null, '')])).rejects.toThrow('failed on id of a: oops');
+    await expect(scoresOf(throwing, [answered('a', null, '')])).rejects.toThrow('failed on id of a: oops');
     const wrong = await moduleScorer(temporaryFile('wrong.mjs', `export const score = () => 'right';`));
-    await expect(wrong.score([answered('a', null, '')])).rejects.toThrow('returned "right" for id of a');
+    await expect(scoresOf(wrong, [answered('a', null, '')])).rejects.toThrow('returned "right" for id of a');
   });
 });
 
@@ -202,17 +206,22 @@ describe('the scorer of the lab', () => {
     ['3+6-7+8', true, 0],
     ['', true, 0],
   ])('says of %j, finished: %j', async (text, isFinished, expected) => {
-    const { score } = await moduleScorer(countdown);
-    expect(await score([answered('D6387>10=', null, text, isFinished)])).toEqual([expected]);
+    const scorer = await moduleScorer(countdown);
+    expect(await scoresOf(scorer, [answered('D6387>10=', null, text, isFinished)])).toEqual([expected]);
   });
 
   test('agrees with the lab on gold, and on the gold of other problems', async () => {
-    const { score } = await moduleScorer(countdown);
+    const scorer = await moduleScorer(countdown);
     const problems = targetProblems().slice(0, 50);
     const golds = problems.map((problem, i) => goldAnswer(randomAt(1, 'gold', i), problem, i % 2 === 0));
     const pairs = problems.flatMap(problem => golds.map(gold => [promptOf(problem), gold] as const));
     const expected = pairs.map(([prompt, gold]) => Number(isSolution(prompt, gold)));
-    expect(await score(pairs.map(([prompt, gold]) => answered(prompt, null, gold)))).toEqual(expected);
+    expect(
+      await scoresOf(
+        scorer,
+        pairs.map(([prompt, gold]) => answered(prompt, null, gold)),
+      ),
+    ).toEqual(expected);
     expect(expected.filter(Boolean).length).toBeGreaterThanOrEqual(50);
   });
 });
