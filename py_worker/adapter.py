@@ -12,7 +12,6 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from py_worker.errors import WorkerError, from_library, one_line
-from py_worker.pretrained import is_about_pickle, refuse_pickle
 from py_worker.protocol import Adapter
 from py_worker.source import Source
 
@@ -48,11 +47,8 @@ def new_adapter(
 def saved_adapter(base: PreTrainedModel, source: Source, base_name: str) -> PeftModel:
     """Wrap ``base`` in the adapter of a PEFT directory, trainable; BAD_MODEL when a tensor is missing, left over or misshapen."""
     where = f"Adapter {source.directory}"
-    weights = next((path for path in source.directory.glob("adapter_model.*")), source.directory)
 
     def explain(error: BaseException) -> WorkerError:
-        if weights.suffix != ".safetensors" and is_about_pickle(error):
-            return refuse_pickle(weights)
         return WorkerError(
             "BAD_MODEL",
             f"{where} does not fit its base {base_name}: {one_line(error)}. Check the base and the file.",

@@ -9,7 +9,7 @@ from typing import Any
 from py_worker.errors import WorkerError
 from py_worker.literals import texts_in
 from py_worker.turns import Scene, Turn, find_turn
-from py_worker.view import MARK, Message, Template, View, bad_example
+from py_worker.view import MARK, Message, Template, View, bad_example, with_content
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def render_chat(template: Template, chat: Chat, index: int) -> Rendered:
     is_begun = chat.prompt[-1]["role"] == "assistant"
     prompt = view.open_text(chat.prompt) if is_begun else view.asked(chat.prompt)
     if chat.completion is None:
-        return Rendered(prompt, len(prompt))
+        return Rendered(prompt, len(prompt), warnings=_dropped(view, chat.prompt, prompt))
     history = Scene(view.whole if is_begun else view.asked, chat.prompt, prompt)
     found = [find_turn(view, history, place) for place in _learned(chat.prompt, False)]
     messages = _join(chat.prompt, chat.completion, is_begun)
@@ -64,7 +64,8 @@ def render_chat(template: Template, chat: Chat, index: int) -> Rendered:
         rendered, is_kept = _behind(prompt, view, scene)
         rendered = replace(rendered, turns=(*(turn for turn, _ in found), *rendered.turns))
         is_kept = is_kept and all(kept for _, kept in found)
-    return replace(rendered, warnings=(*rendered.warnings, *_losses(view, chat, is_kept)))
+    lost = (*_dropped(view, chat.prompt, prompt), *_losses(view, chat, is_kept))
+    return replace(rendered, warnings=(*rendered.warnings, *lost))
 
 
 def _behind(prompt: str, view: View, scene: Scene) -> tuple[Rendered, bool]:
@@ -113,6 +114,20 @@ def _losses(view: View, chat: Chat, is_kept: bool) -> tuple[str, ...]:
     is_kept = is_kept and (marks == 0 or view.whole(marked).count(MARK) == marks)
     lost = () if is_kept else ("template_rewrites_completion",)
     return lost if _writes_tools(view, chat) else (*lost, "template_ignores_tools")
+
+
+def _dropped(view: View, messages: Sequence[Message], text: str) -> tuple[str, ...]:
+    """Return a warning where ``text``, which the template makes of them, has nothing of one of the messages."""
+    scene = Scene(view.asked, messages, text)
+    for place in range(len(messages)):
+        words = scene.words(place)
+        if (
+            words
+            and words not in text
+            and MARK not in view.asked(with_content(messages, place, words + MARK))
+        ):
+            return ("template_drops_messages",)
+    return ()
 
 
 def _writes_tools(view: View, chat: Chat) -> bool:

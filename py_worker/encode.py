@@ -29,6 +29,7 @@ MESSAGES = {
     "missing_eos": "the template ends the answer with no end-of-turn token; EOS was appended where there is one",
     "special_tokens_kept": "names of control tokens stand in the text and are read as control tokens",
     "special_tokens_split": "names of control tokens stand in the text and are read as plain text",
+    "template_drops_messages": "the chat template leaves out whole messages of the prompt: the model does not read them",
     "template_ignores_tools": "the chat template does not write the tools",
     "template_rewrites_completion": "the chat template changed or dropped words of the completion or tool calls",
     "template_rewrites_history": "the chat template writes the prompt differently once it is answered; it was taken as it is when asked",

@@ -24,7 +24,7 @@ from py_worker.model import Model
 from py_worker.network import Network
 from py_worker.pretrained import Placement, load_causal_lm, load_config, load_tokenizer
 from py_worker.protocol import LoadParams
-from py_worker.soundness import require_sound
+from py_worker.soundness import require_sound, unlike_vocabularies
 from py_worker.source import Source, base_of_adapter, files_digest, find_source
 from py_worker.token_budget import CPU_TOKENS, default_token_budget, set_checkpointing
 from py_worker.varlen import find_kernel, install
@@ -185,8 +185,8 @@ def _probe(model: Model, is_strict: bool, *, is_demanded: bool) -> None:
     notes, tokenizer = model.notes, model.tokenizer
     if tokenizer is None:
         notes.append("The model has no tokenizer: texts cannot be encoded or decoded.")
-    elif len(tokenizer) > model.vocab_size:
-        notes.append(f"The tokenizer knows {len(tokenizer)} tokens, the model only {model.vocab_size}.")
+    else:
+        notes += unlike_vocabularies(model, tokenizer)
     ignored = [token for token in declared_eos(model) if not is_token_id(model, token)]
     if ignored:
         notes.append(f"eos_token_id: {ignored} are ignored, they are no ids of this model.")

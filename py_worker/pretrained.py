@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -113,20 +112,16 @@ def _require_plausible(config: Any, source: Source) -> None:
 
 
 def _shapes(files: list[Path]) -> list[list[int]]:
-    """Return the shapes of all tensors, from the headers of safetensors files; nothing for other files."""
+    """Return the shapes of all tensors, from the headers of the files."""
     shapes = []
     for file in files:
-        if file.suffix == ".safetensors":
-            with safe_open(str(file), "pt") as weights:
-                shapes += [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118
+        with safe_open(str(file), "pt") as weights:
+            shapes += [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118
     return shapes
 
 
 def _explain(error: BaseException, source: Source, settings: dict[str, Any]) -> WorkerError:
     """Turn a failure of transformers into BAD_PARAMS or BAD_MODEL."""
-    pickled = [file for file in weight_files(source.directory) if file.suffix != ".safetensors"]
-    if pickled and is_about_pickle(error):
-        return refuse_pickle(pickled[0])
     attention = settings.get("attn_implementation", "eager")
     if (
         attention != "eager"
@@ -141,6 +136,8 @@ def _explain(error: BaseException, source: Source, settings: dict[str, Any]) -> 
 
 
 def _bad_model(source: Source, error: BaseException) -> WorkerError:
+    if _asks_for_trust(error):
+        return _needs_code(source.directory)
     return WorkerError(
         "BAD_MODEL",
         f"Model {source.directory} cannot be loaded as a causal language model: {one_line(error)}. Check its config.json "
@@ -148,26 +145,18 @@ def _bad_model(source: Source, error: BaseException) -> WorkerError:
     )
 
 
-def is_about_pickle(error: BaseException) -> bool:
-    """Say whether torch refused a pickle; its own advice, to allow all of it, is what runs an attacker's code."""
-    causes = [error, error.__cause__, error.__context__]
-    signs = ("weights_only", "unpickl", "pickle", "torch.load", "in archive", "zip archive")
-    return any(
-        isinstance(cause, (pickle.UnpicklingError, EOFError))
-        or any(sign in str(cause).lower() for sign in signs)
-        for cause in causes
-        if cause is not None
-    )
+def _asks_for_trust(error: BaseException) -> bool:
+    """Say whether transformers would have to run code that lies beside the weights."""
+    return "trust_remote_code" in str(error)
 
 
-def refuse_pickle(file: Path) -> WorkerError:
-    """Return the refusal of a pickle that is broken or holds more than tensors."""
+def _needs_code(directory: Path) -> WorkerError:
+    code = ", ".join(sorted(file.name for file in directory.glob("*.py"))) or "not in this directory"
     return WorkerError(
         "BAD_MODEL",
-        f"Weights file {file} is a pickle that is broken or holds more than tensors; unpickling it could run code, so it is "
-        "not loaded. Use the model's safetensors files, or, where you trust its origin, convert it: load it with "
-        "transformers elsewhere and call save_pretrained, which writes model.safetensors.",
-        {"file": str(file)},
+        f"{directory} is loaded by Python code that comes with it ({code}), and that is not run unasked. Read it; where you "
+        "trust it, set trust_remote_code: true.",
+        {"reason": "remote_code"},
     )
 
 
@@ -225,6 +214,8 @@ def load_tokenizer(
 
 
 def _broken_tokenizer(directory: Path, error: BaseException) -> WorkerError:
+    if _asks_for_trust(error):
+        return _needs_code(directory)
     names = ("tokenizer_config.json", "special_tokens_map.json", "tokenizer.json")
     for name in names:  # transformers does not say which file it could not read
         if (directory / name).is_file():

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from transformers import PreTrainedTokenizerBase
 
+from py_worker.describe import eos_of_files, is_token_id
 from py_worker.errors import WorkerError, from_library, one_line
 from py_worker.model import Known, Model
 
+LEAST_KNOWN = 0.9
 NAMED = 3
 """Tensors that a message names."""
 
@@ -44,6 +47,26 @@ def require_sound(model: Model, where: str) -> None:
             "large. Copy its files again.",
             {"reason": "non_finite_logits"},
         )
+
+
+def unlike_vocabularies(model: Model, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Return sentences where the tokenizer seems to be of another model. An embedding is padded by a few percent at most."""
+    known = len(tokenizer)
+    notes = []
+    if known > model.vocab_size:
+        notes.append(f"The tokenizer knows {known} tokens, the model only {model.vocab_size}.")
+    elif known < LEAST_KNOWN * model.vocab_size:
+        notes.append(
+            f"The tokenizer knows {known} of the model's {model.vocab_size} tokens: is it that of another model?"
+        )
+    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    for token in eos_of_files(None, model.causal_lm.config, None):
+        if is_token_id(model, token) and token not in special:
+            name = tokenizer.convert_ids_to_tokens(token)
+            notes.append(
+                f"config.json has eos_token_id {token}, which is {name!r} in the tokenizer: is it that of another model?"
+            )
+    return notes
 
 
 def require_embedded(model: Known, ids: np.ndarray, offsets: np.ndarray) -> None:

@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 from py_worker.atomic import UNFINISHED
 from py_worker.errors import WorkerError, from_library
+from py_worker.hub import refusal_of
 
 VOCABULARY_FILES = (
     "tokenizer.json",
@@ -127,26 +128,26 @@ def _from_hub(model: str, revision: str | None) -> Source:
     looks_like_path = model.startswith(("/", "./", "../", "~")) or model.count("/") > 1 or "\\" in model
     if looks_like_path:
         raise WorkerError("NOT_FOUND", f"Model {model!r} does not exist: no such directory. Check the path.")
-    directory = _snapshot(model, revision, _HUB_FILES)
-    is_adapter = (directory / "adapter_config.json").is_file()
-    if not is_adapter and not any(directory.glob("*.safetensors")):
-        directory = _snapshot(model, revision, [*_HUB_FILES, "pytorch_model*.bin"])
-    return Source(model, directory, is_adapter)
+    directory = _snapshot(model, revision)
+    return Source(model, directory, (directory / "adapter_config.json").is_file())
 
 
-def _snapshot(model: str, revision: str | None, files: list[str]) -> Path:
+def _snapshot(model: str, revision: str | None) -> Path:
     def explain(error: BaseException) -> WorkerError:
+        refusal = refusal_of(error, f"the model {model}", revision or "main")
+        if refusal is not None:
+            said = str(refusal)
+            return WorkerError("NOT_FOUND", f"{said[0].upper()}{said[1:]}. To do: {refusal.fix}.")
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         return WorkerError(
             "NOT_FOUND",
-            f"Model {model!r} (revision {revision or 'main'}) is neither a local directory nor reachable as a hub id: "
-            f"{reason}. Check the spelling; a gated or private model needs HF_TOKEN; offline (HF_HUB_OFFLINE=1 or no "
-            "network) the model must be in the cache (HF_HOME) or given as a directory.",
+            f"Model {model!r} (revision {revision or 'main'}) is neither a local directory nor to be had from the hub: {reason}. "
+            "Check the spelling, or give a directory.",
         )
 
     with from_library(explain):
         found = snapshot_download(
-            model, revision=revision, allow_patterns=files, ignore_patterns=_HUB_IGNORED
+            model, revision=revision, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_IGNORED
         )
     return Path(found)
 
@@ -161,16 +162,19 @@ def _check_directory(source: Source) -> None:
         raise WorkerError(
             "NOT_FOUND", f"{directory} is an unfinished save, left by a worker that was killed; delete it."
         )
+    is_of_hub = source.name != str(directory)
+    if is_of_hub and not any(directory.glob("*.safetensors")):
+        raise _pickled(source, "has no safetensors files on the hub")
     if source.is_adapter:
         weights = _first_existing(directory, ("adapter_model.safetensors", "adapter_model.bin"))
         if weights is None:
             raise _missing(directory, "adapter_config.json but no adapter_model.safetensors")
-        check_safetensors([weights])
+        _check_weights(source, [weights])
         return
     if not (directory / "config.json").is_file():
         raise _missing(directory, "no config.json and no adapter_config.json")
     read_json(directory / "config.json")
-    check_safetensors(weight_files(directory))
+    _check_weights(source, weight_files(directory))
 
 
 def weight_files(directory: Path) -> list[Path]:
@@ -203,13 +207,29 @@ def weight_files(directory: Path) -> list[Path]:
     return shards
 
 
-def check_safetensors(files: list[Path]) -> None:
-    """Open every safetensors file, which checks its header against its length; BAD_MODEL names the broken one."""
+def _check_weights(source: Source, files: list[Path]) -> None:
+    """Open every file, which checks its header against its length; BAD_MODEL names a pickle or a broken one."""
     for file in files:
         if file.suffix != ".safetensors":
-            continue
+            raise _pickled(source, f"has its weights as a pickle only ({file.name})")
         with from_library(partial(_broken_weights, file)), safe_open(str(file), "pt"):
             pass
+
+
+def _pickled(source: Source, found: str) -> WorkerError:
+    """Return the refusal of weights that are no safetensors files, with the command that converts them."""
+    kind = (
+        "peft import AutoPeftModelForCausalLM"
+        if source.is_adapter
+        else "transformers import AutoModelForCausalLM"
+    )
+    program = f"from {kind} as M; M.from_pretrained('{source.name}').save_pretrained('converted')"
+    return WorkerError(
+        "BAD_MODEL",
+        f"Model {source.name} {found}: unpickling can run code, so pickles are not loaded. Take a revision that has safetensors "
+        f'files, or, where you trust its origin, convert it once with `python -c "{program}"` and copy its tokenizer files there.',
+        {"reason": "pickle"},
+    )
 
 
 def _broken_weights(file: Path, error: BaseException) -> WorkerError:

@@ -4,7 +4,6 @@ import json
 import pickle
 import shutil
 import struct
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,8 +74,8 @@ def as_bin(save: Callable[[Path, Path], object]) -> Damage:
     """Have the weights as a pickle that ``save(file, witness)`` writes."""
 
     def damage(directory: Path) -> None:
-        (directory / WEIGHTS).unlink()
         save(directory / BIN, directory / "witness")
+        (directory / WEIGHTS).unlink()
 
     return damage
 
@@ -104,11 +103,6 @@ def forged_header(header: Any) -> bytes:
     return struct.pack("<Q", len(text)) + text + bytes(16)
 
 
-def save_zip(file: Path, _: Path) -> None:
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("readme.txt", "no tensors")
-
-
 NORM, EMBEDDING = "model.layers.1.input_layernorm.weight", "model.embed_tokens.weight"
 DEEP = "[" * 100_000 + "]" * 100_000
 BAD, ABSENT = "BAD_MODEL", "NOT_FOUND"
@@ -116,21 +110,19 @@ CASES: dict[str, tuple[Damage, str, str]] = {
     "pickle that runs code": (
         as_bin(lambda file, witness: torch.save({"a": Attack(witness)}, file)),
         BAD,
-        rf"{BIN} is a pickle .*convert it",
+        rf"pickle only \({BIN}\).*convert it once with `python -c \"from transformers import AutoModelForCausalLM",
     ),
     "pickle of the old format that runs code": (
         as_bin(lambda file, witness: file.write_bytes(pickle.dumps({"a": Attack(witness)}, protocol=2))),
         BAD,
-        rf"{BIN} is a pickle .*convert it",
+        "pickle only",
     ),
-    "pickle of noise": (
-        as_bin(lambda file, _: file.write_bytes(b"\x80\x02noise")),
+    "pickle of the right tensors": (
+        as_bin(lambda file, _: torch.save(load_file(file.parent / WEIGHTS), file)),
         BAD,
-        f"{BIN} is a pickle",
+        rf"pickle only \({BIN}\).*convert",
     ),
-    "empty pickle": (as_bin(lambda file, _: file.write_bytes(b"")), BAD, f"{BIN} is a pickle"),
-    "zip without tensors": (as_bin(save_zip), BAD, f"{BIN} is a pickle"),
-    "pickle of a list": (as_bin(lambda file, _: torch.save([1, 2], file)), BAD, "model"),
+    "empty pickle": (as_bin(lambda file, _: file.write_bytes(b"")), BAD, "pickle only"),
     "index that is no JSON": (as_shards("{'weight_map':"), BAD, f"{INDEX} is not readable JSON"),
     "index that is a list": (as_shards([1]), BAD, f"{INDEX} should hold a JSON object"),
     "index without a map": (as_shards({"metadata": {}}), BAD, rf"{INDEX} should map .*again"),
@@ -224,7 +216,16 @@ CASES: dict[str, tuple[Damage, str, str]] = {
             CONFIG, model_type="own", auto_map={"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Lm"}
         ),
         BAD,
-        r"config\.json",
+        r"Python code that comes with it.*trust_remote_code: true",
+    ),
+    "a tokenizer with code of its own": (
+        edit(
+            TOKENIZER_CONFIG,
+            tokenizer_class="OwnTokenizer",
+            auto_map={"AutoTokenizer": ["own.Tokenizer", None]},
+        ),
+        BAD,
+        r"trust_remote_code: true",
     ),
     "a quantisation that is not there": (
         edit(CONFIG, quantization_config={"quant_method": "gptq", "bits": 4}),

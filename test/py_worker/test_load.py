@@ -1,8 +1,9 @@
 import hashlib
 import json
-import os
-import subprocess
-import sys
+import re
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from builders import bpe_tokenizer, char_tokenizer, tiny_network, write_model
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
@@ -178,14 +180,90 @@ def test_a_path_that_does_not_exist_is_refused_without_asking_the_hub() -> None:
     assert "no such directory" in str(error)
 
 
-def test_an_unreachable_hub_id_names_both_ways_and_the_variables() -> None:
-    program = "from py_worker.source import find_source; find_source('nobody/nothing')"
-    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
-    last = ended.stderr.strip().splitlines()[-1]
-    assert "neither a local directory nor reachable as a hub id" in last
-    assert "HF_TOKEN" in last
-    assert "HF_HUB_OFFLINE" in last
+HUB = {
+    "/api/models/acme/gated/revision/main": (403, "GatedRepo"),
+    "/api/models/acme/none/revision/main": (401, "RepoNotFound"),
+    "/api/models/acme/model/revision/v9": (404, "RevisionNotFound"),
+    "/api/models/acme/closed/revision/main": (403, ""),
+    "/api/models/acme/ill/revision/main": (500, ""),
+}
+
+
+class Hub(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        status, code = HUB[self.path]
+        self.send_response(status)
+        self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of the base class
+        pass
+
+
+@pytest.mark.parametrize(
+    ("model", "revision", "said"),
+    [
+        (
+            "gated",
+            None,
+            r"The model acme/gated is gated: .* To do: accept the conditions there, then log in .*HF_TOKEN",
+        ),
+        (
+            "none",
+            None,
+            r"The hub has no model acme/none, or it is private\. To do: check the name, or log in",
+        ),
+        (
+            "model",
+            "v9",
+            r"The model acme/model has no revision 'v9'\. To do: name a branch, a tag or a commit",
+        ),
+        ("closed", None, r"The hub refuses the model acme/closed \(403\)"),
+        ("ill", None, r"The hub answers 500 for the model acme/ill.*try again later"),
+    ],
+)
+def test_what_the_hub_refuses_is_said_with_what_to_do(
+    model: str, revision: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = HTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    error = refused(f"acme/{model}", revision=revision)
+    server.shutdown()
+    server.server_close()
+    assert error.code == "NOT_FOUND"
+    assert re.match(said, str(error), re.DOTALL), str(error)
+
+
+def test_without_a_network_what_is_not_here_is_refused_with_the_switch_that_keeps_the_hub_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        said = str(refused("acme/model"))
+        assert said.startswith("The model acme/model is not here, and the hub cannot be reached: ")
+        assert said.endswith("or name a local file or directory.")
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        assert "the hub is not asked: HF_HUB_OFFLINE is set. To do: go online once" in str(
+            refused("acme/model")
+        )
+
+
+def test_a_model_of_the_hub_that_has_only_pickles_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = tmp_path / "models--acme--old" / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    said = str(refused("acme/old", revision="0" * 40))
+    assert "Model acme/old has no safetensors files on the hub" in said
+    assert "M.from_pretrained('acme/old').save_pretrained('converted')" in said
 
 
 def test_directories_without_config_or_weights_or_tokenizer_are_refused(llama: Path, tmp_path: Path) -> None:
@@ -353,6 +431,18 @@ def test_a_larger_tokenizer_than_vocabulary_is_noted(tmp_path: Path) -> None:
     directory = write_model(tmp_path / "model", tokenizer=char_tokenizer())
     bpe_tokenizer(["some text"]).save_pretrained(directory)
     assert any("the model only 101" in note for note in load(directory).notes)
+
+
+def test_a_tokenizer_of_another_model_is_noted_by_its_size_and_by_what_ends_an_answer(tmp_path: Path) -> None:
+    directory = write_model(tmp_path / "model", tokenizer=bpe_tokenizer(["some text"]))
+    assert not [note for note in load(directory).notes if "another model" in note]
+    size = load(directory).vocab_size
+    edit_json(directory / "config.json", eos_token_id=71)  # the letter of the character tokenizer
+    char_tokenizer().save_pretrained(directory)
+    assert [note for note in load(directory).notes if "another model" in note] == [
+        f"The tokenizer knows 101 of the model's {size} tokens: is it that of another model?",
+        "config.json has eos_token_id 71, which is 'a' in the tokenizer: is it that of another model?",
+    ]
 
 
 def test_an_id_without_an_embedding_is_refused_with_its_example_and_token(tmp_path: Path) -> None:
