@@ -1,13 +1,11 @@
 import type { RunConfig } from '../config/schema.ts';
-import { findOverlaps, type Overlap } from '../data/contamination.ts';
+import { findOverlaps } from '../data/contamination.ts';
 import type { Selection } from '../data/dataset.ts';
 import type { Content } from '../data/example.ts';
 import { lineOfRow } from '../data/example-index.ts';
 import { ExampleReader } from '../data/example-reader.ts';
 import { TmsError } from '../errors.ts';
 import { readChoices, readQuestions } from '../evaluation/read-set.ts';
-
-const rowsAtOnce = 2000;
 
 /** For each evaluation set with items that stand in the training data a sentence that names the first; of sets that cannot be read, why. */
 export async function findContamination(
@@ -23,14 +21,12 @@ export async function findContamination(
         set.scorer === 'multiple_choice'
           ? await readChoices(set, place)
           : await readQuestions(set, place, () => null);
-      const overlaps = await overlapsOf(
-        questions.map(({ prompt }) => textOf(prompt)),
-        train,
-        config,
-      );
+      const items = questions.map(({ prompt }) => textOf(prompt));
+      const overlaps = await findOverlaps(items, textsOf(train, config));
       const [first] = overlaps;
       if (first === undefined) continue;
-      const [item, line] = [questions[first.item], await lineOfRow(train.index, first.example)];
+      const item = questions[first.item];
+      const line = await lineOfRow(train.index, train.rows[first.example] as number);
       said.push(
         `${overlaps.length} of ${questions.length} items of ${set.name} share words in a row with a training example: the item in line ` +
           `${item?.line} with line ${line} of ${train.index.source} ("${first.words}")`,
@@ -43,32 +39,17 @@ export async function findContamination(
   return said;
 }
 
-/** `example` of an overlap is its row. */
-async function overlapsOf(
-  items: readonly string[],
-  { index, rows }: Selection,
-  config: RunConfig,
-): Promise<Overlap[]> {
+/** Question and answer of each row. */
+async function* textsOf({ index, rows }: Selection, config: RunConfig): AsyncGenerator<string> {
   const reader = await ExampleReader.open(index, config);
-  const found = new Map<number, Overlap>();
   try {
-    for (let start = 0; start < rows.length; start += rowsAtOnce) {
-      const part = rows.subarray(start, start + rowsAtOnce);
-      const texts: string[] = [];
-      for (const row of part) {
-        const { example } = await reader.readRecord(row);
-        texts.push(
-          `${textOf(example.prompt)}\n${example.completion === null ? '' : textOf(example.completion)}`,
-        );
-      }
-      for (const overlap of findOverlaps(items, texts).overlaps)
-        if (!found.has(overlap.item))
-          found.set(overlap.item, { ...overlap, example: part[overlap.example] as number });
+    for (const row of rows) {
+      const { prompt, completion } = await reader.read(row);
+      yield `${textOf(prompt)}\n${completion === null ? '' : textOf(completion)}`;
     }
   } finally {
     await reader.close();
   }
-  return [...found.values()].sort((a, b) => a.item - b.item);
 }
 
 function textOf(content: Content): string {

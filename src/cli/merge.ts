@@ -3,9 +3,7 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import { UsageError } from '../errors.ts';
-import { ensurePython } from '../python/make-environment.ts';
-import { projectRoot } from '../python/paths.ts';
-import { openSide } from '../python/side.ts';
+import { lazySide } from '../python/lazy-side.ts';
 import { findResultModel } from '../run/trainings.ts';
 import type { CliContext } from './terminal.ts';
 
@@ -49,11 +47,7 @@ async function merge(
           : `npx tms merge ${inside.path} ${into}`,
     });
   }
-  const found = await ensurePython({ python, env, report: line => terminal.note(line) });
-  const side = await openSide({
-    python: found.path,
-    shim: join(projectRoot(), 'py_worker', 'merge_side.py'),
-  });
+  const side = lazySide('merge_side.py', { python, env, report: line => terminal.note(line) });
   try {
     const { path, base, bytes } = await side.call('merge', { adapter, into, dtype }, resultSchema);
     terminal.print(`merged into ${base}: ${path} (${(bytes / 1e6).toFixed(1)} MB, ${dtype})`);

@@ -4,9 +4,7 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { UsageError } from '../errors.ts';
 import { readRecord } from '../files/read-record.ts';
-import { ensurePython } from '../python/make-environment.ts';
-import { projectRoot } from '../python/paths.ts';
-import { openSide } from '../python/side.ts';
+import { lazySide } from '../python/lazy-side.ts';
 import { modelCard, plainCard } from '../report/model-card.ts';
 import { readResults } from '../report/results.ts';
 import { inspectRun } from '../run/existing-run.ts';
@@ -62,8 +60,7 @@ async function push(
     return;
   }
   const report = (line: string) => terminal.note(line);
-  const { path: python } = await ensurePython({ python: flags.python, env, report });
-  const side = await openSide({ python, shim: join(projectRoot(), 'py_worker', 'hub_push.py') });
+  const side = lazySide('hub_push.py', { python: flags.python, env, report });
   try {
     terminal.note(`uploading ${folder} to ${repository}`);
     const args = {

@@ -12,34 +12,30 @@ const fewestWords = 8;
 /** An item with the first example that it shares words with, each by its place, and those words. */
 export type Overlap = { readonly item: number; readonly example: number; readonly words: string };
 
-/** Items that were too short to be looked for are counted. */
-export type Contamination = { readonly overlaps: readonly Overlap[]; readonly tooShort: number };
-
-/** Items that share words with an example; `examples` are read once, `items` are kept. */
-export function findOverlaps(items: readonly string[], examples: Iterable<string>): Contamination {
-  const { grams, sizes, tooShort } = indexItems(items);
+/** The first of each item, in the order of the items; the index is of the items, so `examples` may be of any number. */
+export async function findOverlaps(
+  items: readonly string[],
+  examples: AsyncIterable<string> | Iterable<string>,
+): Promise<Overlap[]> {
+  const { grams, sizes } = indexItems(items);
   const overlaps = new Map<number, Overlap>();
   let example = 0;
-  for (const text of examples) {
+  for await (const text of examples) {
     for (const words of gramsOf(wordsOf(text), sizes))
       for (const item of grams.get(words) ?? [])
         if (!overlaps.has(item)) overlaps.set(item, { item, example, words });
     example++;
   }
-  return { overlaps: [...overlaps.values()].sort((a, b) => a.item - b.item), tooShort };
+  return [...overlaps.values()].sort((a, b) => a.item - b.item);
 }
 
 function indexItems(items: readonly string[]) {
   const grams = new Map<string, number[]>();
   const sizes = new Set<number>();
-  let tooShort = 0;
   for (const [item, text] of items.entries()) {
     const words = wordsOf(text);
     const size = Math.min(gramWords, words.length);
-    if (size < fewestWords) {
-      tooShort++;
-      continue;
-    }
+    if (size < fewestWords) continue;
     sizes.add(size);
     for (const gram of gramsOf(words, [size])) {
       const known = grams.get(gram);
@@ -47,7 +43,7 @@ function indexItems(items: readonly string[]) {
       else if (known.at(-1) !== item) known.push(item);
     }
   }
-  return { grams, sizes, tooShort };
+  return { grams, sizes };
 }
 
 /** Every run of so many words. */

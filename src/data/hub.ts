@@ -6,9 +6,8 @@ import { z } from 'zod';
 import { writeFileAtomic } from '../files/atomic.ts';
 import { readRecord } from '../files/read-record.ts';
 import { temporaryName } from '../files/temporary-name.ts';
-import { ensurePython } from '../python/make-environment.ts';
-import { projectRoot } from '../python/paths.ts';
-import { openSide, PythonError, type Side } from '../python/side.ts';
+import { type LazySide, lazySide } from '../python/lazy-side.ts';
+import { PythonError } from '../python/side.ts';
 import { DataError } from './data-error.ts';
 import { countLines } from './json-lines.ts';
 
@@ -44,20 +43,18 @@ export async function fetchSplit(split: HubSplit, place: FetchPlace): Promise<Fe
 
 /** Several by one process of Python, which is started where something is to be asked. */
 export async function fetchSplits(splits: readonly HubSplit[], place: FetchPlace): Promise<FetchedSplit[]> {
-  const hub = new HubSession(place);
-  const onAbort = () => void hub.close();
-  place.signal?.addEventListener('abort', onAbort, { once: true });
+  const { python, say: report, signal } = place;
+  const hub = lazySide('hub_data.py', { python, report, signal });
   try {
     const fetched: FetchedSplit[] = [];
     for (const split of splits) fetched.push(await fetchOne(hub, split, place));
     return fetched;
   } catch (error) {
-    place.signal?.throwIfAborted();
+    signal?.throwIfAborted();
     if (!(error instanceof PythonError)) throw error;
     const fix = error.fix ?? 'load it with datasets.load_dataset in Python to see more';
     throw new DataError(error.message, { fix, cause: error });
   } finally {
-    place.signal?.removeEventListener('abort', onAbort);
     await hub.close();
   }
 }
@@ -66,7 +63,7 @@ function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
-async function fetchOne(hub: HubSession, split: HubSplit, place: FetchPlace): Promise<FetchedSplit> {
+async function fetchOne(hub: LazySide, split: HubSplit, place: FetchPlace): Promise<FetchedSplit> {
   const { cacheDirectory, say = () => {} } = place;
   const isLocal = isDirectory(split.path);
   const commit = isLocal ? null : await commitOf(hub, split, place);
@@ -98,7 +95,7 @@ const commitPattern = /^[0-9a-f]{40}$/;
 const refRecord = z.strictObject({ commit: z.string(), at: z.string() });
 
 /** What was found before is taken where the hub cannot be asked. */
-async function commitOf(hub: HubSession, { path, revision }: HubSplit, place: FetchPlace): Promise<string> {
+async function commitOf(hub: LazySide, { path, revision }: HubSplit, place: FetchPlace): Promise<string> {
   const wanted = revision ?? 'main';
   if (commitPattern.test(wanted)) return wanted;
   const ref = join(place.cacheDirectory, `hub-revision-${digestOf([path, wanted])}.jsonl`);
@@ -138,30 +135,4 @@ function digestOf(value: unknown): string {
 function labelOf({ path, name, split }: HubSplit): string {
   const words = [basename(resolve(path)), name ?? '', split].filter(word => word !== '').join('-');
   return words.replaceAll(/[^\w.-]+/g, '_').slice(0, 80);
-}
-
-/** A side process that is started by the first question. */
-class HubSession {
-  readonly #place: FetchPlace;
-  #side: Promise<Side> | null = null;
-
-  constructor(place: FetchPlace) {
-    this.#place = place;
-  }
-
-  async call<T>(name: string, args: object, result: z.ZodType<T>): Promise<T> {
-    this.#side ??= this.#open();
-    return (await this.#side).call(name, args, result);
-  }
-
-  async close(): Promise<void> {
-    const side = await this.#side?.catch(() => null);
-    await side?.close();
-  }
-
-  async #open(): Promise<Side> {
-    const { python, say } = this.#place;
-    const found = await ensurePython({ python, report: say });
-    return openSide({ python: found.path, shim: join(projectRoot(), 'py_worker', 'hub_data.py') });
-  }
 }

@@ -9,30 +9,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { TmsError, UsageError } from '../errors.ts';
-import { ensurePython } from '../python/make-environment.ts';
-import { projectRoot } from '../python/paths.ts';
-import { openSide, PythonError, type Side } from '../python/side.ts';
+import { type LazySide, lazySide } from '../python/lazy-side.ts';
+import { PythonError } from '../python/side.ts';
 
-/** lm-eval in a process of its own, started when it is first asked. */
-export type LmEval = Pick<Side, 'call' | 'close'>;
-
-/** `python`: as the worker's; null: the one that `tms doctor` finds. */
-export function lmEvalIn(python: string | null): LmEval {
-  const shim = join(projectRoot(), 'py_worker', 'lm_eval_side.py');
-  let side: Promise<Side> | null = null;
-  return {
-    call: async (name, args, result) => {
-      side ??= ensurePython({ python: python ?? undefined }).then(({ path }) =>
-        openSide({ python: path, shim }),
-      );
-      return (await side).call(name, args, result);
-    },
-    close: async () => {
-      const opened = await side?.catch(() => null);
-      side = null;
-      await opened?.close();
-    },
-  };
+/** lm-eval in a process of its own; `python`: as the worker's. */
+export function lmEvalIn(python: string | null): LazySide {
+  return lazySide('lm_eval_side.py', { python });
 }
 
 /** A task or group of lm-eval, and how it is asked. */
@@ -108,7 +90,11 @@ export type LmEvalTask = z.infer<typeof collected> & {
 };
 
 /** Ask lm-eval what a task asks. Throws `UsageError` for a task that cannot be measured, `EnvironmentError` where lm-eval is missing. */
-export function collectRequests(lmEval: LmEval, suite: LmEvalSuite, model: LmEvalModel): Promise<LmEvalTask> {
+export function collectRequests(
+  lmEval: LazySide,
+  suite: LmEvalSuite,
+  model: LmEvalModel,
+): Promise<LmEvalTask> {
   return withFolder(async at => {
     const [requests, documents] = [at('requests.jsonl'), at('documents.jsonl')];
     const args = { suite: suiteArguments(suite), model: modelArguments(model), requests, documents };
@@ -125,7 +111,7 @@ export function collectRequests(lmEval: LmEval, suite: LmEvalSuite, model: LmEva
 
 /** What lm-eval makes of the answers, in the order of the requests: a score from 0 to 1 for each question, and its own numbers. */
 export function scoreAnswers(
-  lmEval: LmEval,
+  lmEval: LazySide,
   { suite, model, metric }: LmEvalTask,
   answers: readonly LmEvalAnswer[],
   output: { readonly path: string; readonly name: string } | null,

@@ -1,10 +1,8 @@
 /** Verdicts on answers by libraries of Python, in a side process that is started when they are needed. */
-import { join } from 'node:path';
 import { z } from 'zod';
 import { EnvironmentError } from '../errors.ts';
-import { ensurePython } from '../python/make-environment.ts';
-import { projectRoot } from '../python/paths.ts';
-import { openSide, PythonError } from '../python/side.ts';
+import { lazySide } from '../python/lazy-side.ts';
+import { PythonError } from '../python/side.ts';
 
 /** What is asked about one answer, as py_worker/grading knows it. */
 export type VerdictItem = { readonly kind: 'math' | 'ifeval' } & Readonly<Record<string, unknown>>;
@@ -45,11 +43,7 @@ async function ask<T>(
   verdicts: z.ZodType<T[]>,
   { python, signal }: VerdictOptions,
 ): Promise<T[]> {
-  signal?.throwIfAborted();
-  const { path } = await ensurePython({ python });
-  const side = await openSide({ python: path, shim: join(projectRoot(), 'py_worker', 'grade.py') });
-  const onAbort = () => void side.close();
-  signal?.addEventListener('abort', onAbort, { once: true });
+  const side = lazySide('grade.py', { python, signal });
   try {
     const found: T[] = [];
     for (let start = 0; start < items.length; start += itemsAtOnce) {
@@ -63,7 +57,6 @@ async function ask<T>(
       throw new EnvironmentError(error.message, { fix: error.fix, cause: error });
     throw error;
   } finally {
-    signal?.removeEventListener('abort', onAbort);
     await side.close();
   }
 }

@@ -3,10 +3,11 @@ import { basename } from 'node:path';
 import { type LineProblem, lineErrors } from '../data/data-error.ts';
 import { warningText } from '../data/token-notes.ts';
 import { UsageError } from '../errors.ts';
+import type { LazySide } from '../python/lazy-side.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import type { Example, Worker } from '../worker/worker.ts';
 import { WorkerError } from '../worker/worker-error.ts';
-import type { LmEval, LmEvalModel, LmEvalTask } from './lm-eval.ts';
+import type { LmEvalModel, LmEvalTask } from './lm-eval.ts';
 import { prepareLmEval } from './lm-eval-set.ts';
 import { type Choice, readChoices, readQuestions, type SetPlace, type SetSettings } from './read-set.ts';
 import type { Question, Scorer } from './scorer.ts';
@@ -50,7 +51,7 @@ export type LmEvalSet = AnySet & {
   readonly kind: 'lm_eval';
   readonly questions: readonly Question[];
   readonly task: LmEvalTask;
-  readonly lmEval: LmEval;
+  readonly lmEval: LazySide;
   /** Where lm-eval writes its own files, under the name of the model; null: nowhere. */
   readonly output: { readonly path: string; readonly name: string } | null;
 };
@@ -58,7 +59,7 @@ export type LmEvalSet = AnySet & {
 export type PreparedSet = AnsweredSet | ChoiceSet | LmEvalSet;
 
 export type LmEvalSetup = Pick<LmEvalSet, 'output'> & {
-  readonly process: LmEval;
+  readonly process: LazySide;
   readonly model: LmEvalModel;
 };
 

@@ -5,7 +5,6 @@ import { parseConfig } from '../config/load.ts';
 import type { RunConfig } from '../config/schema.ts';
 import { fetchSplits } from '../data/hub.ts';
 import { evaluateModel } from '../evaluation/evaluate.ts';
-import type { LmEval } from '../evaluation/lm-eval.ts';
 import {
   type EvaluationContext,
   evaluationKey,
@@ -14,6 +13,7 @@ import {
 import type { Question } from '../evaluation/scorer.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import { readChecked, writeChecked } from '../files/read-record.ts';
+import type { LazySide } from '../python/lazy-side.ts';
 import { type EvaluationRecord, evaluationRecord, type SetRecord } from '../run/records.ts';
 import { templateDateOf } from '../run/template-date.ts';
 import { touch } from '../store/in-use.ts';
@@ -34,7 +34,7 @@ export type Measurement = {
   readonly isChat: boolean | null;
   readonly seed: number;
   readonly worker: Worker;
-  readonly lmEval: LmEval;
+  readonly lmEval: LazySide;
   readonly home: string;
   readonly progress: Progress;
   readonly signal: AbortSignal;

@@ -2,11 +2,12 @@
 import { join } from 'node:path';
 import { resultSettings } from '../config/changed-settings.ts';
 import type { RunConfig } from '../config/schema.ts';
-import { type LmEval, type LmEvalModel, lmEvalIn } from '../evaluation/lm-eval.ts';
+import { type LmEvalModel, lmEvalIn } from '../evaluation/lm-eval.ts';
 import { leftOutNote, readDivergenceExamples } from '../evaluation/pld.ts';
 import { evaluationKey, examplesNeeded, prepareEvaluation } from '../evaluation/prepare-evaluation.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import { methodNamed } from '../methods/index.ts';
+import type { LazySide } from '../python/lazy-side.ts';
 import type { RunIdentity } from '../run/existing-run.ts';
 import { disturbance, type Numerics } from '../run/numerics.ts';
 import type { DataSource } from '../run/records.ts';
@@ -44,7 +45,7 @@ export type PreparedRun = Omit<Run, 'directory' | 'evaluation' | 'evaluationKey'
   /** Trainings on the gold answers that the store has: they will not be trained again. */
   readonly stored: readonly string[];
   readonly identity: Omit<RunIdentity, 'evaluationDigests'>;
-  readonly prepared: PreparedData & { readonly lmEval: LmEval };
+  readonly prepared: PreparedData & { readonly lmEval: LazySide };
   /** Data sets of the hub and of directories, which `config` names as files. */
   readonly sources: readonly DataSource[];
   /** What chat templates take for today. */

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
+import { lazySide } from '../../src/python/lazy-side.ts';
 import { openSide, PythonError, PythonGone, type Side } from '../../src/python/side.ts';
 import { supportedPython } from '../support/python-environments.ts';
 
@@ -78,6 +79,16 @@ describe('failures', () => {
     await outcome;
     expect(() => process.kill(pid, 0)).toThrow('ESRCH');
     await expect(side.call('echo', { value: 1 }, z.unknown())).rejects.toThrow(PythonGone);
+  });
+
+  test('one that is started when it is asked starts nothing before; a signal or its end closes it for good', async () => {
+    const unused = lazySide(shim, { python: '/nowhere/python' });
+    await unused.close();
+    await expect(unused.call('echo', {}, z.unknown())).rejects.toThrow('was closed');
+    const controller = new AbortController();
+    const stopped = lazySide(shim, { python: '/nowhere/python', signal: controller.signal });
+    controller.abort(new Error('stop'));
+    await expect(stopped.call('echo', { value: 1 }, z.number())).rejects.toThrow('stop');
   });
 
   test('a shim that cannot be loaded says why', async () => {

@@ -107,7 +107,8 @@ describe('items of evaluation sets in the training data', () => {
         `{name: trains, path: ${set}, columns: {answer: completion}}, {name: gone, path: /nowhere/x.jsonl}]}`,
       'x.yaml',
     );
-    expect(await findContamination(config, dataset.train, temporaryDirectory())).toEqual([
+    const train = { ...dataset.train, rows: dataset.train.rows.subarray(1) }; // the first row is held out
+    expect(await findContamination(config, train, temporaryDirectory())).toEqual([
       `1 of 2 items of trains share words in a row with a training example: the item in line 2 with line 2 of ${dataset_name} ` +
         '("a train leaves paris at nine in the morning and travels at eighty")',
       expect.stringMatching(/^gone was not looked at: cannot read the data file \/nowhere\/x.jsonl/),
