@@ -5,8 +5,8 @@ Frozen, it is what training is held against; moved a little after each step it i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from peft import PeftModel
@@ -52,12 +52,27 @@ def keep_other(model: Model, other: Other, share: float) -> Kept:
     return {name: found[name].detach().to(parameter.dtype).clone() for name, parameter in trained.items()}
 
 
-def _without_adapter(adapter: PeftModel, trained: dict[str, nn.Parameter], source: Source) -> Kept:
-    """Of an adapter's base: the adapter with a B of zero adds nothing."""
+def other_weights(model: Model, other: Other) -> Callable[[], AbstractContextManager[None]]:
+    """Return what lets the network compute with the weights of another model for a while; BAD_PARAMS where they do not fit."""
+    if isinstance(model.trained, PeftModel) and not other.source.is_adapter:
+        _require_base(model.trained, other.source)
+        return model.trained.disable_adapter
+    names = dict(model.trained.named_parameters())
+    # In the type that is computed with, once and not at every look.
+    held = {name: tensor.to(names[name].dtype) for name, tensor in keep_other(model, other, 1.0).items()}
+    return lambda: shown(model, held)
+
+
+def _require_base(adapter: PeftModel, source: Source) -> None:
     config = adapter.peft_config["default"]
     named = config.base_model_name_or_path
     if named is None or find_source(str(named), config.revision).directory != source.directory:
         raise _unfit(source, f"an adapter is held against the model that it stands on, {named}")
+
+
+def _without_adapter(adapter: PeftModel, trained: dict[str, nn.Parameter], source: Source) -> Kept:
+    """Of an adapter's base: the adapter with a B of zero adds nothing."""
+    _require_base(adapter, source)
     strange = [name for name in trained if ".lora_A." not in name and ".lora_B." not in name]
     if strange:
         raise _unfit(source, f"the adapter has more than A and B of LoRA: {strange[:3]}")
@@ -68,7 +83,7 @@ def _without_adapter(adapter: PeftModel, trained: dict[str, nn.Parameter], sourc
 
 
 def _unfit(source: Source, why: str) -> WorkerError:
-    return WorkerError("BAD_PARAMS", f"keep: {source.name} does not fit: {why}")
+    return WorkerError("BAD_PARAMS", f"{source.name} does not fit: {why}")
 
 
 def _shapes(model: Model) -> dict[str, torch.Size]:

@@ -6,7 +6,7 @@ Shapes: B rows, T tokens in a row, A slots (row * T + column) that are asked for
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -116,6 +116,23 @@ class Network(nn.Module):
         return self.head.score(features_PD, tokens.ids_P, entropy=entropy, top=top)
 
     @torch.no_grad()
+    def divergences(
+        self, inputs: Inputs, tokens: Tokens, other: Callable[[], AbstractContextManager[Any]]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return KL(these weights‖other) and KL(other‖these) [P] of the distributions over all ids; ``other`` shows the others."""
+        own_PD = self._features(inputs).index_select(0, tokens.slots_P)
+        with other():
+            other_PD = self._features(inputs).index_select(0, tokens.slots_P)
+        found = [(own_PD.new_zeros(0, dtype=torch.float32),) * 2]
+        for chunk in self.head.chunks(own_PD):
+            own_CV = torch.log_softmax(self.head.logits(own_PD[chunk]), dim=-1)
+            with other():
+                other_CV = torch.log_softmax(self.head.logits(other_PD[chunk]), dim=-1)
+            found.append((_divergence(own_CV, other_CV), _divergence(other_CV, own_CV)))
+        to, back = zip(*found, strict=True)
+        return torch.cat(to), torch.cat(back)
+
+    @torch.no_grad()
     def next_logits(self, inputs: Inputs, slots_A: torch.Tensor | None = None) -> torch.Tensor:
         """Return float32 logits [A, V] of what follows the token in each slot; in every slot [B * T, V] if none is named."""
         features_SD = self._features(inputs)
@@ -202,6 +219,12 @@ def _answering(backbone: nn.Module, features_BTD: torch.Tensor) -> Iterator[None
         yield
     finally:
         del backbone.forward
+
+
+def _divergence(of_CV: torch.Tensor, from_CV: torch.Tensor) -> torch.Tensor:
+    """KL(of‖from) of log-probabilities; an id without probability in ``of`` counts nothing."""
+    probability_CV = of_CV.exp()
+    return torch.where(probability_CV > 0, probability_CV * (of_CV - from_CV), 0.0).sum(-1)
 
 
 def _known_finishes(config: Any) -> list[Finish]:

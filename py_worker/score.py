@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,9 +28,27 @@ class Top:
     logprobs: np.ndarray | None = None
 
 
+@dataclass
+class Divergence:
+    """How far the distributions in the place of each token are from those of other weights, filled in by ``score``."""
+
+    other: Callable[[], AbstractContextManager[Any]]
+    """Lets the network compute with the other weights."""
+    to_other: np.ndarray | None = None
+    """float32 [N] KL(model‖other) over the vocabulary; 0 at the first token of each sequence."""
+    from_other: np.ndarray | None = None
+
+
 @torch.inference_mode()
 def score(
-    model: Model, ids: np.ndarray, offsets: np.ndarray, entropy: bool, check: Check, *, top: Top | None = None
+    model: Model,
+    ids: np.ndarray,
+    offsets: np.ndarray,
+    entropy: bool,
+    check: Check,
+    *,
+    top: Top | None = None,
+    divergence: Divergence | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return float32 [N] log-probabilities, and entropies (nats) if asked for; 0 at the first token of each sequence.
 
@@ -46,11 +66,13 @@ def score(
     parts = [part for _, part in collated if len(part.predicted_P)]
     rows = [one for one, part in collated if len(part.predicted_P)]
     spans = [spans_of(one, offsets, most_spans(plan)) for one in rows] if model.varlen else []
-    found = []
+    found, distances = [], []
     with mode(model, training=False):
         for part, inputs, tokens in _sent(model, parts, spans, ids):
             check()
             found.append((part, model.network.token_logprobs(inputs, tokens, entropy=entropy, top=top.count)))
+            if divergence is not None:
+                distances.append(model.network.divergences(inputs, tokens, divergence.other))
     values = [
         score for _, scores in found for score in (scores.logprobs_P, scores.entropy_P) if score is not None
     ]
@@ -59,6 +81,11 @@ def score(
         logprobs_N[part.predicted_P] = next(arrays)
         if entropy_N is not None:
             entropy_N[part.predicted_P] = next(arrays)
+    if divergence is not None:
+        divergence.to_other, divergence.from_other = np.zeros_like(logprobs_N), np.zeros_like(logprobs_N)
+        for part, (to_P, from_P) in zip(parts, distances, strict=True):
+            divergence.to_other[part.predicted_P] = to_P.cpu().numpy()
+            divergence.from_other[part.predicted_P] = from_P.cpu().numpy()
     if top.ids is not None and top.logprobs is not None:
         for part, scores in found:
             assert scores.top_ids_PJ is not None

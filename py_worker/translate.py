@@ -13,6 +13,7 @@ from py_worker.answers import Answers
 from py_worker.encode import Encoded
 from py_worker.errors import WorkerError
 from py_worker.loss import PolicyGradient
+from py_worker.score import Divergence
 from py_worker.sequences import WeightedSequences, locate
 from py_worker.train import GradientOptions, GradientReport
 from py_worker.wire import Tensors
@@ -90,13 +91,24 @@ def gradient_result(report: GradientReport) -> protocol.ForwardBackwardResult:
     )
 
 
-def require_finite(logprobs: np.ndarray, offsets: np.ndarray) -> None:
+def require_finite(logprobs: np.ndarray, offsets: np.ndarray, what: str = "log-probability") -> None:
     """Raise NON_FINITE with the sequence: NaN weights must not pass for scores."""
     bad = np.flatnonzero(~np.isfinite(logprobs))
     if len(bad):
         sequence, token = locate(offsets, int(bad[0]))
-        found = f"log-probability of token {token} of sequence {sequence} is {logprobs[bad[0]]}"
+        found = f"{what} of token {token} of sequence {sequence} is {logprobs[bad[0]]}"
         raise WorkerError("NON_FINITE", found, {"sequence": sequence})
+
+
+def divergence_tensors(divergence: Divergence | None, offsets: np.ndarray) -> dict[str, np.ndarray | None]:
+    """Translate to the wire; NON_FINITE where the two models share no id."""
+    if divergence is None:
+        return {}
+    found = {"klToOther": divergence.to_other, "klFromOther": divergence.from_other}
+    for values in found.values():
+        assert values is not None
+        require_finite(values, offsets, "divergence")
+    return found
 
 
 def saved_result(saved: dict[str, Any]) -> protocol.SaveResult:

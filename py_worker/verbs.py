@@ -18,7 +18,7 @@ from py_worker.digest import weights_digest
 from py_worker.errors import WorkerError, is_out_of_memory
 from py_worker.generate import generate
 from py_worker.job import Job, Reply
-from py_worker.load import find_other, load_model
+from py_worker.load import Other, find_other, load_model
 from py_worker.manifest import damaged
 from py_worker.model import Model
 from py_worker.save import (
@@ -28,7 +28,7 @@ from py_worker.save import (
     save_training_state,
     save_weights,
 )
-from py_worker.score import Top, score
+from py_worker.score import Divergence, Top, score
 from py_worker.source import find_source
 from py_worker.status import status
 from py_worker.stop_texts import stop_texts
@@ -38,6 +38,7 @@ from py_worker.train import accumulate_gradients
 from py_worker.translate import (
     COMPONENTS,
     answer_tensors,
+    divergence_tensors,
     gradient_options,
     gradient_result,
     present,
@@ -112,8 +113,8 @@ class Session:
         if params.expected_digest not in (None, digest):
             raise damaged(Path(params.model), f"weights {digest}", f"weights {params.expected_digest}")
         if params.blend is not None:
-            other = find_other(params, params.blend.model, params.blend.revision)
-            blend(model, find_source(params.model, params.revision), other, share=params.blend.share)
+            source = find_source(params.model, params.revision)
+            blend(model, source, self._other(params.blend), share=params.blend.share)
             digest = None if digest is None else weights_digest(model)
         if params.restore_training_state:
             tensors, meta, rng = load_training_state(Path(params.model))
@@ -136,15 +137,17 @@ class Session:
     def forward(self, params: protocol.ForwardParams, tensors: Tensors, job: Job) -> Reply:
         """Log-probabilities and entropies of given ids."""
         model, top = self.model, Top(params.top_k)
+        divergence = params.other and Divergence(kept.other_weights(model, self._other(params.other)))
         with kept.shown(model, self._kept) if params.kept else nullcontext():
+            ids, offsets = tensors["ids"], tensors["offsets"]
             logprobs, entropy = score(
-                model, tensors["ids"], tensors["offsets"], params.return_entropy, job.check, top=top
+                model, ids, offsets, params.return_entropy, job.check, top=top, divergence=divergence
             )
-        require_finite(logprobs, tensors["offsets"])
+        require_finite(logprobs, offsets)
         digest = None if params.kept else self._digest
-        result = protocol.ForwardResult(tokens=len(tensors["ids"]), weights_digest=digest)
-        likeliest = {"topIds": top.ids, "topLogprobs": top.logprobs}
-        return result, present({"logprobs": logprobs, "entropy": entropy} | likeliest)
+        result = protocol.ForwardResult(tokens=len(ids), weights_digest=digest)
+        found = {"logprobs": logprobs, "entropy": entropy, "topIds": top.ids, "topLogprobs": top.logprobs}
+        return result, present(found | divergence_tensors(divergence, offsets))
 
     def keep(self, params: protocol.KeepParams, _: Tensors, job: Job) -> Reply:
         """Copy what is trained, or move the copy that is there."""
@@ -152,10 +155,13 @@ class Session:
         if params.model is None:
             self._kept = kept.keep(model, self._kept, params.share)
         else:
-            assert self._params is not None
-            other = find_other(self._params, params.model, params.revision)
+            other = self._other(protocol.OtherModel(model=params.model, revision=params.revision))
             self._kept = kept.keep_other(model, other, params.share)
         return protocol.KeepResult(bytes=kept.size_of(self._kept)), {}
+
+    def _other(self, named: protocol.OtherModel | protocol.Blend) -> Other:
+        assert self._params is not None
+        return find_other(self._params, named.model, named.revision)
 
     def forward_backward(self, params: protocol.ForwardBackwardParams, tensors: Tensors, job: Job) -> Reply:
         """Add the gradients of weighted token losses."""

@@ -88,7 +88,12 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
   },
   decode: { params: { skipSpecialTokens: true }, result: { texts: ['héllo', ''] } },
   forward: {
-    params: { returnEntropy: true, topK: 20, kept: false },
+    params: {
+      returnEntropy: true,
+      topK: 20,
+      kept: false,
+      other: { model: 'org/base', revision: null },
+    },
     result: { tokens: 12, weightsDigest: null },
   },
   keep: { params: { model: null, revision: null, share: 0.01 }, result: { bytes: 538_060_032 } },

@@ -149,10 +149,10 @@ class Session:
 
     def forward(self, params: protocol.ForwardParams, tensors: Tensors, job: Job) -> Reply:
         """Log-probabilities of given ids."""
-        if params.return_entropy or params.top_k > 0 or params.kept:
+        if params.return_entropy or params.top_k > 0 or params.kept or params.other is not None:
             raise WorkerError(
                 "BAD_PARAMS",
-                "returnEntropy and kept must be false and topK 0: vLLM gives none; ask the trainer, the PyTorch worker",
+                "returnEntropy and kept must be false, topK 0 and other null: vLLM gives none; ask the trainer, the PyTorch worker",
             )
         ids, offsets = tensors["ids"], tensors["offsets"]
         lengths = validate_sequences(self.held, ids, offsets)

@@ -110,6 +110,11 @@ const blend = z
     description: 'Another model of the same architecture, a revision where it is a hub id, and its share.',
   });
 
+const otherModel = z.strictObject({ model: z.string().min(1), revision: z.string().nullable() }).meta({
+  id: 'OtherModel',
+  description: 'Another model of the same architecture, and a revision where it is a hub id.',
+});
+
 const modelInfo = z
   .strictObject({
     architecture: z.string(),
@@ -253,8 +258,14 @@ export const verbs = {
     doc:
       'Log-probability (and entropy) in nats of each given token under the current weights; 0 at the first of a sequence. ' +
       '`weightsDigest` is of those weights, null where nobody asked for it since they changed. With `topK` also the likeliest ids in the ' +
-      'place of each token, of the whole vocabulary where it has fewer. `kept`: all under the weights that `keep` holds, whose digest is null.',
-    params: z.strictObject({ returnEntropy: z.boolean(), topK: count, kept: z.boolean() }),
+      'place of each token, of the whole vocabulary where it has fewer. `kept`: all under the weights that `keep` holds, whose digest is null. ' +
+      'With `other`, a model that is loaded for this alone, also how far the two distributions in the place of each token are from each other.',
+    params: z.strictObject({
+      returnEntropy: z.boolean(),
+      topK: count,
+      kept: z.boolean(),
+      other: otherModel.nullable(),
+    }),
     tensors: sequences,
     result: z.strictObject({ tokens: count, weightsDigest: z.string().nullable() }),
     resultTensors: {
@@ -265,6 +276,8 @@ export const verbs = {
         'the likeliest ids, the likeliest first; 0 at the first of a sequence [N, k]',
       ),
       topLogprobs: optionalTable('f32', 'their log-probabilities; 0 at the first of a sequence [N, k]'),
+      klToOther: optionalTensor('f32', 'KL(this model‖other) over the vocabulary, in nats [N]'),
+      klFromOther: optionalTensor('f32', 'KL(other‖this model) [N]'),
     },
   },
   keep: {

@@ -121,35 +121,41 @@ export class Worker {
 
   /**
    * Log-probability (nats) of each token given those before it; 0 at the first token of a sequence. `weightsDigest` is of the weights
-   * that gave them, null where the worker does not know it. `kept`: under the weights that `keep` holds.
+   * that gave them, null where the worker does not know it. `kept`: under the weights that `keep` holds. `other` is loaded for each request.
    */
   async forward(
     sequences: readonly Row[],
-    options: { returnEntropy?: boolean; topK?: number; kept?: boolean } & CallOptions = {},
+    options: Partial<Params<'forward'>> & CallOptions = {},
   ): Promise<{
     logprobs: Float32Array[];
     entropy: Float32Array[] | null;
     top: Top[] | null;
+    /** Of the distributions in the place of each token: KL(model‖other) and KL(other‖model), nats. */
+    divergence: { to: Float32Array[]; from: Float32Array[] } | null;
     weightsDigest: string | null;
   }> {
-    const { returnEntropy = false, topK = 0, kept = false, ...call } = options;
-    const params = { returnEntropy, topK, kept };
+    const { returnEntropy = false, topK = 0, kept = false, other = null, ...call } = options;
+    const params = { returnEntropy, topK, kept, other };
     const logprobs: Float32Array[] = [];
     const entropy: Float32Array[] = [];
     const top: Top[] = [];
+    const [to, from]: [Float32Array[], Float32Array[]] = [[], []];
     const digests = new Set<string | null>();
     for (const { start, end } of rowParts(sequences, this.#most, Math.max(1, topK))) {
       const packed = pack(sequences.slice(start, end));
       const { result, tensors } = await this.#channel.call('forward', params, packed, call);
       digests.add(result.weightsDigest);
-      for (const row of perToken(tensors, 'logprobs', packed)) logprobs.push(row);
-      for (const row of optionalPerToken(tensors, 'entropy', packed) ?? []) entropy.push(row);
-      for (const row of topPerToken(tensors, packed) ?? []) top.push(row);
+      append(logprobs, perToken(tensors, 'logprobs', packed));
+      append(entropy, optionalPerToken(tensors, 'entropy', packed));
+      append(top, topPerToken(tensors, packed));
+      append(to, optionalPerToken(tensors, 'klToOther', packed));
+      append(from, optionalPerToken(tensors, 'klFromOther', packed));
     }
     return {
       logprobs,
       entropy: returnEntropy ? entropy : null,
       top: topK > 0 ? top : null,
+      divergence: other === null ? null : { to, from },
       weightsDigest: onlyOne(digests),
     };
   }
@@ -282,6 +288,11 @@ export class Worker {
   close(): Promise<void> {
     return this.#channel.close();
   }
+}
+
+/** A call with all of them at once would be too long. */
+function append<T>(list: T[], more: readonly T[] | null): void {
+  for (const one of more ?? []) list.push(one);
 }
 
 /** Never the id of a request: a step that depends on it fails. */

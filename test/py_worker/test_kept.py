@@ -13,11 +13,12 @@ from builders import write_model
 from conftest import Factory, Sequences, no_check, random_sequences
 
 from bench.records import adapter_params, load_params
+from py_worker import head
 from py_worker.errors import WorkerError
-from py_worker.kept import keep, keep_other, shown, split_state, state_of
+from py_worker.kept import keep, keep_other, other_weights, shown, split_state, state_of
 from py_worker.load import find_other, load_model
 from py_worker.model import Model
-from py_worker.score import Top, score
+from py_worker.score import Divergence, Top, score
 
 
 def load(path: Path | str, **options: Any) -> Model:
@@ -116,3 +117,56 @@ def test_the_likeliest_ids_are_those_of_the_whole_distribution(
     assert np.array_equal(top.ids[place], expected.indices.numpy())
     np.testing.assert_allclose(top.logprobs[place], expected.values.detach().numpy(), atol=1e-5)
     assert not top.ids[offsets[2]].any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "tolerance"),
+    [
+        ({}, 1e-5),
+        ({"compute_dtype": "bfloat16"}, 0.02),
+        ({"adapter": adapter_params(use_dora=True, modules_to_save=["lm_head"])}, 1e-5),
+    ],
+    ids=["float32", "bf16", "an adapter that holds more than A and B"],
+)
+def test_distributions_are_held_against_those_of_another_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], tolerance: float
+):
+    monkeypatch.setitem(head.CHUNK_BYTES, "cpu", 4 * 97 * 3)  # three tokens at once
+    base = write_model(tmp_path / "base")
+    model = load(base, **settings)
+    nudge(model, 0.05)
+    ids, offsets = random_sequences([9, 1, 4])
+    rows = [torch.tensor(row)[None].long() for row in np.split(ids, offsets[1:-1])]
+
+    def distributions(of: Model) -> list[torch.Tensor]:
+        with torch.no_grad():
+            return [torch.log_softmax(of.trained(input_ids=row).logits[0, :-1].float(), -1) for row in rows]
+
+    def between(p: list[torch.Tensor], q: list[torch.Tensor]) -> list[float]:
+        kl = torch.nn.functional.kl_div
+        both = zip(p, q, strict=True)
+        return [
+            x for a, b in both for x in (0.0, *kl(b, a, reduction="none", log_target=True).sum(-1).tolist())
+        ]
+
+    own, plain = (
+        distributions(model),
+        distributions(load(base, compute_dtype=settings.get("compute_dtype", "float32"))),
+    )
+    other = find_other(load_params(str(base), device="cpu", **settings), str(base), None)
+    divergence = Divergence(other_weights(model, other))
+    score(model, ids, offsets, False, no_check, divergence=divergence)
+    for found, expected in (
+        (divergence.to_other, between(own, plain)),
+        (divergence.from_other, between(plain, own)),
+    ):
+        assert found is not None
+        assert max(expected) > 5 * tolerance
+        np.testing.assert_allclose(found, expected, atol=tolerance, rtol=tolerance)
+    assert all(torch.equal(one, two) for one, two in zip(distributions(model), own, strict=True))
+    same = Divergence(
+        other_weights(load(base), find_other(load_params(str(base), device="cpu"), str(base), None))
+    )
+    score(load(base), ids, offsets, False, no_check, divergence=same)
+    assert same.to_other is not None
+    assert not same.to_other.any()

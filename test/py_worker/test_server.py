@@ -102,10 +102,15 @@ def test_requests_are_answered_or_refused_by_their_own_id(peer):
     peer.greet()
     for op, params, code, message in [
         ("dance", {}, "UNKNOWN_VERB", "no verb `dance`"),
-        ("forward", {"returnEntropy": "yes", "topK": 0, "kept": False}, "BAD_PARAMS", "$.returnEntropy"),
         (
             "forward",
-            {"returnEntropy": False, "topK": 0, "kept": False},
+            {"returnEntropy": "yes", "topK": 0, "kept": False, "other": None},
+            "BAD_PARAMS",
+            "$.returnEntropy",
+        ),
+        (
+            "forward",
+            {"returnEntropy": False, "topK": 0, "kept": False, "other": None},
             "BAD_PARAMS",
             "tensor `ids` is missing",
         ),
@@ -139,7 +144,8 @@ def test_hostile_frames_are_answered_with_errors_and_leave_the_worker_alive(peer
         assert stranger.receive()["e"]["code"] in ("BAD_MESSAGE", "BAD_VERSION", "NO_HELLO")
     stranger.greet()
     frames = [
-        request("forward", {"returnEntropy": True, "topK": 0, "kept": False}) | {"tz": [["ids", "i32", [2]]]},
+        request("forward", {"returnEntropy": True, "topK": 0, "kept": False, "other": None})
+        | {"tz": [["ids", "i32", [2]]]},
         b"123",
     ]
     assert stranger.ask(*frames)["e"]["message"] == "tensor `ids` [2] i32 needs 8 bytes, got 3"

@@ -247,7 +247,9 @@ def test_replies_name_the_weights_as_the_trainer_names_them(client: Client, mode
     assert client.load(models["a"], digest=True).weights_digest == expected
     pair = {"ids": np.array([7, 8], np.int32), "offsets": np.array([0, 2], np.int32)}
     assert (
-        client.call("forward", {"returnEntropy": False, "topK": 0, "kept": False}, pair)[0].weights_digest
+        client.call("forward", {"returnEntropy": False, "topK": 0, "kept": False, "other": None}, pair)[
+            0
+        ].weights_digest
         == expected
     )
     client.load(models["saved-b"], expectedDigest=weights_digest(load_torch(models["b"])))

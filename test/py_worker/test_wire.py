@@ -35,7 +35,7 @@ def request(**changes):
         "t": "req",
         "id": 3,
         "op": "forward",
-        "p": {"returnEntropy": True, "topK": 0, "kept": False},
+        "p": {"returnEntropy": True, "topK": 0, "kept": False, "other": None},
         "tz": [],
         **changes,
     }
@@ -49,7 +49,7 @@ def test_a_request_is_read_with_its_parameters():
     header = wire.decode_header(pack(request()))
     assert isinstance(header, wire.Request)
     params = wire.decode_params(header.p, VERBS["forward"].params)
-    assert params == VERBS["forward"].params(return_entropy=True, top_k=0, kept=False)
+    assert params == VERBS["forward"].params(return_entropy=True, top_k=0, kept=False, other=None)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_wrong_header_is_refused_with_its_path(value, code, message):
     [
         ({}, "missing required field `returnEntropy`"),
         (
-            {"returnEntropy": 1, "topK": 0, "kept": False},
+            {"returnEntropy": 1, "topK": 0, "kept": False, "other": None},
             r"Expected `bool`, got `int` - at `\$.returnEntropy`",
         ),
         ({"returnEntropy": True, "topK": 0, "kept": False, "colour": 1}, "unknown field `colour`"),

@@ -68,7 +68,9 @@ class Client:
     def logprobs(self, *rows: Sequence[int]) -> list[np.ndarray]:
         """Log-probabilities of each row's ids but the first."""
         packed = _packed(rows)
-        _, tensors = self.call("forward", {"returnEntropy": False, "topK": 0, "kept": False}, packed)
+        _, tensors = self.call(
+            "forward", {"returnEntropy": False, "topK": 0, "kept": False, "other": None}, packed
+        )
         return [row[1:] for row in np.split(tensors["logprobs"], packed["offsets"][1:-1])]
 
     def generate(

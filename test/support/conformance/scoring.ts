@@ -109,6 +109,40 @@ export function scoring(subject: Subject): void {
       await subject.fresh();
     });
 
+    it('tells how far its distributions are from those of another model, over the whole vocabulary', async ({
+      skip,
+    }) => {
+      skip(!subject.trains, 'it trains nothing');
+      const { worker, model, loaded } = subject;
+      await subject.fresh();
+      const all = { topK: loaded.vocabSize };
+      const prefix = [7, 20, 33, 46];
+      const distributionOf = async () => {
+        const { ids = [], logprobs = [] } = (await worker.forward([prefix], all)).top?.[0] ?? {};
+        const own = [...ids.keys()].slice(-loaded.vocabSize).map(i => [ids[i], logprobs[i] ?? 0] as const);
+        return new Map(own);
+      };
+      const base = await distributionOf();
+      for (let step = 0; step < 20; step++) {
+        void worker.forwardBackward(batch);
+        await worker.optimStep({ adamw: descent(0.05) });
+      }
+      const tuned = await distributionOf();
+      const kl = (p: typeof base, q: typeof base) =>
+        [...p].reduce((sum, [id, logprob]) => sum + Math.exp(logprob) * (logprob - (q.get(id) ?? 0)), 0);
+      const other = { model, revision: null };
+      const { divergence } = await worker.forward([[7], prefix], { other });
+      expect(divergence?.to.map(({ length }) => length)).toEqual([1, 4]);
+      expect([divergence?.to[0]?.[0], divergence?.from[1]?.[0]]).toEqual([0, 0]);
+      expect(kl(tuned, base)).toBeGreaterThan(1e-4);
+      expect((divergence?.to[1]?.[3] ?? 0) / kl(tuned, base)).toBeCloseTo(1, 2);
+      expect((divergence?.from[1]?.[3] ?? 0) / kl(base, tuned)).toBeCloseTo(1, 2);
+      expect(await distributionOf()).toEqual(tuned); // its own weights are back
+      const missing = { model: join(subject.directory, 'nowhere'), revision: null };
+      await expectRefusal(worker.forward([prefix], { other: missing }), 'NOT_FOUND');
+      await subject.fresh();
+    });
+
     it('scores a token from those before it: neither from later ones nor from other sequences', async () => {
       const together = await subject.worker.forward(sequences);
       for (const [i, ids] of sequences.entries()) {
@@ -138,8 +172,10 @@ export function scoring(subject: Subject): void {
 
     it('refuses offsets, tensors and keys that do not fit', async () => {
       const ids = tensorOf('i32', [7, 8, 9]);
-      const call = (tensors: object, params: object = { returnEntropy: false, topK: 0, kept: false }) =>
-        subject.channel.call('forward', params as never, tensors as never);
+      const call = (
+        tensors: object,
+        params: object = { returnEntropy: false, topK: 0, kept: false, other: null },
+      ) => subject.channel.call('forward', params as never, tensors as never);
       for (const offsets of [[], [0], [0, 2], [0, 4], [1, 3], [0, 2, 1, 3]])
         await expectRefusal(call({ ids, offsets: tensorOf('i32', offsets) }), 'BAD_PARAMS');
       const offsets = tensorOf('i32', [0, 3]);

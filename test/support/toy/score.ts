@@ -33,6 +33,29 @@ export function score(
   };
 }
 
+/** KL of the distribution in the place of each token, of one model to another and back. */
+export function divergences(
+  [own, other]: readonly [Bigram, Bigram],
+  sequences: readonly Int32Array[],
+): { klToOther: Tensor; klFromOther: Tensor } {
+  const rows = (of: Bigram, to: Bigram) =>
+    sequences.map(sequence =>
+      Float32Array.from(sequence, (_, j) => (j === 0 ? 0 : klBetween(of, to, sequence[j - 1] ?? 0))),
+    );
+  return {
+    klToOther: packRows('f32', rows(own, other)).values,
+    klFromOther: packRows('f32', rows(other, own)).values,
+  };
+}
+
+function klBetween(of: Bigram, to: Bigram, previous: number): number {
+  const [p, q] = [distribution(of, previous), distribution(to, previous)];
+  return p.probabilities.reduce(
+    (sum, one, id) => sum + one * ((p.logprobs[id] ?? 0) - (q.logprobs[id] ?? 0)),
+    0,
+  );
+}
+
 /** The k likeliest ids in the place of each token, the likeliest first. */
 function topOf(
   model: Bigram,

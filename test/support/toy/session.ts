@@ -25,7 +25,7 @@ import {
 import type { Component } from './losses.ts';
 import { refuse } from './refuse.ts';
 import { packAnswers, sampler, type ToyAnswer } from './sample.ts';
-import { score } from './score.ts';
+import { divergences, score } from './score.ts';
 import { bosId, detokenize, eosId, padId, vocabSize } from './tokens.ts';
 import { type Accumulation, accumulateBatch, noLoss } from './train.ts';
 
@@ -142,13 +142,18 @@ export class Session {
     return { result: { texts: readRows(tensors).map(ids => detokenize(ids, skipSpecialTokens)) } };
   }
 
-  #forward({ returnEntropy, topK, kept }: Params<'forward'>, tensors: Tensors): Outcome<'forward'> {
+  #forward({ returnEntropy, topK, kept, other }: Params<'forward'>, tensors: Tensors): Outcome<'forward'> {
     const loaded = this.#model();
     if (kept && loaded.kept === null) throw refuse('BAD_PARAMS', 'kept: nothing is kept; ask `keep` first');
     const model = kept && loaded.kept ? { weights: loaded.kept, known: [] } : loaded.model;
     const scores = score(model, readSequences(tensors), returnEntropy, topK);
     const weightsDigest = kept ? null : this.#digest;
-    return { result: { tokens: data(tensors, 'ids').length, weightsDigest }, tensors: scores };
+    const against = other && { weights: loadWeights(other.model, other.revision), known: [] };
+    const divergence = against && divergences([model, against], readSequences(tensors));
+    return {
+      result: { tokens: data(tensors, 'ids').length, weightsDigest },
+      tensors: { ...scores, ...divergence },
+    };
   }
 
   #keep({ model, revision, share }: Params<'keep'>): Outcome<'keep'> {
