@@ -72,6 +72,17 @@ export function spokenPart(text: string): string {
   return said.slice(0, first);
 }
 
+/** The place of the brace that closes the one at `open`, null where none does; `\{` and `\}` are no braces. */
+export function closingBrace(text: string, open: number): number | null {
+  let depth = 0;
+  for (let at = open; at < text.length; at++) {
+    if (text[at] === '\\') at++;
+    else if (text[at] === '{') depth++;
+    else if (text[at] === '}' && --depth === 0) return at;
+  }
+  return null;
+}
+
 function hasNumber(text: string): boolean {
   return numbersIn(text).some(({ isLabel }) => !isLabel);
 }

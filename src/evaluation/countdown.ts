@@ -1,5 +1,5 @@
 /** Countdown: does an expression use exactly the given numbers and equal the target? Exact: whole numbers of any size. Pure. */
-import { spokenPart } from './answer-part.ts';
+import { closingBrace, spokenPart } from './answer-part.ts';
 
 /** The expression of an answer and its value; null where it cannot be read, or a division does not come out even. */
 export type FoundExpression = {
@@ -27,15 +27,12 @@ export function expressionIn(text: string): FoundExpression | null {
   return lines.findLast(found => found?.value !== null && found !== null && found.numbers.length > 1) ?? null;
 }
 
+const box = '\\boxed{';
+
 function lastBox(text: string): string | undefined {
-  const start = text.lastIndexOf('\\boxed{');
-  if (start < 0) return undefined;
-  let depth = 0;
-  for (let at = start + '\\boxed'.length; at < text.length; at++) {
-    depth += text[at] === '{' ? 1 : text[at] === '}' ? -1 : 0;
-    if (depth === 0) return text.slice(start + '\\boxed{'.length, at);
-  }
-  return undefined;
+  const start = text.lastIndexOf(box);
+  const end = start < 0 ? null : closingBrace(text, start + box.length - 1);
+  return end === null ? undefined : text.slice(start + box.length, end);
 }
 
 const rewrites: readonly (readonly [RegExp, string])[] = [

@@ -2,7 +2,7 @@
  * The final answer of a solution, as LaTeX: what the last box holds, else what is stated as the answer, else what the last line comes
  * to. Of several boxes in a row ("\boxed{1} and \boxed{2}") all. A box that is not closed is no answer. Pure.
  */
-import { spokenPart } from './answer-part.ts';
+import { closingBrace, spokenPart } from './answer-part.ts';
 
 /** Raise it when any answer could be scored differently. */
 export const mathVersion = 1;
@@ -38,29 +38,15 @@ function boxesIn(text: string): Box[] {
     if (index < (boxes.at(-1)?.end ?? 0)) continue;
     const start = index + command.length;
     if (text[start] === '{') {
-      const end = closing(text, start);
-      boxes.push({
-        start: index,
-        end: end ?? text.length,
-        content: end === null ? null : text.slice(start + 1, end - 1),
-      });
+      const end = closingBrace(text, start);
+      const inside = end === null ? null : text.slice(start + 1, end);
+      boxes.push({ start: index, end: (end ?? text.length) + 1, content: inside });
     } else {
       const [word = ''] = /^[^\s$,.;\\]+|^\\[a-zA-Z]+(?:\{[^{}]*\})*/.exec(text.slice(start)) ?? [];
       boxes.push({ start: index, end: start + word.length, content: word });
     }
   }
   return boxes;
-}
-
-/** The place behind the brace that closes the one at `start`. */
-function closing(text: string, start: number): number | null {
-  let depth = 0;
-  for (let at = start; at < text.length; at++) {
-    if (text[at] === '\\') at++;
-    else if (text[at] === '{') depth++;
-    else if (text[at] === '}' && --depth === 0) return at + 1;
-  }
-  return null;
 }
 
 const between =

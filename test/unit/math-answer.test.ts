@@ -15,6 +15,7 @@ describe('the final answer', () => {
     ['\\boxed 8', '8'],
     ['$\\boxed9$', '9'],
     [`${box(box('5'))}`, '\\boxed{5}'],
+    ['A set with one brace: $\\boxed{\\left\\{ 1 \\right.}$ it is.', '\\left\\{ 1 \\right.'],
     [box(' 12 '), '12'],
     [box('\\{1, 2\\}'), '\\{1, 2\\}'],
     [box('\\left\\{1, 2\\right\\}'), '\\left\\{1, 2\\right\\}'],
