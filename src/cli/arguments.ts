@@ -59,3 +59,8 @@ export function byteCount(text: string): number {
   if (bytes !== undefined) return Number(amount) * bytes;
   throw new InvalidArgumentError('It must be a size such as 500M or 20G.');
 }
+
+/** A text as a shell takes it. */
+export function shellWord(text: string): string {
+  return /^[\w./~=:,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

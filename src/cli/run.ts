@@ -20,6 +20,7 @@ import { executeRun, placesOf, refuseOccupied } from '../runner/execute.ts';
 import { prepareMeasures, prepareRun } from '../runner/prepare.ts';
 import { refuseOtherMethod, refuseOtherResults } from '../runner/resume.ts';
 import { startWorker } from '../worker/start.ts';
+import { shellWord } from './arguments.ts';
 import { holdToGate, junitOption, refuseIdleJunit } from './gate.ts';
 import { type CliContext, type Terminal, terminalProgress } from './terminal.ts';
 import { type AtWork, withStoppableWorker, workerOptions } from './with-worker.ts';
@@ -141,12 +142,7 @@ async function execute(
 function commandThatGoesOn(path: string, error: unknown): string | null {
   const isRefusal =
     error instanceof TmsError && (error.exitCode === exitCodes.usage || error.fix?.includes('tms resume'));
-  return isRefusal || inspectRun(path) !== 'run' ? null : `tms resume ${quoted(path)}`;
-}
-
-/** As a shell takes it. */
-function quoted(path: string): string {
-  return /^[\w./~-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+  return isRefusal || inspectRun(path) !== 'run' ? null : `tms resume ${shellWord(path)}`;
 }
 
 async function printResults(

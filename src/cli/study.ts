@@ -12,12 +12,13 @@ import { demandCases, unmetDemands } from '../study/demands.ts';
 import { writeStudyPages } from '../study/pages.ts';
 import type { Failure } from '../study/run-study.ts';
 import { type OpenStudy, openStudy, runCells, studyOf, studyStatus } from '../study/study.ts';
-import { collect, integerFrom } from './arguments.ts';
+import { collect, integerFrom, shellWord } from './arguments.ts';
 import { listenForStop } from './interrupt.ts';
 import { type CliContext, terminalProgress } from './terminal.ts';
 
 interface StudyFlags {
   jobs?: number;
+  set: string[];
   only: string[];
   expect?: string;
   junit?: string;
@@ -49,6 +50,12 @@ export function addStudyCommands(program: Command, context: CliContext): void {
       collect,
       [],
     )
+    .option(
+      '--set <key=value>',
+      'a key of every run, after the set of the file; may be repeated',
+      collect,
+      [],
+    )
     .option('--expect <file>', 'expectations (YAML): exit code 2 where one is not met')
     .option('--junit <file>', 'write expectations and what retention.max_drop demands of cells as JUnit XML')
     .option('--report', 'run nothing: write the pages of what has finished')
@@ -74,8 +81,8 @@ Examples:
 
 async function study(file: string, flags: StudyFlags, context: CliContext): Promise<void> {
   const { terminal } = context;
-  const { jobs = null, only, expect = null } = flags;
-  const opened = await openStudy(file, { jobs, only, expect });
+  const { jobs = null, set: sets, only, expect = null } = flags;
+  const opened = await openStudy(file, { jobs, sets, only, expect });
   if (flags.junit !== undefined) refuseIdleJunit(opened);
   let failures: readonly Failure[] = [];
   try {
@@ -113,8 +120,9 @@ async function write(
   { terminal, version }: CliContext,
 ): Promise<Study> {
   const expected = flags.expect === undefined ? [] : ['--expect', flags.expect];
-  const only = flags.only.flatMap(text => ['--only', JSON.stringify(text)]);
-  const command = ['npx tms study', file, ...only, ...expected].join(' ');
+  const sets = flags.set.flatMap(text => ['--set', shellWord(text)]);
+  const only = flags.only.flatMap(text => ['--only', shellWord(text)]);
+  const command = ['npx tms study', file, ...sets, ...only, ...expected].join(' ');
   const found = await studyOf(opened, { command, tmsVersion: version });
   const { html, markdown } = writeStudyPages(opened.file.output_dir, found);
   if (flags.json) return found;

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
+import { parseOverride } from '../config/overrides.ts';
 import { UsageError } from '../errors.ts';
 import { writeFileAtomic } from '../files/atomic.ts';
 import { holdLock } from '../files/lock.ts';
@@ -27,9 +28,10 @@ export type OpenStudy = {
   readonly expectations: readonly Expectation[] | null;
 };
 
-/** `only`: cells that are meant, as `cellsWith` takes them; none: all; `jobs`: in place of the file's. */
+/** `only`: cells that are meant, as `cellsWith` takes them; none: all; `jobs`: in place of the file's; `sets`: `key=value` for every run. */
 export type StudyWishes = {
   readonly jobs: number | null;
+  readonly sets: readonly string[];
   readonly only: readonly string[];
   readonly expect: string | null;
 };
@@ -44,8 +46,9 @@ const placed = z.object({
 const cellList = z.object({ threads: z.int().nullable(), cells: z.array(placed) });
 
 /** Read a study, check every cell of it, and note them in cells.json; nothing is run. */
-export async function openStudy(path: string, { jobs, only, expect }: StudyWishes): Promise<OpenStudy> {
-  const { study: file, input } = readStudyFile(path);
+export async function openStudy(path: string, { jobs, sets, only, expect }: StudyWishes): Promise<OpenStudy> {
+  const { study, input } = readStudyFile(path);
+  const file = { ...study, set: { ...study.set, ...settingsIn(sets, study) } };
   const expectations = expect === null ? null : readExpectations(expect, file);
   const atOnce = jobs ?? file.jobs ?? file.gpus?.length ?? usualJobs();
   const noted = readRecord(listPath(file.output_dir), cellList).value;
@@ -59,6 +62,31 @@ export async function openStudy(path: string, { jobs, only, expect }: StudyWishe
     });
   writeList(file.output_dir, threads, all);
   return { file, input, jobs: atOnce, cells: cellsWith(all, only), total: all.length, expectations };
+}
+
+/** As `set` of a study has them. Throws `UsageError` for a key that methods, grid or replicates have: theirs would count. */
+function settingsIn(
+  sets: readonly string[],
+  { methods, grid, replicates }: StudyFile,
+): Record<string, unknown> {
+  const varied = [
+    ...methods.map(({ set }) => set),
+    ...methods.map(one => one.grid ?? {}),
+    grid,
+    replicates,
+  ].flatMap(axes => (Array.isArray(axes) ? axes : [axes]).flatMap(Object.keys));
+  const entries = sets
+    .map(parseOverride)
+    .map(({ path, value }) => [path.join('.'), value === undefined ? '' : value] as const);
+  const lost = entries.map(([key]) => key).filter(key => varied.includes(key));
+  if (lost.length > 0)
+    throw new UsageError(
+      `--set ${lost.join(', ')}: methods, grid or replicates of the study say that, and theirs counts`,
+      {
+        fix: 'change it in the study file',
+      },
+    );
+  return Object.fromEntries(entries);
 }
 
 /** Those whose place has every part of one of the texts; parts are set apart by commas, as in a place. */

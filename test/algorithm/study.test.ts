@@ -6,7 +6,7 @@ import { compareRuns } from '../../src/runner/compare-runs.ts';
 import { stateOf } from '../../src/study/cell-state.ts';
 import { type Cell, cellsOf, placeText } from '../../src/study/cells.ts';
 import { type Failure, runStudy } from '../../src/study/run-study.ts';
-import { cellsWith } from '../../src/study/study.ts';
+import { cellsWith, openStudy } from '../../src/study/study.ts';
 import { parseStudy, type StudyFile } from '../../src/study/study-file.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { called } from '../support/in-process.ts';
@@ -122,6 +122,28 @@ describe('the cells of a study', () => {
     const [other] = await cellsOf(study('names', { set: { weight_decay: 0.1 } }), 1);
     expect(threads?.id).toBe(before?.id);
     expect(other?.id).not.toBe(before?.id);
+  });
+
+  test('take keys of the command line, but none that the study varies', async () => {
+    const path = join(folder, 'set.yaml');
+    const { output_dir, methods, grid, replicates } = study('set');
+    writeFileSync(
+      path,
+      JSON.stringify({ output_dir, run, methods, grid, replicates, set: { weight_decay: 0.1 } }),
+    );
+    const wishes = { jobs: 1, only: [], expect: null };
+    const { cells } = await openStudy(path, {
+      ...wishes,
+      sets: ['weight_decay=0.2', 'eval.sets=', 'eval_points=5'],
+    });
+    expect(cells).toHaveLength(8);
+    for (const { config } of cells)
+      expect(config).toMatchObject({ weight_decay: 0.2, eval_points: 5, eval: { sets: [] } });
+    const lost = openStudy(path, {
+      ...wishes,
+      sets: ['tms.alpha=0', 'seed=1', 'learning_rate=2', 'eval_points=3'],
+    });
+    await expect(lost).rejects.toThrow('--set tms.alpha, seed, learning_rate: methods, grid or replicates');
   });
 
   test('that are the same run, or wrong, are refused with their place', async () => {
