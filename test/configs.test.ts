@@ -42,7 +42,8 @@ const allFiles = filesOf('.yaml').filter(
 const ofPaper = allFiles
   .filter(file => file.startsWith('configs/paper/'))
   .map(file => [file, readFileSync(join(root, file), 'utf8')] as const);
-const files = allFiles.filter(file => !file.startsWith('configs/paper/'));
+const ofSuites = 'configs/smollm2/countdown.yaml'; // its suites are files of a folder
+const files = allFiles.filter(file => !file.startsWith('configs/paper/') && file !== ofSuites);
 const pages = filesOf('.md').filter(page => page !== 'CHANGELOG.md');
 const snippets = pages.flatMap(page =>
   [...readFileSync(join(root, page), 'utf8').matchAll(/^```yaml\n(.*?)^```/gms)].map(
@@ -75,7 +76,7 @@ describe('every shipped configuration', () => {
   it('is found: two files, and the one that the README begins with', () => {
     expect(shipped.map(([name]) => name)).toEqual([
       'configs/quickstart.yaml',
-      'configs/smollm2-gsm8k.yaml',
+      'configs/smollm2/gsm8k.yaml',
       'README.md, 1',
     ]);
   });
@@ -169,11 +170,44 @@ describe('the plan', () => {
   it('of SmolLM2 on GSM8K is 3 epochs of 6 steps for 48 prompts, and three checkpoints', async () => {
     const plan = await planRun(
       folder,
-      standIn(parse(readFileSync(join(root, 'configs/smollm2-gsm8k.yaml'), 'utf8'))),
+      standIn(parse(readFileSync(join(root, 'configs/smollm2/gsm8k.yaml'), 'utf8'))),
     );
     expect(plan.trainings.sft).toMatchObject({ steps: 18, stepsPerEpoch: 6, evaluationSteps: [0, 9, 18] });
     expect(plan.methods.tms.checkpointSteps).toEqual([6, 12, 18]);
     expect(plan.data).toMatchObject({ trainExamples: 48, testExamples: 64 });
+  });
+});
+
+describe('SmolLM2 on Countdown', () => {
+  it('is 3 epochs of 20 steps for 320 prompts, three checkpoints, and five suites that may be forgotten', async () => {
+    const text = readFileSync(join(root, ofSuites), 'utf8');
+    const config = loadConfig(temporaryFile('run.yaml', text));
+    expect(config).toMatchObject(asRead(text));
+    expect(config.retention.sets.map(({ task }) => task)).toEqual([
+      'arc_easy',
+      'piqa',
+      'winogrande',
+      'lambada',
+      'ifeval',
+    ]);
+    const { retention: _, eval: __, text_loss: ___, ...rest } = parse(text);
+    const rows = Array.from({ length: 330 }, (_, i) => ({ nums: [i, 2], target: i + 2, completion: 'ab' }));
+    const path = writeRows(folder, 'countdown.jsonl', rows);
+    const test = writeRows(
+      folder,
+      'countdown-test.jsonl',
+      rows.map(row => ({ ...row, target: 0 })),
+    );
+    const plan = await planRun(folder, {
+      ...standIn(rest),
+      dataset_name: path,
+      dataset_test_name: test,
+      kl: { size: 0 },
+    });
+    expect(plan.trainings.sft).toMatchObject({ steps: 60, stepsPerEpoch: 20, evaluationSteps: [0, 30, 60] });
+    expect(plan.methods.tms.checkpointSteps).toEqual([20, 40, 60]);
+    const { study } = readStudyFile(join(root, 'configs/smollm2/study.yaml'));
+    expect(await cellsOf(study, 1)).toHaveLength(5 * 3);
   });
 });
 
