@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 def grade(items: list[dict[str, Any]], seconds: float) -> list[Any]:
     """Return a verdict on each item, in order, none taking longer than ``seconds``."""
     environment = {name: value for name, value in os.environ.items() if name != "NODE_CHANNEL_FD"}
-    environment["PYTHONHASHSEED"] = "0"  # sympy's way to a value, and so whether it gets there, goes by the order of sets
+    environment["PYTHONHASHSEED"] = (
+        "0"  # sympy's way to a value, and so whether it gets there, goes by the order of sets
+    )
     done = subprocess.run(
         [sys.executable, "-m", "py_worker.grading"],
         input=json.dumps({"items": items, "seconds": seconds}),

@@ -149,6 +149,11 @@ def _snapshot(model: str, revision: str | None) -> Path:
         found = snapshot_download(
             model, revision=revision, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_IGNORED
         )
+    if not Path(found).is_dir():
+        raise WorkerError(
+            "NOT_FOUND",
+            f"The hub's {model} holds no file of a model: is its name right? Give one with config.json.",
+        )
     return Path(found)
 
 

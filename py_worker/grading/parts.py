@@ -22,6 +22,12 @@ class Parts:
     brackets: str = ""
 
 
+DESCRIBED = re.compile(
+    r"[a-zA-Z](?:\s*\\in\s*\\mathbb\s*\{?\s*R\s*\}?)?\s*(?:\\mid|\\vert|\||:)\s*(.+)", re.DOTALL
+)
+"""``x | -1 < x`` of a set: it is what its condition says."""
+
+
 def parts_of(text: str) -> Parts:
     """Return the outermost structure of an answer."""
     plain = text.strip()
@@ -32,6 +38,9 @@ def parts_of(text: str) -> Parts:
         return Parts("union", union)
     if plain.startswith("\\{") and plain.endswith("\\}") and matching(plain, 1) == len(plain) - 1:
         inner = plain[2:-2].strip()
+        described = DESCRIBED.fullmatch(inner)
+        if described is not None:
+            return parts_of(described[1])
         return Parts("set", split(inner, ",") if inner else ())
     if plain[:1] in "([" and plain[-1:] in ")]" and plain and matching(plain, 0) == len(plain) - 1:
         items = split(plain[1:-1], ",")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 REWRITES: tuple[tuple[str, str], ...] = (
     (r"\\(?:left|right|[bB]igg?[lrm]?)(?![a-zA-Z])\s*\.?(?=[\s()\[\]{}|.\\/<>]|$)", ""),
     (r"\\(?:displaystyle|textstyle|limits|nolimits|!|mathstrut)(?![a-zA-Z])", ""),
+    (r"\\\\\s*\[\s*-?[\d.]+\s*(?:pt|em|ex|mm|cm|in)\s*\]", r"\\\\"),
     (r"(?<=\d)(?:\{,\}|\{\\,\})(?=\d{3}(?!\d))", ""),
     (r"(?<=\d)(?:\\,|[ \u00a0\u2009\u202f])(?=\d{3}(?!\d))(?<!\d{4}.)", ""),
     (r"(?<!\\)\\[,;:> ]|~|\\(?:q?quad|thinspace|enspace)(?![a-zA-Z])|&nbsp;|[\u00a0\u2009\u202f]", " "),
+    (r"\\(?:mathrm|mathit|operatorname|text)\s*\{\s*([ie])\s*\}", r"\1"),
     (
         r"\\(?:mbox|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mathsf|operatorname|rm)\s*(?=\{)",
         r"\\text",
@@ -41,23 +44,27 @@ REWRITES: tuple[tuple[str, str], ...] = (
     (r"√\s*(\d+|[a-zA-Z])", r"\\sqrt{\1}"),
     (r"²", "^2"),
     (r"³", "^3"),
-    (r"½", r"\\frac{1}{2}"),
-    (r"¼", r"\\frac{1}{4}"),
-    (r"¾", r"\\frac{3}{4}"),
+    (r"(?<![^\s\d])\^\s*\{?(\d+)\}?\s*/\s*_\s*\{?(\d+)\}?", r"\\frac{\1}{\2}"),
     (r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}"),
     (r"\\frac\s*([\da-zA-Z])\s*\{", r"\\frac{\1}{"),
     (r"(\\frac\s*\{[^{}]*\})\s*([\da-zA-Z])", r"\1{\2}"),
     (r"\\frac\s*([\da-zA-Z])\s*([\da-zA-Z])", r"\\frac{\1}{\2}"),
-    (r"\\sqrt\s*([\da-zA-Z])", r"\\sqrt{\1}"),
+    (r"\\sqrt\s*(\[[^\[\]]*\])?\s*([\da-zA-Z])", r"\\sqrt\1{\2}"),
+    (r"\\log\s*_\s*(?:e(?![a-zA-Z])|\{\s*e\s*\})", r"\\ln "),
     (r"(?<![\\a-zA-Z])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
     (r"(?<![\\a-zA-Z])(?:pi)(?![a-zA-Z])", r"\\pi "),
     (r"\\text\s*\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])", ","),
+    (r"\\text\s*\{\s*([A-Z](?:\s*,\s*[A-Z])+)\s*\}", r"\1"),
+    (r"^\\text\s*\{[^{}]*(?:\bis|\banswers?|:)\s*\}\s*:?", ""),
+    (r";", ","),
     (r",(?:\s*,)+", ","),
 )
 COMPILED = tuple((re.compile(pattern), by) for pattern, by in REWRITES)
 
+BASES = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+BASE_BY_NAME = re.compile(rf"_\s*\{{?\s*\\text\s*\{{\s*({'|'.join(BASES)})\s*\}}\s*\}}?")
 DEGREE = re.compile(
-    r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree(?![a-zA-Z])|°)\s*(?:\\text\s*\{\s*[CF]\s*\}|[CF](?![a-zA-Z]))?"
+    r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\^\s*\{?\s*\\text\s*\{\s*o\s*\}\s*\}?|\\degree(?![a-zA-Z])|°)\s*(?:\\text\s*\{\s*[CF]\s*\}|[CF](?![a-zA-Z]))?"
 )
 TRIGONOMETRY = re.compile(
     r"(\\(?:sin|cos|tan|cot|sec|csc))\s*[({]?\s*(-?\d+(?:\.\d+)?)\s*\^\s*\{?\s*\\circ\s*\}?\s*[)}]?"
@@ -68,12 +75,13 @@ MIXED = re.compile(r"(?<![\d./])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d./])")
 
 def plain_latex(text: str) -> str:
     """Return the plain form; white space is left where it may separate."""
-    plain = unwrapped(text)
+    plain = re.sub("[¼-¾⅐-⅞]", vulgar_fraction, unwrapped(text))
     plain = re.sub(r"(?<=\d)(?:,\\!|\\!,)(?=\d{3})", "", plain)
     for pattern, by in COMPILED:
         plain = pattern.sub(by, plain)
     plain = re.sub(r"^(-?\d+(?:\.\d+)?)[eE]([+-]?\d{1,3})$", r"\1\\times 10^{\2}", plain.strip())
     plain = re.sub(r"^\\text\s*\{\s*(-?[\d.,]+(?:\s[^{}]*)?)\}$", r"\1", plain)
+    plain = BASE_BY_NAME.sub(lambda match: f"_{{{BASES.index(match[1]) + 2}}}", plain)
     plain = TRIGONOMETRY.sub(r"\1{(\\frac{\2 \\pi}{180})}", plain)
     plain = DEGREE.sub("", plain)
     plain = REPEATING.sub(repeating_fraction, plain)
@@ -81,7 +89,7 @@ def plain_latex(text: str) -> str:
     plain = plain.replace("\\$", "").replace("$", "").replace("\\%", "%").replace("\\&", "&")
     plain = re.sub(r"[€£]", "", plain)
     plain = re.sub(r"(?<![\d.])\.(?=\d)", "0.", plain)
-    return re.sub(r"\s+", " ", plain).strip().strip(",;").strip()
+    return re.sub(r"\s+", " ", plain).strip().rstrip("\\").strip(", ")
 
 
 def unwrapped(text: str) -> str:
@@ -111,6 +119,12 @@ def unwrapped(text: str) -> str:
             plain = boxed.group(1)
         if plain == before:
             return plain
+
+
+def vulgar_fraction(match: re.Match[str]) -> str:
+    """Return one character that is a fraction, such as ⅓, as LaTeX."""
+    over, under = unicodedata.normalize("NFKC", match[0]).split("\u2044")
+    return rf"\frac{{{over}}}{{{under}}}"
 
 
 def closes(text: str) -> bool:
@@ -174,6 +188,10 @@ POWER = r"\s*(?:\^\s*\{?\s*[23]\s*\}?)?"
 TEXT_UNIT = re.compile(
     rf"(?P<value>.*[^\s,(\[{{=+*/<>-])\s*\\text\s*\{{(?P<unit>[^{{}}]*)\}}{POWER}\s*\.?$", re.DOTALL
 )
+RATIO_UNIT = re.compile(
+    r"(?P<value>.*\d.*?)\s*\\frac\s*\{\s*\\text\s*\{[^{}]*\}\s*\}\s*\{\s*\\text\s*\{[^{}]*\}(?:\^\d)?\s*\}$",
+    re.DOTALL,
+)
 WORD_UNIT = re.compile(
     rf"(?P<value>.*[\d}})]|.*\\pi)\s*(?P<unit>(?:{PREFIX})?{WORDS}s?\.?(?:\s+(?:per|old|squared|cubed)\b[a-zA-Z ]*)?){POWER}$",
     re.DOTALL | re.IGNORECASE,
@@ -184,6 +202,9 @@ COUNTED = re.compile(r"(-?\d[\d,]*(?:\.\d+)?)\s+[a-zA-Z]{2,}(?:[ -][a-zA-Z]{2,})
 
 def split_unit(plain: str) -> tuple[str, str | None]:
     """Return the answer without a unit behind it, and the unit by one name; None: there is none."""
+    ratio = RATIO_UNIT.match(plain)
+    if ratio is not None:
+        return ratio["value"].strip(), None
     match = TEXT_UNIT.match(plain) or WORD_UNIT.match(plain)
     if match is None:
         counted = COUNTED.fullmatch(plain)

@@ -117,7 +117,7 @@ def distinct(items: tuple[str, ...]) -> list[str]:
 
 
 NAME = r"(?:[a-zA-Z]|\\[a-zA-Z]+|\\text\s*\{[^{}]*\}|[a-zA-Z]+)(?:_\{?\w+\}?)?'?(?:\s*\([a-zA-Z, ]*\))?"
-BASE = re.compile(r"(-?[0-9A-F]+)\s*_\s*\{?\s*(\d{1,2})\s*\}?")
+BASE = re.compile(r"(-?[0-9A-Fa-f]+)\s*_\s*\{?\s*(\d{1,2})\s*\}?")
 CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)")
 
 
@@ -134,9 +134,10 @@ def same_text(said: str, wanted: str) -> bool | None:
     """Compare as words where either is one."""
     if not (is_text(said) or is_text(wanted)):
         return None
-    letter = re.match(r"\(?\\text\s*\{\s*\(([A-J])\)", wanted) or re.match(r"\(([A-J])\)\s*\S", wanted)
-    if letter and re.fullmatch(r"\(?[A-J]\)?", words(said).upper()):
-        return words(said).upper().strip("()") == letter[1]
+    for one, other in ((said, wanted), (wanted, said)):
+        letter = re.match(r"\(?\\text\s*\{\s*\(([A-J])\)|\(([A-J])\)\s*\S", one)
+        if letter and re.fullmatch(r"[A-J]", words(other).upper()):
+            return words(other).upper() == (letter[1] or letter[2])
     return words(said) == words(wanted) != ""
 
 
@@ -172,12 +173,14 @@ def same_in_base(said: str, wanted: str) -> bool | None:
     """Compare digits with the base that stands below them; one side may leave the base out."""
     one, two = BASE.fullmatch(said.strip()), BASE.fullmatch(wanted.strip())
     if one and two:
-        return one.groups() == two.groups()
+        return (one[1].upper(), one[2]) == (two[1].upper(), two[2])
     found = one or two
     if found is None:
         return None
     other = (wanted if one else said).strip()
-    return other == found[1] or (other.isdigit() and value_in_base(found[1], int(found[2])) == int(other))
+    return other.upper() == found[1].upper() or (
+        other.isdigit() and value_in_base(found[1], int(found[2])) == int(other)
+    )
 
 
 def value_in_base(digits: str, base: int) -> int | None:

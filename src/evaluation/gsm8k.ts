@@ -8,7 +8,7 @@ import { type FoundNumber, numbersIn } from './numbers.ts';
 import { spelledAnswer } from './spelled-number.ts';
 
 /** Raise it when any answer could be scored differently; results of different versions do not compare. */
-export const gsm8kVersion = 3;
+export const gsm8kVersion = 4;
 
 /** The final number, or null without any. */
 export function finalNumber(text: string): number | null {
@@ -154,7 +154,7 @@ function numberSaid(
 
 /** What a model adds behind its answer. */
 const addition =
-  /(?:^|[\n.!])[\s*_(>#-]*(?:note|explanation|let me know|i hope|hope this|remember|please|p\.s\.|check|verification|if you (?:have|need|want))\b/gi;
+  /(?:^|[\n.!])[\s*_(>#-]*(?:note|explanation|let me know|i hope|hope this|remember|please|p\.s\.|(?:double[- ])?check|verification|if you (?:have|need|want))\b/gi;
 
 /**
  * The last number that is no name of something. Of the last line with one: the last in bold, else what an equation comes to that ends
@@ -174,7 +174,7 @@ function concluded(text: string): FoundNumber | null {
     );
     return ({ start, end }: FoundNumber) => spans.some(([from, to]) => from <= start && end <= to);
   };
-  const isAside = isIn(/\([^()]*[A-Za-z][^()]*\)|(?<=\d\W*)\([^()]*\d\s*[-+*/×÷=][^()]*\)/g);
+  const isAside = isIn(/,\s[$€£]?\d[\d,.]*(?:\s[a-z]+)?\s(?:more|less|fewer)\sthan\s[^\n]*|\([^()]*[A-Za-z][^()]*\)|(?<=\d\W*)\([^()]*\d\s*[-+*/×÷=][^()]*\)/g);
   return (
     numbers.findLast(isIn(/\*\*[^*\n]*\*\*|__[^_\n]*__/g)) ??
     resultOf(claim, numbers) ??
@@ -186,11 +186,16 @@ function concluded(text: string): FoundNumber | null {
 
 const number = String.raw`[$€£]?\d[\d,]*(?:\.\d+)?%?`;
 
-/** What says itself that it is all: "a total of 60 miles in 5 hours", "7 dollars left after 3 days", "12 = 3 * 4"; where no clause follows. */
+/**
+ * What says itself that it is all: "a total of 60 miles in 5 hours", "7 dollars left after 3 days", "$64 for 16 glasses", "45 miles away
+ * after 4 hours", "12 = 3 * 4"; where no clause follows.
+ */
 const whole = new RegExp(
   [
     String.raw`(?<=\ba total of\s)${number}(?![^\n]*(?:[,;:=]|\b(?:so|then|which|thus|but|each)\b))`,
     String.raw`${number}(?=(?:\s[a-z]+){0,3}?\s(?:left|remaining|in total|altogether)\b[^\d\n,;:=]*${number}[^\n,;:=]*$)`,
+    String.raw`[$€£]\d[\d,]*(?:\.\d+)?(?=\sfor\s(?:[a-z]+\s)?\d+\s[a-z]+\W*$)`,
+    String.raw`${number}(?=(?:\s(?!so\b|then\b|which\b|but\b|each\b|per\b|an?\b|every\b|reach)[a-z]+)*\s(?:after|at the end of)\s(?:[a-z]+\s)?\d+\s(?:second|minute|hour|day|week|month|year)s?\W*$)`,
     String.raw`${number}(?=\s*=(?:\s*${number}\s*[-+*/×÷x])+\s*${number}\W*$)`,
   ].join('|'),
   'gm',
@@ -203,12 +208,13 @@ function resultOf(claim: string, numbers: readonly FoundNumber[]): FoundNumber |
   if (result === undefined || /\w/.test(claim.slice(equals, result.start).replace(/^=\s*[a-z]?/i, '')))
     return null;
   const rest = claim.slice(result.end);
-  return /[,;:!?+*/×÷]|\.\s+\S|\b(?:so|then|which|thus|but)\b/i.test(rest) ? null : result;
+  return /[,;:!?+*/×÷]|\sx\s|\.\s+\S|\b(?:so|then|which|thus|but)\b/i.test(rest) ? null : result;
 }
 
-/** The text to the reason that its last line gives, where a number stands before it. */
+/** The text to the reason that its last sentence gives, where a number stands before it. */
 function withoutReason(said: string, lineStart: number): string {
-  const reason = /\s(?:because|since)\s/i.exec(said.slice(lineStart));
+  const reasons = [...said.slice(lineStart).matchAll(/\s(?:because|since)\s/gi)];
+  const reason = reasons.find(({ index }) => !/[.!?]\s+\S/.test(said.slice(lineStart + index))) ?? null;
   const claim = reason === null ? said : said.slice(0, lineStart + reason.index);
   return candidates(claim).some(({ start }) => start >= lineStart) ? claim : said;
 }

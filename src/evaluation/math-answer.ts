@@ -5,7 +5,7 @@
 import { closingBrace, spokenPart } from './answer-part.ts';
 
 /** Raise it when any answer could be scored differently. */
-export const mathVersion = 1;
+export const mathVersion = 2;
 
 /** The final answer; null where none is to be found. */
 export function mathAnswer(text: string): string | null {

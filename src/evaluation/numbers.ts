@@ -99,7 +99,7 @@ function signBefore(text: string, at: number): { sign: 1 | -1; start: number } {
       : { sign: 1, start: at };
   if (outer !== undefined && isSign(text, at, prior, gap))
     return { sign: -1, start: at - before.length + prior.length };
-  const sign = /\bnegative\s*$/i.test(prior) ? -1 : 1;
+  const sign = /(?:\bnegative|(?:^|\b(?:is|was|are|to|of|by)|[:=])\s*minus)\s*$/i.test(prior) ? -1 : 1;
   return { sign, start: at - money.length };
 }
 
@@ -118,12 +118,21 @@ function names(text: string, start: number, end: number): boolean {
   const before = text.slice(Math.max(0, start - contextLength), start);
   const line = before.slice(before.lastIndexOf('\n') + 1);
   const after = text.slice(end, end + contextLength);
-  if (/^(?:st|nd|rd|th)\b/.test(after)) return true;
+  if (/^(?:st|nd|rd|th)\b/.test(after) || isBound(line, after)) return true;
   if (/[_^]\{?$/.test(line) || /#$/.test(line)) return true;
   if (/[A-Za-z]$/.test(line) && !/(?:\d\s?[x×]|USD|EUR|GBP|INR|Rs)$/.test(line)) return true;
   if (namedBefore.test(line) && /^\**\s*(?:[:.)\]]|–|-\s|$|\n)/.test(after)) return true;
   if (!/^[\s>#*_-]*$/.test(line) && !/^\s*\($/.test(line)) return false;
   return /^[.):]\**(?:[ \t]+\S|\**[ \t]*\n\s*\S)/.test(after) || isNextItem(text, start, end);
+}
+
+/** An end of what lies "between 10 and 20". */
+function isBound(before: string, after: string): boolean {
+  const number = String.raw`[$€£]?\d[\d,.]*`;
+  return (
+    (/\bbetween\s[$€£]?$/i.test(before) && new RegExp(`^[\\w ]{0,20}\\sand\\s${number}`).test(after)) ||
+    new RegExp(String.raw`\bbetween\s${number}[\w ]{0,20}\sand\s[$€£]?$`, 'i').test(before)
+  );
 }
 
 /** `4.` at the end of a list that broke off behind item 3. */

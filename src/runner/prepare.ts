@@ -57,15 +57,15 @@ export type PreparedRun = Omit<Run, 'directory' | 'evaluation' | 'evaluationKey'
 /** Throws `DataError`, `PlanError` or `WorkerError` before anything is written. */
 export async function prepareRun(config: RunConfig, surroundings: Surroundings): Promise<PreparedRun> {
   const { worker, home, progress, signal } = surroundings;
-  progress.say(`loading ${config.model_name_or_path}`);
-  const options = { model: config.model_name_or_path, adapter: newAdapter(config), digest: true };
-  const model = await worker.load({ ...loadOptions(config), ...options }, { signal });
-  for (const note of model.notes) progress.say(`note: ${note}`);
   const { cache } = openStore(home);
   const begunIn = surroundings.repeats ?? config.output_dir;
   const date = templateDateOf(config.chat_template_date, begunIn);
   const place = { cacheDirectory: cache, python: config.worker.python ?? undefined, signal, begunIn };
   const data = await fetchData(config, { ...place, say: line => progress.say(line) });
+  progress.say(`loading ${config.model_name_or_path}`);
+  const options = { model: config.model_name_or_path, adapter: newAdapter(config), digest: true };
+  const model = await worker.load({ ...loadOptions(config), ...options }, { signal });
+  for (const note of model.notes) progress.say(`note: ${note}`);
   const read = await prepareData(data.config, worker, model, { cache, progress, date, signal });
   const lmEval = lmEvalIn(config.worker.python);
   const close = () => Promise.all([read.close(), lmEval.close()]).then(() => {});
