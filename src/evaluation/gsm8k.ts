@@ -174,7 +174,9 @@ function concluded(text: string): FoundNumber | null {
     );
     return ({ start, end }: FoundNumber) => spans.some(([from, to]) => from <= start && end <= to);
   };
-  const isAside = isIn(/,\s[$€£]?\d[\d,.]*(?:\s[a-z]+)?\s(?:more|less|fewer)\sthan\s[^\n]*|\([^()]*[A-Za-z][^()]*\)|(?<=\d\W*)\([^()]*\d\s*[-+*/×÷=][^()]*\)/g);
+  const isAside = isIn(
+    /,\s[$€£]?\d[\d,.]*(?:\s[a-z]+)?\s(?:more|less|fewer)\sthan\s[^\n]*|\([^()]*[A-Za-z][^()]*\)|(?<=\d\W*)\([^()]*\d\s*[-+*/×÷=][^()]*\)/g,
+  );
   return (
     numbers.findLast(isIn(/\*\*[^*\n]*\*\*|__[^_\n]*__/g)) ??
     resultOf(claim, numbers) ??

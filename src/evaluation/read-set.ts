@@ -1,5 +1,6 @@
 /** The file of an evaluation set as questions: by its columns, with content hashes for ids, the broken lines all at once. */
 
+import { existsSync } from 'node:fs';
 import type { DeepReadonly } from '../config/schema.ts';
 import type { EvaluationSet } from '../config/set-settings.ts';
 import { DataError, type LineProblem, lineErrors } from '../data/data-error.ts';
@@ -85,14 +86,20 @@ function fixOf({ task }: SetSettings): string {
     : `give the data set of the task ${task} as its authors publish it, or say columns and scorer instead of task`;
 }
 
-/** The file of a set; that of a task may lie in a folder of data sets. Throws `UsageError` where it is only on the hub. */
+/** The file of a set; that of a task may lie in a folder of data sets. Throws `UsageError` where it is not there, or only on the hub. */
 export function fileOf({ task, name, path }: SetSettings): string {
   const known = taskNamed(task);
   if (hubSourceOf(path) !== null)
     throw new UsageError(`evaluation set ${name}: ${path} is not on this machine`, {
       fix: `give path: a file of the task, or a folder that has ${known?.file ?? 'it'}`,
     });
-  return known === undefined ? path : fileOfTask(known, path);
+  if (known === undefined) return path;
+  const file = fileOfTask(known, path);
+  if (!existsSync(file))
+    throw new UsageError(`evaluation set ${name}: there is no ${file}`, {
+      fix: `give path: a file of the task, or a folder that has ${known.file}`,
+    });
+  return file;
 }
 
 /** What a task makes of a row, beside its columns; without a task the row. Throws `ColumnError`. */

@@ -5,6 +5,7 @@ import type { RunConfig } from '../config/schema.ts';
 import { type LmEvalModel, lmEvalIn } from '../evaluation/lm-eval.ts';
 import { leftOutNote, readDivergenceExamples } from '../evaluation/pld.ts';
 import { evaluationKey, examplesNeeded, prepareEvaluation } from '../evaluation/prepare-evaluation.ts';
+import { fileOf } from '../evaluation/read-set.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import { methodNamed } from '../methods/index.ts';
 import type { LazySide } from '../python/lazy-side.ts';
@@ -62,6 +63,8 @@ export async function prepareRun(config: RunConfig, surroundings: Surroundings):
   const date = templateDateOf(config.chat_template_date, begunIn);
   const place = { cacheDirectory: cache, python: config.worker.python ?? undefined, signal, begunIn };
   const data = await fetchData(config, { ...place, say: line => progress.say(line) });
+  for (const set of [...data.config.eval.sets, ...data.config.retention.sets])
+    if (set.lm_eval === null) fileOf(set); // said before a model is loaded
   progress.say(`loading ${config.model_name_or_path}`);
   const options = { model: config.model_name_or_path, adapter: newAdapter(config), digest: true };
   const model = await worker.load({ ...loadOptions(config), ...options }, { signal });

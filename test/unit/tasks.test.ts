@@ -3,9 +3,13 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { grade } from '../../src/api/grade.ts';
 import { parseConfig } from '../../src/config/load.ts';
+import type { EvaluationSet } from '../../src/config/set-settings.ts';
 import { ColumnError } from '../../src/data/template.ts';
+import { UsageError } from '../../src/errors.ts';
+import { fileOf } from '../../src/evaluation/read-set.ts';
 import { countdownRows } from '../../src/tasks/countdown.ts';
 import { hubPath, hubSourceOf, taskNames, tasks } from '../../src/tasks/index.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const data = join(import.meta.dirname, '../../../shared/data');
 const config = (sets: string) =>
@@ -13,6 +17,15 @@ const config = (sets: string) =>
     `model_name_or_path: m\noutput_dir: o\ndataset_name: d.jsonl\neval:\n  sets:\n${sets}`,
     'my.yaml',
   );
+
+function refusalOf(call: () => unknown): object {
+  try {
+    call();
+  } catch (error) {
+    return error instanceof UsageError ? { message: error.message, fix: error.fix } : { error };
+  }
+  return {};
+}
 
 describe('a set of a task', () => {
   test('takes from it what its author does not say', () => {
@@ -32,6 +45,20 @@ describe('a set of a task', () => {
       'eval.sets.0.task: found "helaswag", expected one of arc_challenge',
     );
     expect(() => config('    - { task: helaswag, path: data, name: a }')).toThrow('did you mean hellaswag?');
+  });
+
+  test('is refused with the file that it needs where its data are not there', () => {
+    const folder = temporaryDirectory();
+    const [inFolder, nowhere, hub] = [folder, join(folder, 'none'), 'hub:openai/gsm8k/main@test'].map(
+      path => config(`    - { task: gsm8k, path: ${JSON.stringify(path)} }`).eval.sets[0] as EvaluationSet,
+    );
+    const found = [inFolder, nowhere, hub].map(set => refusalOf(() => fileOf(set as EvaluationSet)));
+    const fix = 'give path: a file of the task, or a folder that has gsm8k/test.jsonl';
+    expect(found).toEqual([
+      { message: `evaluation set gsm8k: there is no ${folder}/gsm8k/test.jsonl`, fix },
+      { message: `evaluation set gsm8k: there is no ${folder}/none`, fix },
+      { message: 'evaluation set gsm8k: hub:openai/gsm8k/main@test is not on this machine', fix },
+    ]);
   });
 
   test('has the scorer and the columns of its task, and no others', () => {
