@@ -12,11 +12,13 @@ export const junitOption = [
 ] as const;
 
 /** Refused before anything is trained: without a bound there is nothing to write. */
-export function refuseIdleJunit(junit: string | undefined, maxDrop: unknown): void {
+export function refuseIdleJunit(
+  junit: string | undefined,
+  maxDrop: unknown,
+  fix = 'say what is demanded: --set retention.max_drop=0.05',
+): void {
   if (junit === undefined || typeof maxDrop === 'number') return;
-  throw new UsageError('--junit has nothing to say, because the run has no retention.max_drop', {
-    fix: 'say what is demanded: --set retention.max_drop=0.05',
-  });
+  throw new UsageError('--junit has nothing to say, because the run has no retention.max_drop', { fix });
 }
 
 /** Write the JUnit file. Throws `UnmetError` that names the sets which dropped by more than is allowed. */

@@ -1,7 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { changedSettings, describeChange } from '../config/changed-settings.ts';
 import { importMethod, loadRun, methodIn } from '../config/import-method.ts';
+import type { RunConfig } from '../config/schema.ts';
 import { UnmetError, UsageError } from '../errors.ts';
 import { readUserText } from '../files/user-file.ts';
 import { describeLayers } from '../run/determinism-layers.ts';
@@ -85,6 +87,7 @@ async function repeat(
   const output = join(into, 'run');
   const all = [...recordedNumerics(record), ...sets, `output_dir=${JSON.stringify(output)}`];
   const { config, input } = await loadRun(saved, all);
+  await refuseOtherResults(directory, config, saved);
   const found: Verification[] = [];
   await withStoppableWorker(
     config,
@@ -94,6 +97,16 @@ async function repeat(
     async result => void found.push(result),
   );
   return found[0] as Verification;
+}
+
+/** Another run would prove nothing of this one. */
+async function refuseOtherResults(directory: string, repeated: RunConfig, saved: string): Promise<void> {
+  const { config } = await loadRun(saved, [`output_dir=${JSON.stringify(repeated.output_dir)}`]);
+  const changed = changedSettings(config, repeated).filter(({ affects }) => affects === 'result');
+  if (changed.length > 0)
+    throw new UsageError(`${directory} cannot be repeated with ${changed.map(describeChange).join('; ')}`, {
+      fix: 'leave that --set out: a repetition may differ in keys that change no result',
+    });
 }
 
 type Printed = Pick<Repetition, 'record' | 'into'> & { readonly directory: string; readonly isJson: boolean };

@@ -1,6 +1,6 @@
 /** Two directories of the same run, artefact by artefact: what a run left, but for places and times. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { sha256OfFile } from '../files/atomic.ts';
 import { type LedgerEntry, readLedger } from '../run/ledger.ts';
 
@@ -87,7 +87,7 @@ function filesIn(run: string, folder = ''): string[] {
   if (!existsSync(path)) return [];
   return readdirSync(path, { recursive: true, withFileTypes: true })
     .filter(entry => entry.isFile())
-    .map(entry => join(entry.parentPath, entry.name).slice(run.length + 1))
+    .map(entry => relative(run, join(entry.parentPath, entry.name)))
     .filter(name => !left.test(name))
     .sort();
 }

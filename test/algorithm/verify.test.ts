@@ -9,6 +9,7 @@ import type { Call, CallOptions, Channel, Reply } from '../../src/worker/channel
 import type { Params, VerbName } from '../../src/worker/protocol.ts';
 import type { Tensors } from '../../src/worker/tensors.ts';
 import { Worker } from '../../src/worker/worker.ts';
+import { called } from '../support/in-process.ts';
 import { interruptedRun, recordRun, type Settings, workFolder } from '../support/recorded-run.ts';
 import { saySet, smallRun } from '../support/small-run.ts';
 import { ToyChannel } from '../support/toy-worker.ts';
@@ -103,6 +104,8 @@ describe('a run that is repeated', () => {
       names.indexOf('weights of student at step 9'),
     );
     expect(new Set(names).size).toBe(names.length);
+    // As shells complete the name of a folder.
+    expect(compareRuns(`${run}/`, `${join(folder, `again-${times - 1}`, 'run')}/`)).toEqual(found.artefacts);
   });
 
   test('that goes another way from an update on is first different in the metrics of the step after', async () => {
@@ -145,13 +148,18 @@ describe('a run that is repeated', () => {
 });
 
 describe('what cannot be verified', () => {
-  test('is a run that is not finished, no run, and one whose configuration was edited', async () => {
+  test('is a run that is not finished, no run, one whose configuration was edited, and another run', async () => {
     const { output } = await interruptedRun(folder, settings, { verb: 'optimStep', count: 4 });
     expect(() => refuseUnrepeatable(output)).toThrow('cannot be verified: the run is interrupted');
     expect(() => refuseUnrepeatable(folder)).toThrow('holds no run to verify');
     const edited = await recordRun(folder, settings);
     appendFileSync(join(edited.output, 'config.resolved.yaml'), '# edited\n');
     expect(() => refuseUnrepeatable(edited.output)).toThrow('is not what the ledger says');
+    const { error } = await called(['verify', run, '--set', 'learning_rate=9', '--set', 'worker.threads=1']);
+    expect(error).toMatchObject({
+      exitCode: 3,
+      message: `${run} cannot be repeated with learning_rate: ${settings.learning_rate} → 9`,
+    });
   });
 
   test('a file that is no longer what the run wrote proves nothing: it is damaged, not different', async () => {

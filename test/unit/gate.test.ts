@@ -114,7 +114,11 @@ describe('tms report', () => {
   test('refuses --junit without a bound', async () => {
     const directory = lossyRun(null);
     const { error } = await called(['report', directory, '--junit', join(directory, 'gate.xml')]);
-    expect(error).toMatchObject({ exitCode: 3, message: expect.stringContaining('retention.max_drop') });
+    expect(error).toMatchObject({
+      exitCode: 3,
+      message: expect.stringContaining('retention.max_drop'),
+      fix: `say what is demanded: npx tms resume ${directory} --set retention.max_drop=0.05`,
+    });
     expect(existsSync(join(directory, 'gate.xml'))).toBe(false);
   });
 });
