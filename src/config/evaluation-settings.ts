@@ -8,6 +8,7 @@ const answeredSets = hasSome('evaluation sets that are answered in words', set =
   return scorer !== 'multiple_choice' && lm_eval === null;
 });
 const hasTestExamples: readonly Condition[] = [{ dataset_test_name: isGiven }, { test_size: above(0) }];
+const sampledTemperatures = hasSome('temperatures above 0', temperature => Number(temperature) > 0);
 const someSets = hasSome('evaluation sets');
 
 /** Something that is answered in words, by whatever is measured. */
@@ -138,9 +139,18 @@ export const evaluationSettings = {
           ...hasTestExamples,
           { 'retention.sets': someSets },
         ),
+        own_answers: readWhen(
+          ours(
+            z.int().min(0).max(1000).default(0),
+            'Answers that each model gives itself to each of these prompts at every measured point, at temperature 1: for KL(model‖base), its entropy ' +
+              'and, from 2 on, the share of distinct answers to a prompt. Divergences are then taken over the whole vocabulary, KL(base‖model) ' +
+              'beside its estimate too; the base is loaded beside the model while that lasts. 0: not measured.',
+          ),
+          { '.size': above(0) },
+        ),
       })
       .prefault({}),
-    'Distance from the base model, on stored samples of the base.',
+    'Distance from the base model, on stored samples of the base, and on answers of the model itself.',
   ),
   text_loss: ours(
     z
@@ -180,6 +190,16 @@ export const controlSettings = z
     base_samples: ours(
       z.boolean().default(false),
       'Also train equally long on the base model’s own answers: forgetting that comes from the optimiser and not from the labels.',
+    ),
+    base_again: readWhen(
+      ours(
+        z.boolean().default(false),
+        'Also measure the base a second time, on answers of another sampling seed: how far what rests on sampled answers differs without any ' +
+          'training. Greedy answers do not differ.',
+      ),
+      { 'eval.temperatures': sampledTemperatures },
+      { 'retention.temperatures': sampledTemperatures },
+      { 'kl.own_answers': above(0) },
     ),
   })
   .prefault({});

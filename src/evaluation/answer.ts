@@ -25,15 +25,15 @@ export type Sampling = {
 
 /**
  * The 32-bit seed of an answer. It does not depend on the step or the model: the same question is answered with the same random
- * numbers at every measurement, so that differences come from the weights.
+ * numbers at every measurement, so that differences come from the weights. Answers to one question have another temperature or number.
  */
 export function answerSeeds(
   seed: number,
-  purpose: 'evaluation answer' | 'base sample',
-): (setName: string, id: string, temperature: number) => number {
+  purpose: 'evaluation answer' | 'base sample' | 'own answer',
+): (setName: string, id: string, temperatureOrNumber: number) => number {
   const numbers = keyedNumbers(seed, purpose);
-  return (setName, id, temperature) =>
-    numbers(wordsOf(id), fnv1a(setName), Math.round(temperature / temperatureStep))[0];
+  return (setName, id, temperatureOrNumber) =>
+    numbers(wordsOf(id), fnv1a(setName), Math.round(temperatureOrNumber / temperatureStep))[0];
 }
 
 /** One answer to each, in order. Questions with the same length limit and stop texts share calls, whatever set they are of. */

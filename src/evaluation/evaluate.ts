@@ -6,6 +6,7 @@ import { answerSets, shareOf } from './answer-sets.ts';
 import { chooseOptions } from './choices.ts';
 import { type BaseSamples, type KlFromBase, measureKl, sampleAnswers } from './kl.ts';
 import { measureLmEval } from './lm-eval-set.ts';
+import { type MeasuredAnswers, measureOwnAnswers } from './own-answers.ts';
 import { type Divergence, measureDivergence } from './pld.ts';
 import type { EvaluationContext } from './prepare-evaluation.ts';
 import { multipleChoiceVersion } from './scorer.ts';
@@ -34,11 +35,39 @@ export async function evaluateModel(
   const sets = await measureSets(worker, { ...context, sampler }, tally);
   const test = await measureDivergence(worker, context.pld.test, tally);
   const train = await measureDivergence(worker, context.pld.train, tally);
-  const kl = await measureKl(worker, baseSamples ?? { samples: [] }, tally);
+  const base = context.own.count > 0 ? context.own.base : null;
+  const kl = await measureKl(worker, baseSamples ?? { samples: [] }, { base, tally });
   const textLoss = await measureTextLoss(worker, context.texts, tally);
+  const own = await measureOwn(worker, { ...context, sampler }, tally);
   const found = { training, step, weightsDigest, sets, pld: { test, train }, kl };
-  const record = { ...found, ...(textLoss !== null && { textLoss }) };
+  const record = { ...found, ...(textLoss !== null && { textLoss }), ...(own !== null && { own }) };
   return { record, tokens: tally.tokens() };
+}
+
+/** Measure the base in the worker once more on answers of another seed: what rests on sampling, and what differs by it alone. */
+export async function measureAgain(
+  worker: Worker,
+  context: EvaluationContext,
+  { sampler = worker, ...call }: EvaluationCall & { readonly sampler?: Asker } = {},
+): Promise<{ again: NonNullable<EvaluationRecord['again']>; tokens: TokenCounts }> {
+  const sampled = context.sets.flatMap(set => {
+    const temperatures = set.temperatures.filter(temperature => temperature > 0);
+    return set.kind === 'answered' && temperatures.length > 0 ? [{ ...set, temperatures }] : [];
+  });
+  const other = { ...context, sets: sampled, seed: (context.seed + 1) % 2 ** 32, sampler };
+  const work = sampled.reduce((sum, set) => sum + workInSet(set), workInOwn(context));
+  const tally = newTally(work, call);
+  const sets = await measureSets(worker, other, tally);
+  const own = await measureOwn(worker, other, tally);
+  return { again: { sets, ...(own !== null && { own }) }, tokens: tally.tokens() };
+}
+
+function measureOwn(
+  worker: Worker,
+  { own, kl: prompts, ...options }: EvaluationContext & { readonly sampler: Asker },
+  tally: Tally,
+) {
+  return measureOwnAnswers(worker, { ...own, prompts }, { ...options, tally });
 }
 
 /** While the base stands in the worker: its answers to the prompts that KL is measured on. Once for a run; keep them in a file. */
@@ -87,13 +116,19 @@ function recordOf({ name, role, questions }: ChoiceSet, chosen: readonly number[
 }
 
 /** Answers to sample and sequences to score. */
-function workIn({ sets, pld, texts }: EvaluationContext, baseSamples: BaseSamples | null): number {
+function workIn(context: EvaluationContext, baseSamples: BaseSamples | null): number {
+  const { sets, pld, texts } = context;
   const inSets = sets.map(workInSet);
   const samples = baseSamples?.samples.length ?? 0;
   return inSets.reduce(
     (sum, count) => sum + count,
-    samples + pld.test.length + pld.train.length + texts.length,
+    samples + pld.test.length + pld.train.length + texts.length + workInOwn(context),
   );
+}
+
+/** Sampled, then scored. */
+function workInOwn({ own, kl }: EvaluationContext): number {
+  return 2 * own.count * kl.length;
 }
 
 function workInSet(set: PreparedSet): number {
@@ -110,7 +145,7 @@ function workInSet(set: PreparedSet): number {
 // An evaluation as the flat numbers of metrics.jsonl. Pure. No name is a path prefix of another: some stores make
 // folders of them.
 
-export function metricsOf({ sets, pld, kl, textLoss }: EvaluationRecord): Record<string, number> {
+export function metricsOf({ sets, pld, kl, textLoss, own, again }: EvaluationRecord): Record<string, number> {
   return Object.assign(
     {},
     ...sets.map(metricsOfSet),
@@ -121,7 +156,22 @@ export function metricsOf({ sets, pld, kl, textLoss }: EvaluationRecord): Record
     klMetrics('target', kl.target),
     klMetrics('retention', kl.retention),
     textLoss === undefined ? {} : { 'text/bits_per_byte': textLoss.bitsPerByte },
+    ownMetrics('own', own),
+    ...(again?.sets ?? []).map(({ name, accuracy }) => ({ [`again/${name}/accuracy`]: accuracy })),
+    ownMetrics('again', again?.own),
   );
+}
+
+/** KL(model‖base), entropy and distinct answers of what the model says itself. */
+function ownMetrics(place: 'own' | 'again', own: EvaluationRecord['own']): Record<string, number> {
+  const of = (prompts: SetRecord['role'], found: MeasuredAnswers | null | undefined) =>
+    found && {
+      [`${place}/${prompts}_kl_per_token`]: found.perToken,
+      [`${place}/${prompts}_kl_per_sequence`]: found.perSequence,
+      [`${place}/${prompts}_entropy_per_token`]: found.entropyPerToken,
+      ...(found.distinct !== null && { [`${place}/${prompts}_distinct`]: found.distinct }),
+    };
+  return { ...of('target', own?.target), ...of('retention', own?.retention) };
 }
 
 function metricsOfSet({
@@ -160,5 +210,6 @@ function klMetrics(prompts: SetRecord['role'], found: KlFromBase | null): Record
   return {
     [`kl/${prompts}_per_token`]: found.perToken,
     [`kl/${prompts}_per_sequence`]: found.perSequence,
+    ...(found.exactPerToken !== undefined && { [`kl/${prompts}_exact_per_token`]: found.exactPerToken }),
   };
 }

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import type { EvaluationRecord } from '../run/records.ts';
-import type { ModelInfo } from '../worker/protocol.ts';
+import type { ModelInfo, OtherModel } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
 import { type Asked, type Asker, answerAll, answerSeeds, type Sampling } from './answer.ts';
 import { logprobsOf, sumBetween } from './logprobs.ts';
@@ -59,25 +59,38 @@ export async function sampleAnswers(
   return { samples };
 }
 
-/** KL(base‖model) on the samples of each role; null where there are none. */
+/** KL(base‖model) on the samples of each role; null where there are none. With `base` also exactly in each token, for which that is loaded. */
 export async function measureKl(
   worker: Worker,
   { samples }: BaseSamples,
-  tally: Tally,
+  { base, tally }: { readonly base: OtherModel | null; readonly tally: Tally },
 ): Promise<EvaluationRecord['kl']> {
-  const logprobs = await logprobsOf(
-    worker,
-    samples.map(({ ids }) => ids),
-    tally,
-  );
+  const sequences = samples.map(({ ids }) => ids);
+  const logprobs = await logprobsOf(worker, sequences, tally);
+  const isExact = base !== null && samples.length > 0;
+  const scored = isExact ? await worker.forward(sequences, { other: base, ...tally.next() }) : null;
   const of = (role: SetRole) => {
     const places = [...samples.keys()].filter(i => samples[i]?.role === role);
-    return klFromBase(
-      places.map(i => samples[i] as BaseSample),
+    const own = places.map(i => samples[i] as BaseSample);
+    const found = klFromBase(
+      own,
       places.map(i => logprobs[i] as Float32Array),
     );
+    if (found === null || scored === null) return found;
+    const from = places.map(i => scored.divergence?.from[i] as Float32Array);
+    return { ...found, exactPerToken: exactKl(own, from) };
   };
   return { target: of('target'), retention: of('retention') };
+}
+
+/** `divergences`: KL(base‖model) in the place of each token, of whole sequences. */
+function exactKl(samples: readonly BaseSample[], divergences: readonly Float32Array[]): number {
+  let [sum, tokens] = [0, 0];
+  for (const [i, { promptLength, logprobs }] of samples.entries()) {
+    sum += sumBetween(divergences[i] as Float32Array, promptLength);
+    tokens += logprobs.length;
+  }
+  return sum / tokens;
 }
 
 /** `logprobs` are the model's, of whole sequences. All tokens of all samples weigh the same; null of no sample. */

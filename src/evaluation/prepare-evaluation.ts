@@ -7,6 +7,7 @@ import type { ModelInfo } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
 import { type KlPrompt, klPrompts } from './kl.ts';
 import { lmEvalVersion } from './lm-eval-set.ts';
+import type { OwnAnswers } from './own-answers.ts';
 import type { DivergenceExample } from './pld.ts';
 import { multipleChoiceVersion } from './scorer.ts';
 import { type LmEvalSetup, type PreparedSet, prepareSet, type SetRole } from './sets.ts';
@@ -27,6 +28,10 @@ export type EvaluationContext = {
   };
   /** Prompts that the base answers for KL; empty where it is not measured. */
   readonly kl: readonly KlPrompt[];
+  /** What the model says itself to these prompts at every point; no answer where it is not measured. */
+  readonly own: OwnAnswers;
+  /** Whether the base is measured once more on answers of another seed. */
+  readonly again: boolean;
   /** Neutral documents; empty where their cross-entropy is not measured. */
   readonly texts: readonly TextDocument[];
   /** What a person should know about the questions, a sentence each. */
@@ -37,7 +42,10 @@ export type EvaluationContext = {
 
 export type EvaluationSettings = Pick<
   RunConfig,
+  | 'model_name_or_path'
+  | 'model_revision'
   | 'seed'
+  | 'controls'
   | 'sampler'
   | 'eval'
   | 'retention'
@@ -122,6 +130,11 @@ export async function prepareEvaluation(
     sets,
     pld: { test: of('test', data.test), train: of('train', data.train) },
     kl: kl.prompts,
+    own: {
+      count: config.kl.own_answers,
+      base: { model: config.model_name_or_path, revision: config.model_revision },
+    },
+    again: config.controls.base_again,
     texts: await readDocuments(worker, config.text_loss, {
       cacheDirectory,
       maxPositions: model.maxPositions,
@@ -137,7 +150,7 @@ export function evaluationKey(context: EvaluationContext): string {
 }
 
 /** The same by what is measured: a digest of each set, of the examples for PLD and of the prompts for KL. */
-export function evaluationDigests({ sets, pld, kl, texts }: EvaluationContext): Record<string, string> {
+export function evaluationDigests({ sets, pld, kl, own, texts }: EvaluationContext): Record<string, string> {
   const measured = (examples: readonly DivergenceExample[]) =>
     examples.map(({ ids, promptLength, learned, completionBytes }) => [
       promptLength,
@@ -152,6 +165,7 @@ export function evaluationDigests({ sets, pld, kl, texts }: EvaluationContext): 
     ...Object.fromEntries(digests),
     'the examples for PLD': sha256OfRecord([measured(pld.test), measured(pld.train)]),
     'the prompts for KL': sha256OfRecord(kl.map(({ prompt, ...rest }) => ({ ...rest, prompt: [...prompt] }))),
+    ...(own.count > 0 && { 'the number of own answers': sha256OfRecord([own.count]) }),
     ...(texts.length > 0 && {
       'the texts of text_loss': sha256OfRecord(texts.map(({ id, ids, bytes }) => [id, bytes, ...ids])),
     }),

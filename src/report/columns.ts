@@ -3,6 +3,7 @@ import type { Accuracy, Change } from '../metrics/retention.ts';
 import { changeText, exclusionOf, intervalNote, shortChangeText } from './changes.ts';
 import { alphaText, controlNotes, endlessText, fallbackNotes, lostUpdateNotes } from './fallback-notes.ts';
 import { amount, dash, fixed, shortDuration, signed, withInterval } from './format.ts';
+import { againNotes } from './noise-floor.ts';
 import { bestPoint, type Curve, lastPoint } from './points.ts';
 import type { Results } from './results.ts';
 import type { Analysis, ResultRow } from './rows.ts';
@@ -47,6 +48,7 @@ export function columnsFor(rows: readonly ResultRow[], width: Width): Column[] {
       title: isWide ? 'retention' : 'reten.',
       textOf: row => fixed(row.klRetention, 2),
     },
+    ...ownColumns(isWide),
     {
       group: 'text bits/byte',
       title: isWide ? 'Δ [95 % CI]' : 'Δ',
@@ -69,6 +71,24 @@ export function columnsFor(rows: readonly ResultRow[], width: Width): Column[] {
   ];
   return columns.filter(({ textOf }) => rows.some(row => textOf(row) !== dash));
 }
+
+/** Of what a model says itself. */
+function ownColumns(isWide: boolean): Column[] {
+  const measures = [
+    ['KL(model‖base)', one => fixed(one.perSequence, 2)],
+    ['entropy', one => fixed(one.entropyPerToken, 2)],
+    ['distinct', one => fixed(one.distinct, 2)],
+  ] as const satisfies readonly (readonly [string, (one: MeasuredAnswers) => string])[];
+  return measures.flatMap(([group, textOf]) =>
+    (['target', 'retention'] as const).map(role => ({
+      group,
+      title: isWide || role === 'target' ? role : 'reten.',
+      textOf: ({ own }: ResultRow) => (own?.[role] ? textOf(own[role]) : dash),
+    })),
+  );
+}
+
+type MeasuredAnswers = NonNullable<NonNullable<ResultRow['own']>['target']>;
 
 /** Beside Δ where some answer to a retention set has no end. */
 function endlessColumn(rows: readonly ResultRow[], isWide: boolean): Column[] {
@@ -119,6 +139,12 @@ export function tableNotes({
     ...(has(({ klTarget, klRetention }) => klTarget !== null || klRetention !== null)
       ? ['KL(base‖model): nats per sequence, on stored samples of the base.']
       : []),
+    ...(has(({ own }) => own !== null)
+      ? [
+          'KL(model‖base): nats per sequence, over the vocabulary in the place of each token of answers that the model gave at temperature 1; entropy: nats per token of those; distinct: share of different answers to a prompt.',
+        ]
+      : []),
+    ...againNotes(results),
     ...(has(({ cost }) => cost !== null) ? [costNote(rows)] : []),
     ...(has(({ cost }) => cost?.precision === 'share') ? ['≈: the share of steps up to that point.'] : []),
     ...missingNotes(rows),

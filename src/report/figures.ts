@@ -3,6 +3,7 @@ import { type DriftCorrelation, driftCorrelation } from '../metrics/pld-drift.ts
 import { curriculumPanel, lossPanels, setPanels } from './bar-charts.ts';
 import { intervalNote } from './changes.ts';
 import { accuracyRetentionPanel, forgettingPanel, overStepsPanel } from './charts.ts';
+import { distance } from './distance-figure.ts';
 import { type Figure, lettered } from './figure.ts';
 import { counted, dash, fixed } from './format.ts';
 import { lastPoint, ownPoints, type Point } from './points.ts';
@@ -133,35 +134,6 @@ function accuracyOfSets(analysis: Analysis): Figure {
     legend: 'all',
     panels: setPanels(analysis),
     caption: `Base and the last point of every training, greedy or by log-likelihood; ${perSet}; whiskers are Wilson 95 % intervals over items. ${roles}`,
-  };
-}
-
-function distance(analysis: Analysis): Figure {
-  const panel = (prompts: 'target' | 'retention') =>
-    overStepsPanel(analysis, {
-      label: `KL(base‖model) on ${prompts} prompts over steps`,
-      y: `KL(base‖model), ${prompts} prompts`,
-      measure: point => point.kl[prompts]?.perSequence ?? null,
-    });
-  const last = analysis.curves.map(lastPoint).find(point => point !== null);
-  const samples = (prompts: 'target' | 'retention') => counted(last?.kl[prompts]?.samples ?? 0, 'sample');
-  return {
-    id: 'kl',
-    title: 'Distance from the base model',
-    shortTitle: 'KL',
-    legend: 'all',
-    ...lettered(
-      [
-        { panel: panel('target'), text: `${samples('target')} on target prompts.` },
-        { panel: panel('retention'), text: `${samples('retention')} on retention prompts.` },
-      ],
-      {
-        before:
-          'KL(base‖model) in nats per sequence: mean of log π_base − log π over stored samples of the base,',
-        after:
-          'This direction asks how improbable the base’s own answers have become. Scales differ between panels.',
-      },
-    ),
   };
 }
 

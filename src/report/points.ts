@@ -30,6 +30,8 @@ export type Point = {
   /** Of test PLD, from the model trained from on. */
   readonly drift: number | null;
   readonly kl: EvaluationRecord['kl'];
+  /** Of what the model says itself. */
+  readonly own: EvaluationRecord['own'] | null;
   /** Cross-entropy of neutral documents against the base. */
   readonly textChange: TextLossChange | null;
 };
@@ -122,6 +124,7 @@ function pointOf(record: EvaluationRecord, base: EvaluationRecord | undefined): 
     pld: record.pld,
     drift: null,
     kl: record.kl,
+    own: record.own ?? null,
     textChange:
       base?.textLoss === undefined || record.textLoss === undefined || base === record
         ? null

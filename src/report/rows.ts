@@ -55,6 +55,8 @@ export type ResultRow = {
   /** Nats per sequence, KL(base‖model). */
   readonly klTarget: number | null;
   readonly klRetention: number | null;
+  /** Of what the model says itself: KL(model‖base), entropy, distinct answers. */
+  readonly own: Point['own'];
   /** Bits a byte of neutral documents against the base. */
   readonly textChange: TextLossChange | null;
   readonly cost: RowCost | null;
@@ -123,7 +125,7 @@ type RowFacts = RunFacts & Pick<ResultRow, 'label' | 'role' | 'trainsOn' | 'kind
 
 function rowOf(point: Point, facts: RowFacts): ResultRow {
   const { label, role, trainsOn, kind, cost, margin, base, bound, mixture } = facts;
-  const { training, step, target, sampledTarget, pld, drift, kl, textChange } = point;
+  const { training, step, target, sampledTarget, pld, drift, kl, own, textChange } = point;
   const change = kind === 'base' ? null : point.change;
   const retention = kind === 'base' ? [] : point.sets.filter(({ role }) => role === 'retention');
   const isSetDoubtful = (name: string) =>
@@ -154,6 +156,7 @@ function rowOf(point: Point, facts: RowFacts): ResultRow {
     drift: kind === 'base' ? null : drift,
     klTarget: kl.target?.perSequence ?? null,
     klRetention: kl.retention?.perSequence ?? null,
+    own,
     textChange,
     cost,
   };

@@ -233,12 +233,31 @@ const divergence = z.strictObject({
   tokens: count,
 });
 
-/** KL(base‖model), estimated on stored samples of the base: mean of log π_base − log π. */
+/**
+ * KL(base‖model), estimated on stored samples of the base: mean of log π_base − log π. `exactPerToken` is the divergence itself in the place
+ * of each of their tokens, over the vocabulary; not there where it was not asked for.
+ */
 const klFromBase = z.strictObject({
   direction: z.literal('KL(base‖model)'),
   perToken: z.number(),
   perSequence: z.number(),
+  exactPerToken: z.number().optional(),
   samples: count,
+});
+
+/** Of answers of the model at temperature 1: KL(model‖base) and entropy over the vocabulary in the place of each token, nats. */
+const measuredAnswers = z.strictObject({
+  direction: z.literal('KL(model‖base)'),
+  perToken: z.number(),
+  perSequence: z.number(),
+  entropyPerToken: z.number(),
+  /** Share of distinct answers to a prompt, a mean over prompts; null where each has one. */
+  distinct: z.number().nullable(),
+  samples: count,
+});
+const ownAnswers = z.strictObject({
+  target: measuredAnswers.nullable(),
+  retention: measuredAnswers.nullable(),
 });
 
 /** Cross-entropy of neutral documents: nats of all tokens but the first of each; bits a byte over all of them. */
@@ -257,5 +276,8 @@ export const evaluationRecord = z.strictObject({
   kl: z.strictObject({ target: klFromBase.nullable(), retention: klFromBase.nullable() }),
   /** Not there where it was not measured. */
   textLoss: textLoss.optional(),
+  own: ownAnswers.optional(),
+  /** Of the base, what was measured again on answers of another sampling seed: sets as they are sampled, and own answers. */
+  again: z.strictObject({ sets: z.array(setRecord), own: ownAnswers.optional() }).optional(),
 });
 export type EvaluationRecord = z.infer<typeof evaluationRecord>;

@@ -100,6 +100,12 @@ export function numberOf({ point }: Measured, measure: Measure): number | null {
     drift: point.drift,
     kl_target: point.kl.target?.perSequence ?? null,
     kl_retention: point.kl.retention?.perSequence ?? null,
+    kl_model_target: point.own?.target?.perSequence ?? null,
+    kl_model_retention: point.own?.retention?.perSequence ?? null,
+    entropy_target: point.own?.target?.entropyPerToken ?? null,
+    entropy_retention: point.own?.retention?.entropyPerToken ?? null,
+    distinct_target: point.own?.target?.distinct ?? null,
+    distinct_retention: point.own?.retention?.distinct ?? null,
   };
   return numbers[measure];
 }

@@ -22,6 +22,12 @@ export const measures = [
   'drift',
   'kl_target',
   'kl_retention',
+  'kl_model_target',
+  'kl_model_retention',
+  'entropy_target',
+  'entropy_retention',
+  'distinct_target',
+  'distinct_retention',
 ] as const;
 export type Measure = (typeof measures)[number];
 

@@ -78,6 +78,12 @@ const titles: Readonly<Record<Measure, string>> = {
   drift: 'drift',
   kl_target: 'KL target',
   kl_retention: 'KL retention',
+  kl_model_target: 'KL(model‖base) target',
+  kl_model_retention: 'KL(model‖base) retention',
+  entropy_target: 'entropy target',
+  entropy_retention: 'entropy retention',
+  distinct_target: 'distinct target',
+  distinct_retention: 'distinct retention',
 };
 
 function methodsTable(study: Study): StudyTable {

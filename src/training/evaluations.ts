@@ -1,7 +1,13 @@
 /** An evaluation at a point of the plan: measured once for a set of weights, then read from the run or the store. */
 import { existsSync } from 'node:fs';
 import { z } from 'zod';
-import { evaluateModel, type MeasuredModel, metricsOf, sampleBase } from '../evaluation/evaluate.ts';
+import {
+  evaluateModel,
+  type MeasuredModel,
+  measureAgain,
+  metricsOf,
+  sampleBase,
+} from '../evaluation/evaluate.ts';
 import { type BaseSamples, baseSamples } from '../evaluation/kl.ts';
 import { sha256OfFile } from '../files/atomic.ts';
 import { sha256OfRecord } from '../files/digest.ts';
@@ -62,7 +68,11 @@ async function measure(trainer: Trainer, weights: Weights): Promise<EvaluationRe
   const isShared = trainer.isShared(weights);
   const digest = isShared ? trainer.knownDigest(weights) : null;
   const found = digest === null ? null : readStored(run, digest);
-  if (found) return { ...found.record, training, step };
+  const isAgain = training === 'base' && run.evaluation.again;
+  if (found && (!isAgain || found.record.again !== undefined)) {
+    const { again, ...record } = found.record; // of a run that asked for more
+    return { ...record, ...(isAgain && again !== undefined && { again }), training, step };
+  }
   return timed(run, { unit: `evaluate ${training} ${step}`, kind: 'evaluate', training }, async () => {
     const samples = await samplesOfBase(trainer);
     await trainer.load(weights);
@@ -70,12 +80,25 @@ async function measure(trainer: Trainer, weights: Weights): Promise<EvaluationRe
     const call = callOf(run, `evaluate ${training} at step ${step}`);
     const { sampler, release } = await trainer.hold(weights);
     const measured: MeasuredModel = { training, step, weightsDigest, baseSamples: samples, sampler, ...call };
-    const measuring = evaluateModel(run.worker, run.evaluation, measured);
+    const measuring = isAgain
+      ? measureTwice(run, measured)
+      : evaluateModel(run.worker, run.evaluation, measured);
     const { record, tokens } = await measuring.finally(release);
     // The weights of others are known only when they are trained: nobody would look for these.
     if (isShared) keep(run, weightsDigest, { record, samples: training === 'base' ? samples : null });
     return { value: record, tokens: tokens.generated + tokens.scored };
   });
+}
+
+/** The base, and once more what rests on sampling. */
+async function measureTwice({ worker, evaluation }: Run, measured: MeasuredModel) {
+  const { record, tokens } = await evaluateModel(worker, evaluation, measured);
+  const { again, tokens: more } = await measureAgain(worker, evaluation, measured);
+  const { generated, scored } = tokens;
+  return {
+    record: { ...record, again },
+    tokens: { generated: generated + more.generated, scored: scored + more.scored },
+  };
 }
 
 function callOf(run: Run, what: string): Pick<MeasuredModel, 'signal' | 'onProgress'> {

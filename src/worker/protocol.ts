@@ -115,6 +115,8 @@ const otherModel = z.strictObject({ model: z.string().min(1), revision: z.string
   description: 'Another model of the same architecture, and a revision where it is a hub id.',
 });
 
+export type OtherModel = z.infer<typeof otherModel>;
+
 const modelInfo = z
   .strictObject({
     architecture: z.string(),

@@ -1,5 +1,8 @@
 /** What is measured where, how questions are asked, and accuracies by hand. */
 import { describe, expect, it } from 'vitest';
+import { reportMarkdown } from '../../src/report/markdown.ts';
+import { readResults } from '../../src/report/results.ts';
+import { analyse } from '../../src/report/rows.ts';
 import {
   askedAt,
   choices,
@@ -10,9 +13,16 @@ import {
   measuredRun,
   wordsOf,
 } from '../support/measured-run.ts';
-import { readRecord, readRows, workFolder } from '../support/recorded-run.ts';
+import {
+  callsOf,
+  readRecord,
+  readRows,
+  recordRun,
+  type Settings,
+  workFolder,
+} from '../support/recorded-run.ts';
 import { endId, fnv, idsOf, philox, textOf } from '../support/reference.ts';
-import { examples } from '../support/small-run.ts';
+import { examples, saySet, smallRun } from '../support/small-run.ts';
 
 const folder = workFolder();
 let shared: Promise<Measured> | null = null;
@@ -165,3 +175,49 @@ function expectGreedy(table: Float32Array, set: SetFound, questions: string[][],
   if (questions.length === set.items.length)
     expect(set.unfinished).toBe(answers.filter(({ isFinished }) => !isFinished).length);
 }
+
+describe('own answers and the base asked again', () => {
+  it('are measured at each point, the base twice, and stand in the report', async () => {
+    const sampled = (more: Settings = {}) =>
+      smallRun(folder, {
+        ...{ method: 'sft', tms: {}, kl: { size: 2, own_answers: 2 }, controls: { base_again: true } },
+        eval: { sets: [saySet(folder)], temperatures: [0, 1] },
+        ...more,
+      });
+    const run = await recordRun(folder, sampled());
+    const [base, tuned] = ['base-step-000000', 'sft-step-000009'].map(name =>
+      readRecord(run.output, `evaluation/${name}.json`),
+    );
+    expect(base.own.target).toMatchObject({ perToken: 0, samples: 4 });
+    expect(tuned.own.target.perToken).toBeGreaterThan(0.01);
+    expect(tuned.kl.target.exactPerToken).toBeGreaterThan(0.01);
+    expect(base.again.sets.map(({ name }: { name: string }) => name)).toEqual(['say']);
+    expect(base.again.own.target.entropyPerToken).not.toBe(base.own.target.entropyPerToken);
+    expect(tuned.again).toBeUndefined();
+    const lines = readRows(run.output, 'metrics.jsonl').filter(line => 'own/target_kl_per_token' in line);
+    expect(lines.map(({ training, step }) => [training, step])).toEqual([
+      ['base', 0],
+      ['sft', 9],
+    ]);
+    expect(lines[0]).toMatchObject({
+      'again/say/accuracy': base.again.sets[0].accuracy,
+      'again/target_distinct': base.again.own.target.distinct,
+    });
+    expect(lines[1]?.['own/target_kl_per_token']).toBe(tuned.own.target.perToken);
+    const page = reportMarkdown(analyse(await readResults(run.output)));
+    const kl = tuned.own.target.perSequence.toFixed(2);
+    expect(page.split('\n').find(line => line.includes('SFT, last point'))).toContain(` ${kl} `);
+    const once = base.own.target.entropyPerToken.toFixed(3);
+    const again = base.again.own.target.entropyPerToken.toFixed(3);
+    expect(page).toContain(`entropy (target) ${once} and ${again} (`);
+
+    // The store gives what was asked for, no more, and what it lacks is measured.
+    const { home } = run;
+    const less = await recordRun(folder, sampled({ controls: {} }), { home });
+    expect(readRecord(less.output, 'evaluation/base-step-000000.json').again).toBeUndefined();
+    expect(callsOf(less.calls, 'generate')).toHaveLength(0);
+    const fresh = await recordRun(folder, sampled({ controls: {} }));
+    const filled = await recordRun(folder, sampled(), { home: fresh.home });
+    expect(readRecord(filled.output, 'evaluation/base-step-000000.json')).toEqual(base);
+  });
+});

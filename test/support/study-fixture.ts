@@ -71,7 +71,14 @@ export function outcomeOf({ method, seed, recipe = 1, points, drift = 0 }: Shape
       lost: 0,
     };
     const target = { mean: point[0] / 100, interval: { low: 0, high: 1 }, items, sets: 1 };
-    const none = { sampledTarget: null, sets: [], pld: record.pld, kl: record.kl, textChange: null };
+    const none = {
+      sampledTarget: null,
+      sets: [],
+      pld: record.pld,
+      kl: record.kl,
+      own: null,
+      textChange: null,
+    };
     return { record, point: { training: 'model', step: i + 1, target, change, drift, ...none } };
   });
   const last = measured.at(-1) as Outcome['last'];

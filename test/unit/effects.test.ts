@@ -284,6 +284,8 @@ const cases: [string, string[], string[]][] = [
   ]),
   ['pld.size=10', ['test_size=0', 'pld.splits=[test]'], ['test_size=0']],
   ['pld.splits=[train]', ['pld.size=0'], ['pld.size=9']],
+  ['kl.own_answers=2', ['kl.size=0'], []],
+  ['controls.base_again=true', [], ['kl.own_answers=1']],
   ['kl.size=9', ['test_size=0'], ['test_size=0', 'retention.sets=[{name: a, path: a.jsonl}]']],
 ];
 

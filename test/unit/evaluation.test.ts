@@ -6,8 +6,9 @@ import { openDataset } from '../../src/data/dataset.ts';
 import { encodeToFile } from '../../src/data/encode-file.ts';
 import { TokenFile } from '../../src/data/token-file.ts';
 import { answerAll, answerSeeds } from '../../src/evaluation/answer.ts';
-import { evaluateModel, metricsOf, sampleBase } from '../../src/evaluation/evaluate.ts';
+import { evaluateModel, measureAgain, metricsOf, sampleBase } from '../../src/evaluation/evaluate.ts';
 import { baseSamples, klFromBase, klPrompts } from '../../src/evaluation/kl.ts';
+import { answersMeasured } from '../../src/evaluation/own-answers.ts';
 import { divergenceOf, readDivergenceExamples } from '../../src/evaluation/pld.ts';
 import {
   type EvaluationData,
@@ -16,6 +17,7 @@ import {
   prepareEvaluation,
 } from '../../src/evaluation/prepare-evaluation.ts';
 import { newTally } from '../../src/evaluation/tally.ts';
+import { mean } from '../../src/metrics/statistics.ts';
 import { evaluationRecord } from '../../src/run/records.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { temporaryDirectory, temporaryFile } from '../support/temporary-directory.ts';
@@ -304,6 +306,135 @@ describe('KL(base‖model)', () => {
     const mean = differences.reduce((sum, value) => sum + value, 0) / 3;
     expect(later.record.kl.target?.perSequence).toBeCloseTo(mean, 4);
     expect(mean).toBeGreaterThan(0.1);
+  });
+});
+
+/** What the toy with these seeds says and means, token by token. */
+function klAfter(of: number, to: number, before: number): number {
+  const [p, q] = [distribution(newBigram(of), before), distribution(newBigram(to), before)];
+  let sum = 0;
+  for (const [id, share] of p.probabilities.entries())
+    sum += share * ((p.logprobs[id] as number) - (q.logprobs[id] as number));
+  return sum;
+}
+function meanOverTokens(
+  answers: readonly { ids: readonly number[]; start: number }[],
+  of: (before: number) => number,
+) {
+  const values = answers.flatMap(({ ids, start }) =>
+    [...ids.keys()].slice(start).map(place => of(ids[place - 1] as number)),
+  );
+  return { perToken: mean(values), perSequence: (mean(values) * values.length) / answers.length };
+}
+
+describe('own answers', () => {
+  const asked = ['kl.own_answers=3', 'model_name_or_path=toy:3', 'eval.temperatures=[0]'];
+
+  test('give KL(model‖base) and entropy over the vocabulary, and how many answers to a prompt differ', async () => {
+    const { worker, model } = await toy(4);
+    const context = await prepare(worker, model, asked);
+    const said: number[][] = [];
+    const prompts: number[][] = [];
+    const sampler: Pick<Worker, 'generate'> = {
+      generate: async (given, options) => {
+        const answers = await worker.generate(given, options);
+        if (options.temperature === 1) {
+          prompts.push(...given.map(ids => [...ids]));
+          said.push(...answers.map(({ ids }) => [...ids]));
+        }
+        return answers;
+      },
+    };
+    const { record, tokens } = await evaluateModel(worker, context, { ...base, sampler });
+    expect(said).toHaveLength(3 * 9); // 3 prompts of the test split, of skills and of choices
+    for (const [role, sets] of [
+      ['target', ['test']],
+      ['retention', ['skills', 'choices']],
+    ] as const) {
+      const own = context.kl.filter(({ set }) => (sets as readonly string[]).includes(set));
+      const answers = own.map(({ prompt }) =>
+        said.flatMap((ids, i) => (prompts[i]?.join() === [...prompt].join() ? [[...prompt, ...ids]] : [])),
+      );
+      expect(answers.map(({ length }) => length)).toEqual(own.map(() => 3));
+      const all = answers.flatMap((group, i) =>
+        group.map(ids => ({ ids, start: own[i]?.prompt.length as number })),
+      );
+      const found = record.own?.[role];
+      const kl = meanOverTokens(all, before => klAfter(4, 3, before));
+      expect(found?.perToken).toBeCloseTo(kl.perToken, 4);
+      expect(found?.perSequence).toBeCloseTo(kl.perSequence, 3);
+      const entropy = meanOverTokens(all, before => distribution(newBigram(4), before).entropy);
+      expect(found?.entropyPerToken).toBeCloseTo(entropy.perToken, 4);
+      expect(found?.samples).toBe(all.length);
+      const shares = answers.map(group => new Set(group.map(ids => ids.join())).size / 3);
+      expect(found?.distinct).toBeCloseTo(mean(shares), 10);
+    }
+    const generated = said.flat().length;
+    expect(tokens.generated).toBeGreaterThanOrEqual(generated);
+  });
+
+  test('at the base are as far from it as nothing, exactly; KL(base‖model) is exact too', async () => {
+    const { worker, model } = await toy(3);
+    const context = await prepare(worker, model, asked);
+    const { samples } = await sampleBase(worker, context);
+    const atBase = await evaluateModel(worker, context, { ...base, baseSamples: samples });
+    expect(atBase.record.own).toMatchObject({
+      target: { direction: 'KL(model‖base)', perToken: 0, perSequence: 0 },
+      retention: { perToken: 0, perSequence: 0, samples: 18 },
+    });
+    expect(atBase.record.kl.target?.exactPerToken).toBe(0);
+    await worker.load({ model: 'toy:4' });
+    const { record } = await evaluateModel(worker, context, { ...base, baseSamples: samples });
+    const ofTarget = samples.samples.filter(({ role }) => role === 'target');
+    const given = ofTarget.map(({ ids, promptLength }) => ({ ids, start: promptLength }));
+    const exact = meanOverTokens(given, before => klAfter(3, 4, before));
+    expect(record.kl.target?.exactPerToken).toBeCloseTo(exact.perToken, 4);
+    expect(metricsOf(record)['kl/target_exact_per_token']).toBe(record.kl.target?.exactPerToken);
+    const one = await prepare(worker, model, [...asked, 'kl.own_answers=1']);
+    expect((await evaluateModel(worker, one, base)).record.own?.target?.distinct).toBeNull();
+    expect(evaluationKey(one)).not.toBe(evaluationKey(context));
+  });
+
+  test('by hand: all tokens weigh the same, and prompts in what is distinct', () => {
+    const answer = (group: number, ids: number[], divergence: number[], entropy: number[]) => ({
+      group,
+      ids: Int32Array.from(ids),
+      divergence: Float32Array.from(divergence),
+      entropy: Float32Array.from(entropy),
+    });
+    const given = [
+      answer(0, [5, 2], [0.5, 0.25], [1, 0]),
+      answer(0, [5, 2], [0.5, 0.25], [1, 0]),
+      answer(1, [7], [1], [2]),
+      answer(1, [8], [1], [2]),
+    ];
+    // 0.75 + 0.75 + 1 + 1 over 6 tokens of 4 answers; entropies 1 + 1 + 2 + 2; one of two answers is another, then both.
+    expect(answersMeasured(given)).toEqual({
+      direction: 'KL(model‖base)',
+      perToken: 3.5 / 6,
+      perSequence: 3.5 / 4,
+      entropyPerToken: 1,
+      distinct: 0.75,
+      samples: 4,
+    });
+    expect(answersMeasured([])).toBeNull();
+  });
+});
+
+describe('the base measured again', () => {
+  test('is what another seed would have given of what is sampled, and nothing else', async () => {
+    const { worker, model } = await toy(3);
+    const own = ['model_name_or_path=toy:3', 'kl.own_answers=2'];
+    const context = await prepare(worker, model, own);
+    const { again } = await measureAgain(worker, context);
+    const { record } = await evaluateModel(worker, { ...context, seed: context.seed + 1 }, base);
+    expect(again.own).toEqual(record.own);
+    expect(again.sets.map(({ name }) => name)).toEqual(['target']); // skills are greedy, choices have no answer
+    expect(again.sets[0]?.accuracy).toBe(record.sets[0]?.sampledAccuracy);
+    const first = await evaluateModel(worker, context, base);
+    expect(again.own).not.toEqual(first.record.own);
+    const greedy = await prepare(worker, model, ['eval.temperatures=[0]']);
+    expect((await measureAgain(worker, greedy)).again).toEqual({ sets: [] });
   });
 });
 
