@@ -64,7 +64,7 @@ export const distill = defineMethod({
       startsFrom: start,
       trainsOn: `its own answers, towards ${teacher ?? 'the base'}`,
       sequencesPerVisit,
-      beside: { model: teacher === null ? 'base' : { path: teacher }, rate: 0 },
+      reference: { model: teacher === null ? 'base' : { path: teacher }, rate: 0 },
     } as const;
     const plan = training(facts, settings);
     const trainings = { ...sft, distill: plan };

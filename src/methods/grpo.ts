@@ -18,7 +18,7 @@ const settings = z
     clip_high: ours(z.number().positive().nullable().default(null), 'null: clip.'),
     kl_coefficient: ours(
       z.number().min(0).default(0),
-      'Weight of KL(π‖base) in the loss. Above 0 the worker keeps the base beside the training: as much memory as the weights once more.',
+      'Weight of KL(π‖base) in the loss. Above 0 the worker keeps the base as the reference model: as much memory as the weights once more.',
     ),
     reward: ours(z.strictObject(scorerSettings).prefault({}), 'What rewards an answer, from 0 to 1.'),
     ...answerSettings,
@@ -65,7 +65,9 @@ export const grpo = defineMethod({
           return group === null ? [] : [weighed(answer, group[i % size] as number)];
         });
         const base =
-          kl > 0 && sequences.length > 0 ? await policy.kept.logprobs(sequences.map(({ ids }) => ids)) : [];
+          kl > 0 && sequences.length > 0
+            ? await policy.reference.logprobs(sequences.map(({ ids }) => ids))
+            : [];
         return {
           sequences: sequences.map((sequence, i) =>
             base[i] ? { ...sequence, referenceLogprobs: base[i] } : sequence,
@@ -79,8 +81,10 @@ export const grpo = defineMethod({
       },
     };
     const loss = clippedPolicyGradient({ low: clip, high: clip_high ?? clip, kl });
-    const beside = kl > 0 ? ({ model: 'base', rate: 0 } as const) : undefined;
-    await trainer.training('grpo', { from: trainer.base, on, loss, ...(beside && { beside }) }).finish();
+    const reference = kl > 0 ? ({ model: 'base', rate: 0 } as const) : undefined;
+    await trainer
+      .training('grpo', { from: trainer.base, on, loss, ...(reference && { reference }) })
+      .finish();
   },
 });
 

@@ -37,7 +37,7 @@ export const klSft = defineMethod({
         label: `SFT + ${beta}·KL`,
         role: 'method',
         trainsOn: 'gold, held near the base',
-        beside: { model: 'base', rate: 0 },
+        reference: { model: 'base', rate: 0 },
       }),
     },
   }),
@@ -47,7 +47,7 @@ export const klSft = defineMethod({
       key: sha256OfRecord({ gold: trainer.gold.key, base: trainer.recipeOf(trainer.base), top_k }),
       of: async (visits, _, policy) => {
         const gold = await Promise.all(visits.map(({ example }) => goldSequence(trainer.run, example)));
-        const top = await policy.kept.top(
+        const top = await policy.reference.top(
           gold.map(({ ids }) => Int32Array.from(ids)),
           top_k,
         );

@@ -5,7 +5,7 @@
 import type { z } from 'zod';
 import type { RunConfig } from '../config/schema.ts';
 import type { MixturePlan, MixtureSettings } from '../plan/draws.ts';
-import type { Beside, DataFacts, MethodPlan, PlannedTraining, TrainingRole } from '../plan/plan.ts';
+import type { DataFacts, MethodPlan, PlannedTraining, Reference, TrainingRole } from '../plan/plan.ts';
 import type { AnswerSettings, SamplingPlan } from '../plan/sampling-plan.ts';
 import type { OwnLength, TrainingPlan } from '../plan/training-plan.ts';
 import type { Trainer } from '../training/trainer.ts';
@@ -74,8 +74,8 @@ export type TrainingFacts = {
   readonly goldShare?: number;
   /** Sequences that a visit learns; by default 1. */
   readonly sequencesPerVisit?: number;
-  /** A model that its targets ask; by default none is kept. */
-  readonly beside?: Beside;
+  /** The model that it is held against, for its targets to ask; by default there is none. */
+  readonly reference?: Reference;
 };
 
 export type MethodRun<Settings, Plan extends MethodPlan> = {

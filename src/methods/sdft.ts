@@ -55,9 +55,9 @@ export const sdft = defineMethod({
 
   plan({ settings, training, sampling }) {
     const { samples_per_prompt: sequencesPerVisit, teacher, ema_rate } = settings;
-    const beside = { model: 'base', rate: teacher === 'ema' ? ema_rate : 0 } as const;
+    const reference = { model: 'base', rate: teacher === 'ema' ? ema_rate : 0 } as const;
     const trainsOn = 'its own answers, towards what it says with gold in its prompt';
-    const plan = training({ label: 'SDFT', role: 'method', trainsOn, sequencesPerVisit, beside });
+    const plan = training({ label: 'SDFT', role: 'method', trainsOn, sequencesPerVisit, reference });
     return {
       trainings: { sdft: plan },
       sampling: sampling(settings),

@@ -98,7 +98,7 @@ export function describeMemory(cost: MemoryCost): string {
     ['moments', cost.momentBytes],
     ['activations', cost.activationBytes],
     ['head', cost.headBytes],
-    ['model kept beside', cost.keptBytes],
+    ['reference model', cost.referenceBytes],
   ] as const;
   const said = parts.filter(([, bytes]) => bytes > 0).map(([name, bytes]) => `${name} ${formatBytes(bytes)}`);
   const sampling =

@@ -16,7 +16,7 @@ export type DiskCost = {
   readonly weightBytes: number;
   /** Of these, the checkpoints in the store. */
   readonly checkpointBytes: number;
-  /** Training states that exist at one time: weights, two float32 moments, and what is kept beside the training. */
+  /** Training states that exist at one time: weights, two float32 moments, and the reference model of the training. */
   readonly stateBytes: number;
   readonly answerBytesAtMost: number;
   /** Evaluations, the curriculum, metrics, the report. */
@@ -70,10 +70,11 @@ function keptOf({ checkpoints }: Planned['trainings'][string]): number {
 
 /** States of a training are removed at its end, unless all are kept; one more lies there while it is written. */
 function bytesOfStates({ save_steps, save_total_limit }: RunConfig, plan: Planned, model: ModelSize): number {
-  const states = trainingsOf(plan).map(({ steps, beside }) => {
+  const states = trainingsOf(plan).map(({ steps, reference }) => {
     const count = save_steps === 0 ? 0 : Math.ceil(steps / save_steps) - 1;
-    const bytesPerKept = beside === null ? 0 : beside.rate > 0 ? bytesPerMoment : model.bytesPerWeight;
-    const bytesPerWeight = model.bytesPerWeight + momentsPerWeight * bytesPerMoment + bytesPerKept;
+    const bytesPerReference =
+      reference === null ? 0 : reference.rate > 0 ? bytesPerMoment : model.bytesPerWeight;
+    const bytesPerWeight = model.bytesPerWeight + momentsPerWeight * bytesPerMoment + bytesPerReference;
     const atOnce = save_total_limit === null ? count : Math.min(count, save_total_limit + 1);
     return atOnce * (model.trainableParameters * bytesPerWeight + model.fileBytes);
   });

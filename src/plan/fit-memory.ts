@@ -23,10 +23,10 @@ export function refuseTooLarge(facts: MemoryFacts, where: string): void {
 /** Sampling takes what is there; training needs what it needs. */
 function fits(facts: MemoryFacts): boolean {
   const cost = memoryCost(facts);
-  const { weightBytes, masterBytes, keptBytes, gradientBytes, momentBytes, activationBytes, headBytes } =
+  const { weightBytes, masterBytes, referenceBytes, gradientBytes, momentBytes, activationBytes, headBytes } =
     cost;
   const needed =
-    weightBytes + masterBytes + keptBytes + gradientBytes + momentBytes + activationBytes + headBytes;
+    weightBytes + masterBytes + referenceBytes + gradientBytes + momentBytes + activationBytes + headBytes;
   return needed <= cost.deviceBytes;
 }
 

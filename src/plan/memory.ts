@@ -29,8 +29,8 @@ export type MemoryFacts = {
   readonly shape: ModelShape | null;
   /** Tokens of the longest prompt with its answer; 0 where nobody is asked. */
   readonly slots: number;
-  /** What is kept beside a training: a copy of what is trained, or an average of it, which is of float32. */
-  readonly kept: 'nothing' | 'copy' | 'average';
+  /** The reference model of a training: a copy of what is trained, or an average of it, which is of float32. */
+  readonly reference: 'nothing' | 'copy' | 'average';
   readonly device: 'cpu' | 'cuda';
   /** Memory of the device, which others may use too. */
   readonly deviceBytes: number;
@@ -45,7 +45,7 @@ export type MemoryCost = {
   readonly momentBytes: number;
   readonly activationBytes: number;
   readonly headBytes: number;
-  readonly keptBytes: number;
+  readonly referenceBytes: number;
   /** Keys, values and logits while answers are sampled. */
   readonly sampleBytes: number;
   readonly peakBytes: number;
@@ -71,7 +71,7 @@ export function memoryCost(facts: MemoryFacts): MemoryCost {
   const weightBytes = parameters * sizes[facts.computeDtype];
   const hasMasters = facts.computeDtype === 'bfloat16' && (facts.dtype === 'float32' || facts.isAdapter);
   const learned = hasMasters || facts.isAdapter ? 4 : sizes[facts.dtype];
-  const keptBytes = { nothing: 0, copy: learned, average: 4 }[facts.kept] * trainable;
+  const referenceBytes = { nothing: 0, copy: learned, average: 4 }[facts.reference] * trainable;
   const masterBytes = hasMasters ? 4 * trainable : 0;
   const gradientBytes = learned * trainable;
   const momentBytes = bytesOfMoments(facts, learned);
@@ -79,8 +79,8 @@ export function memoryCost(facts: MemoryFacts): MemoryCost {
   const logits = Math.min(chunkBytes[device], facts.tokens * facts.vocabSize * 4);
   const headBytes = chunksHeld * logits;
   const sampleBytes =
-    shape === null ? 0 : bytesOfSampling(facts, shape, deviceBytes - weightBytes - keptBytes);
-  const held = weightBytes + masterBytes + keptBytes;
+    shape === null ? 0 : bytesOfSampling(facts, shape, deviceBytes - weightBytes - referenceBytes);
+  const held = weightBytes + masterBytes + referenceBytes;
   const training = gradientBytes + momentBytes + activationBytes + headBytes;
   const peakBytes = held + Math.max(training, sampleBytes);
   return {
@@ -90,7 +90,7 @@ export function memoryCost(facts: MemoryFacts): MemoryCost {
     momentBytes,
     activationBytes,
     headBytes,
-    keptBytes,
+    referenceBytes,
     sampleBytes,
     peakBytes,
     deviceBytes,

@@ -23,17 +23,17 @@ export type MachineFacts = {
   readonly disk: DiskFacts | null;
   readonly throughput: Throughput | null;
   /** With what the plan decides. */
-  readonly memory?: ((decided: Pick<MemoryFacts, 'slots' | 'kept'>) => MemoryFacts) | null;
+  readonly memory?: ((decided: Pick<MemoryFacts, 'slots' | 'reference'>) => MemoryFacts) | null;
 };
 
 /** What a training is in a comparison. */
 export type TrainingRole = 'baseline' | 'method' | 'control';
 
 /**
- * A model that the worker keeps beside a training, for its targets to ask: the base, or another of the same architecture. After each step it
+ * The model that a training is held against, which the worker keeps for its targets to ask: the base, or another of the same architecture. After each step it
  * moves by `rate` towards what is trained (0: it stays), which makes it an exponential average.
  */
-export type Beside = { readonly model: 'base' | { readonly path: string }; readonly rate: number };
+export type Reference = { readonly model: 'base' | { readonly path: string }; readonly rate: number };
 
 /** A training of a method, as tables and figures name it. */
 export type PlannedTraining = TrainingPlan & {
@@ -49,8 +49,8 @@ export type PlannedTraining = TrainingPlan & {
   readonly goldShare: number | null;
   /** Sequences that a visit learns. */
   readonly sequencesPerVisit: number;
-  /** Null: no model is kept beside it. */
-  readonly beside: Beside | null;
+  /** Null: there is none. */
+  readonly reference: Reference | null;
   /** Steps whose weights are kept in the store, ascending. */
   readonly checkpoints: readonly number[];
 };

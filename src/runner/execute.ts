@@ -17,7 +17,7 @@ import {
 import { RunDirectory } from '../run/run-directory.ts';
 import { useStore } from '../store/in-use.ts';
 import { openStore } from '../store/store.ts';
-import { Beside } from '../training/beside.ts';
+import { Background } from '../training/background.ts';
 import type { Progress, Run } from '../training/run.ts';
 import type { Samplers } from '../training/samplers.ts';
 import { Trainer } from '../training/trainer.ts';
@@ -87,7 +87,7 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
   for (const note of prepared.evaluation.notes) progress.say(`note: ${note}`);
   const directory = openDirectory(config, prepared, options);
   const { samplers } = prepared;
-  const beside = new Beside();
+  const background = new Background();
   const { report_to, run_name: name, worker } = config;
   const to = options.repeats === undefined ? report_to : []; // a repetition is no run of its own to trackers
   const say = (line: string) => progress.say(line);
@@ -104,8 +104,8 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
     await runMethods({
       ...prepared,
       directory,
-      beside,
-      signal: AbortSignal.any([signal, beside.signal]),
+      background,
+      signal: AbortSignal.any([signal, background.signal]),
     });
     noteParity(directory, samplers);
     directory.finish('finished');
@@ -159,10 +159,10 @@ async function runMethods(run: Run): Promise<void> {
       await trainer.runMethod(method.name, () => method.run({ settings, plan: decided, config, trainer }));
     }
   } catch (error) {
-    run.beside.stop(error);
-    throw run.beside.signal.reason; // where work beside the training failed, it stopped the rest
+    run.background.stop(error);
+    throw run.background.signal.reason; // where work beside the training failed, it stopped the rest
   } finally {
-    await run.beside.close();
+    await run.background.close();
     await trainer.close();
   }
 }

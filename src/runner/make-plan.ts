@@ -63,7 +63,8 @@ export function makePlan(
   const { completionLengths: _, ...facts } = data;
   const planned = { data: facts, trainings, methods };
   const seconds = machine.throughput === null ? null : secondsExpected(tokens, machine.throughput);
-  const memory = machine.memory?.({ slots: slotsOf(data, methods), kept: keptOf(trainings) }) ?? null;
+  const memory =
+    machine.memory?.({ slots: slotsOf(data, methods), reference: referenceOf(trainings) }) ?? null;
   if (memory !== null) refuseTooLarge(memory, memory.device === 'cuda' ? 'the GPU' : 'this machine');
   return {
     method: config.method,
@@ -115,7 +116,7 @@ function planMethod(
         trainsOn = 'gold',
         goldShare = null,
         sequencesPerVisit = 1,
-        beside = null,
+        reference = null,
       },
       own,
     ) => ({
@@ -126,7 +127,7 @@ function planMethod(
       trainsOn,
       goldShare,
       sequencesPerVisit,
-      beside,
+      reference,
       checkpoints: [],
       ...trainingPlan(config, data.trainExamples, own),
     }),
@@ -142,9 +143,11 @@ function slotsOf({ longestPrompt }: DataFacts, methods: Readonly<Record<string, 
   return answer === 0 ? 0 : longestPrompt.tokens + answer;
 }
 
-/** What is kept beside the trainings of a run, one at a time; an average takes most. */
-function keptOf(trainings: Readonly<Record<string, PlannedTraining>>): MemoryFacts['kept'] {
-  const rates = Object.values(trainings).flatMap(({ beside }) => (beside === null ? [] : [beside.rate]));
+/** The reference models of the trainings of a run, one at a time; an average takes most. */
+function referenceOf(trainings: Readonly<Record<string, PlannedTraining>>): MemoryFacts['reference'] {
+  const rates = Object.values(trainings).flatMap(({ reference }) =>
+    reference === null ? [] : [reference.rate],
+  );
   return rates.length === 0 ? 'nothing' : Math.max(...rates) > 0 ? 'average' : 'copy';
 }
 

@@ -12,7 +12,7 @@ import type { ModelInfo, Result } from '../worker/protocol.ts';
 export function memoryFacts(
   config: RunConfig,
   model: ModelInfo,
-  { status, ...decided }: { readonly status: Result<'status'> } & Pick<MemoryFacts, 'slots' | 'kept'>,
+  { status, ...decided }: { readonly status: Result<'status'> } & Pick<MemoryFacts, 'slots' | 'reference'>,
 ): MemoryFacts {
   const device = model.device.startsWith('cuda') ? 'cuda' : 'cpu';
   return {

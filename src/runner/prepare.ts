@@ -42,7 +42,10 @@ export type Surroundings = {
 };
 
 /** Everything about a run but its directory and what is measured. */
-export type PreparedRun = Omit<Run, 'directory' | 'evaluation' | 'evaluationKey' | 'samplers' | 'beside'> & {
+export type PreparedRun = Omit<
+  Run,
+  'directory' | 'evaluation' | 'evaluationKey' | 'samplers' | 'background'
+> & {
   /** Trainings on the gold answers that the store has: they will not be trained again. */
   readonly stored: readonly string[];
   readonly identity: Omit<RunIdentity, 'evaluationDigests'>;

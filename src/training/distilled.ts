@@ -1,5 +1,5 @@
 /**
- * Targets of on-policy distillation: at every step the model that is trained answers, and a teacher kept beside it says of each token of the
+ * Targets of on-policy distillation: at every step the model that is trained answers, and a teacher, the reference model, says of each token of the
  * answer which ids are likely in its place (GKD, 2306.13649; with another prompt for the teacher SDFT, 2601.19897).
  */
 import type { SamplingPlan } from '../plan/sampling-plan.ts';
@@ -67,7 +67,7 @@ async function learned(
 ): Promise<TrainingSequence[]> {
   if (answers.length === 0) return [];
   const seen = answers.map(({ ids }, i) => withAnswer(prompts[i] as Int32Array, ids).ids);
-  const top = await policy.kept.top(seen, topK);
+  const top = await policy.reference.top(seen, topK);
   return answers.map(({ prompt, ids }, i) => {
     const { k, ...found } = top[i] as Top;
     const start = (prompts[i] as Int32Array).length * k;

@@ -76,7 +76,7 @@ export class Harvest {
       run.directory.ledger.append({ unit: 'answers', training, step: weights.step, file, sha256 });
     };
     if (!(await asking.holds(asked, samplesPerPrompt))) return work();
-    await run.beside.begin(() => work().finally(() => asking.release()));
+    await run.background.begin(() => work().finally(() => asking.release()));
   }
 
   /** Where the answers of weights lie, below the run directory. */
@@ -86,7 +86,7 @@ export class Harvest {
 
   /** What each visit learns, by its draw. Writes curriculum.jsonl and the targets' file. */
   async targets(options: MixOptions): Promise<Targets> {
-    await this.#trainer.run.beside.done();
+    await this.#trainer.run.background.done();
     return mixTargets(this.#trainer, this, options);
   }
 }

@@ -22,8 +22,8 @@ export type Policy = {
     count: number,
     sampling: SamplingPlan,
   ) => Promise<PolicyAnswer[]>;
-  /** The model that is kept beside the training, which asks for one (`beside`). */
-  readonly kept: {
+  /** The reference model of the training, which has to plan one. */
+  readonly reference: {
     /** Log-probabilities of the ids of sequences, in nats. */
     readonly logprobs: (sequences: readonly Int32Array[]) => Promise<Float32Array[]>;
     /** The k likeliest ids in the place of each. */
@@ -46,7 +46,7 @@ export function policyAt(run: Run, weights: Weights): Policy {
   const { data, worker, config } = run;
   const seedOf = samplingSeeds(config.seed);
   return {
-    kept: {
+    reference: {
       logprobs: async sequences => (await worker.forward(sequences, { kept: true })).logprobs,
       top: async (sequences, topK) => (await worker.forward(sequences, { kept: true, topK })).top ?? [],
     },

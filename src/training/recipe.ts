@@ -3,12 +3,12 @@ import type { PlannedTraining } from '../plan/plan.ts';
 import { newAdapter } from './load-options.ts';
 import type { Run } from './run.ts';
 
-/** `from`: recipe of the weights that it starts with; `on`: key of its targets; `loss`: name of its loss; `beside`: the model kept beside it; `code`: digest of a user's method. */
+/** `from`: recipe of the weights that it starts with; `on`: key of its targets; `loss`: name of its loss; `reference`: the model that it is held against; `code`: digest of a user's method. */
 export type Ingredients = {
   readonly from: string;
   readonly on: string;
   readonly loss: string;
-  readonly beside?: unknown;
+  readonly reference?: unknown;
   readonly code: string | undefined;
   readonly plan: PlannedTraining;
 };
@@ -17,13 +17,13 @@ export function recipeOf(
   { config, numerics, model }: Pick<Run, 'config' | 'numerics' | 'model'>,
   ingredients: Ingredients,
 ) {
-  const { from, on, loss, beside, code, plan } = ingredients;
+  const { from, on, loss, reference, code, plan } = ingredients;
   const { weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm, optim } = config;
   return {
     from,
     on,
     loss,
-    ...(beside ? { beside } : {}),
+    ...(reference ? { reference } : {}),
     ...(code !== undefined && { code }),
     steps: plan.steps,
     order: plan.order,

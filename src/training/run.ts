@@ -11,7 +11,7 @@ import type { RunDirectory } from '../run/run-directory.ts';
 import type { Store } from '../store/store.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import type { Worker } from '../worker/worker.ts';
-import type { Beside } from './beside.ts';
+import type { Background } from './background.ts';
 import type { Samplers } from './samplers.ts';
 
 /** The question of a training example; where it stands in the file is known to its id. */
@@ -54,7 +54,7 @@ export type Run = {
   /** What answers prompts; null: the worker that trains does. */
   readonly samplers: Samplers | null;
   /** What samplers do while the trainer goes on. */
-  readonly beside: Beside;
+  readonly background: Background;
   /** The base, as it was loaded. */
   readonly model: ModelInfo;
   /** Versions and settings that the last bits of results depend on. */

@@ -72,8 +72,8 @@ async function takeStep(
   const gradients = worker.forwardBackward(sequences, { dropoutSeed, ...loss.optionsFor(sequences) });
   const countUpdates = rate > 0 && isCounted(step, plan.steps);
   const update = worker.optimStep({ ...stepOptions(run, rate), countUpdates });
-  const { rate: besideRate = 0 } = plan.beside ?? {};
-  const moved = besideRate > 0 ? worker.keep({ share: besideRate }) : null; // sent behind the step, before the next
+  const { rate: referenceRate = 0 } = plan.reference ?? {};
+  const moved = referenceRate > 0 ? worker.keep({ share: referenceRate }) : null; // sent behind the step, before the next
   moved?.catch(() => {}); // where an earlier one fails nobody awaits this one
   const [{ loss: value, tokens }, { gradNorm, updates }] = [await gradients, await update];
   await moved;

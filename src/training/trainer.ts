@@ -53,7 +53,7 @@ export class Trainer {
   async runMethod(method: string, work: () => Promise<void>): Promise<void> {
     this.#method = method;
     await work();
-    await this.run.beside.done();
+    await this.run.background.done();
     const planned = Object.entries(this.run.plan.methods[method]?.trainings ?? {});
     const open = planned.filter(([name, { steps }]) => this.run.directory.trainedTo(name) < steps);
     if (open.length === 0) return;

@@ -1,7 +1,7 @@
 /** One training of a run: taken to a step, measured and kept on the way where the plan says so. Everything is done once. */
 import { existsSync, rmSync } from 'node:fs';
 import { sha256OfRecord } from '../files/digest.ts';
-import type { Beside, PlannedTraining } from '../plan/plan.ts';
+import type { PlannedTraining, Reference } from '../plan/plan.ts';
 import type { MetricsLine } from '../run/records.ts';
 import { type FinishedTraining, finishedTraining, keepFinished, weightsPath } from '../store/store.ts';
 import { damageOf, linkWeights, type SavedWeights, saveUnlessThere } from '../store/weights.ts';
@@ -159,7 +159,7 @@ export class Training {
   async #take([from, to]: [number, number], isAgain: boolean): Promise<MetricsLine[]> {
     const { run } = this.#trainer;
     const work = async () => {
-      if (from === 0 && this.plan.beside !== null) await this.#keepBeside(this.plan.beside);
+      if (from === 0 && this.plan.reference !== null) await this.#keepReference(this.plan.reference);
       const lines = await takeSteps(run, this, [from, to]);
       return { value: lines, tokens: lines.reduce((sum, line) => sum + (line.num_tokens ?? 0), 0) };
     };
@@ -172,7 +172,7 @@ export class Training {
   }
 
   /** A state of the training holds it from then on. */
-  async #keepBeside({ model }: Beside): Promise<void> {
+  async #keepReference({ model }: Reference): Promise<void> {
     const { worker, config } = this.#trainer.run;
     if (model === 'base' && this.from.training === 'base') await worker.keep();
     else if (model === 'base')
@@ -273,7 +273,7 @@ export class Training {
           ? sha256OfRecord([this.on.key, 'samplers', samplerNumerics(trainer.run)])
           : this.on.key,
       loss: this.loss.name,
-      beside: this.plan.beside,
+      reference: this.plan.reference,
       code: trainer.run.code[this.name],
       plan: this.plan,
     });

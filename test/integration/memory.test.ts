@@ -27,7 +27,7 @@ const facts = {
   tokens,
   vocabSize: 101,
   shape: { layers: 2, features: 64, units: 64, heads: 4, keyHeads: 2, headSize: 16, isTied: false },
-  kept: 'nothing',
+  reference: 'nothing',
   slots: 0,
   device: 'cpu',
   deviceBytes: 8e9,

@@ -16,7 +16,7 @@ const qwen7b: MemoryFacts = {
   vocabSize: 152_064,
   shape: { layers: 28, features: 3584, units: 18_944, heads: 28, keyHeads: 4, headSize: 128, isTied: false },
   slots: 1024,
-  kept: 'nothing',
+  reference: 'nothing',
   device: 'cuda',
   deviceBytes: 80e9,
 };
@@ -52,23 +52,25 @@ describe('memory', () => {
   });
 
   it('holds what is kept beside a training: a copy as it is learned, an average of it in float32', () => {
-    const keptBytes = (facts: Partial<MemoryFacts>) => {
+    const referenceBytes = (facts: Partial<MemoryFacts>) => {
       const [alone, beside] = [
-        { ...qwen7b, ...facts, kept: 'nothing' as const },
+        { ...qwen7b, ...facts, reference: 'nothing' as const },
         { ...qwen7b, ...facts },
       ];
       const [less, more] = [memoryCost(alone), memoryCost(beside)];
-      expect(more.peakBytes - less.peakBytes).toBe(more.keptBytes);
-      return more.keptBytes;
+      expect(more.peakBytes - less.peakBytes).toBe(more.referenceBytes);
+      return more.referenceBytes;
     };
     const bfloat16 = { dtype: 'bfloat16' } as const;
-    expect(keptBytes({ kept: 'copy', slots: 0 })).toBe(4 * 7_615_616_512); // of the float32 originals
-    expect(keptBytes({ ...bfloat16, kept: 'copy', slots: 0 })).toBe(2 * 7_615_616_512);
-    expect(keptBytes({ ...bfloat16, kept: 'average', slots: 0 })).toBe(4 * 7_615_616_512);
-    expect(keptBytes({ isAdapter: true, trainable: 40e6, kept: 'copy', slots: 0 })).toBe(160e6);
+    expect(referenceBytes({ reference: 'copy', slots: 0 })).toBe(4 * 7_615_616_512); // of the float32 originals
+    expect(referenceBytes({ ...bfloat16, reference: 'copy', slots: 0 })).toBe(2 * 7_615_616_512);
+    expect(referenceBytes({ ...bfloat16, reference: 'average', slots: 0 })).toBe(4 * 7_615_616_512);
+    expect(referenceBytes({ isAdapter: true, trainable: 40e6, reference: 'copy', slots: 0 })).toBe(160e6);
     const tight = { ...qwen7b, deviceBytes: 160e9 }; // 18 bytes a weight are 137 GB
     expect(() => refuseTooLarge(tight, 'the GPU')).not.toThrow();
-    expect(() => refuseTooLarge({ ...tight, kept: 'copy' }, 'the GPU')).toThrow('model kept beside 30.5 GB');
+    expect(() => refuseTooLarge({ ...tight, reference: 'copy' }, 'the GPU')).toThrow(
+      'reference model 30.5 GB',
+    );
   });
 
   it('while answers are sampled is keys and values of as many rows as fit', () => {

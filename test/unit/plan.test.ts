@@ -147,9 +147,9 @@ describe('makePlan', () => {
     for (const method of ['sft', 'kl-sft', 'sdft'])
       expect(() => planOf([`method=${method}`], { ...machine, memory })).toThrow('asked');
     expect(asked).toEqual([
-      { slots: 0, kept: 'nothing' },
-      { slots: 0, kept: 'copy' },
-      { slots: 64, kept: 'average' },
+      { slots: 0, reference: 'nothing' },
+      { slots: 0, reference: 'copy' },
+      { slots: 64, reference: 'average' },
     ]);
   });
 

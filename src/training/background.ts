@@ -1,7 +1,7 @@
 /** Work that goes on beside the training: samplers answer for one checkpoint while the trainer goes on to the next. */
 
 /** One piece of work at a time; what it throws ends the run. Close it. */
-export class Beside {
+export class Background {
   readonly #end = new AbortController();
   #work: Promise<void> = Promise.resolve();
 
