@@ -60,7 +60,7 @@ export function addEvalCommand(program: Command, context: CliContext): void {
     )
     .option('--data <folder>', 'folder of data sets (docs/tasks.md); default: the hub')
     .option('--limit <count>', 'items of each suite', integerFrom(1))
-    .option('--fewshot <count>', 'examples before each question, of lm-eval’s tasks', integerFrom(0))
+    .option('--fewshot <count>', 'examples before each question, where a task has some', integerFrom(0))
     .option('--metric <name>', 'what says whether a document is right, of lm-eval’s tasks')
     .option(
       '--max-new-tokens <count>',
@@ -182,7 +182,8 @@ function suiteOf(text: string, flags: EvalFlags): SuiteEntry {
   const isAnswered = task !== undefined && task.settings.scorer !== 'multiple_choice';
   const said = {
     ...{ path, limit, as_chat: chat },
-    ...(name.startsWith('lm_eval:') && { num_fewshot: fewshot, metric }),
+    ...(name.startsWith('lm_eval:') && { metric }),
+    ...((name.startsWith('lm_eval:') || task?.shots !== undefined) && { num_fewshot: fewshot }),
     ...(isAnswered && { max_new_tokens: maxNewTokens }),
   };
   const entry = {

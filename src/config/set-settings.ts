@@ -1,7 +1,7 @@
 /** An evaluation set: what is asked, and how answers are scored. */
 import { z } from 'zod';
 import { formatNames } from '../files/data-format.ts';
-import { taskNames } from '../tasks/index.ts';
+import { fewShotTasks, taskNames } from '../tasks/index.ts';
 import { is, isGiven, isNot, isNotGiven, isTrue, readWhen } from './condition.ts';
 import { count, ours, positive, text } from './setting.ts';
 
@@ -36,6 +36,7 @@ const columnOfNoTask = { '..task': isNotGiven, '..lm_eval': isNotGiven };
 const columnOfChoices = { '..scorer': is('multiple_choice'), ...columnOfNoTask };
 const ofAnswers = { '.scorer': isNot('multiple_choice'), ...ofNoLmEval };
 const ofLmEval = { '.lm_eval': isGiven };
+const ofFewShotTask = { '.task': is(...fewShotTasks) };
 
 const setColumns = z
   .strictObject({
@@ -101,8 +102,20 @@ export const evaluationSet = z.strictObject({
       'tasks, or lm_eval for those that come with it. Needs `tms setup --with lm_eval`. null: the other keys say what is asked.',
   ),
   num_fewshot: readWhen(
-    ours(count.nullable().default(null), 'lm_eval: examples before each question; null: as the task says.'),
+    ours(
+      count.nullable().default(null),
+      'Examples before each question (few-shot): of a task the first ones of its training split, of lm_eval as its task chooses them. ' +
+        'null: none, of lm_eval as its task says.',
+    ),
     ofLmEval,
+    ofFewShotTask,
+  ),
+  fewshot_path: readWhen(
+    ours(
+      text.nullable().default(null),
+      'File of the examples; null: the training split on the hub or in the folder where the items are from.',
+    ),
+    { ...ofFewShotTask, '.num_fewshot': isGiven },
   ),
   metric: readWhen(
     ours(

@@ -13,6 +13,7 @@ import { ColumnError, type DataRecord, readColumn } from '../data/template.ts';
 import { UsageError } from '../errors.ts';
 import { sha256OfText } from '../files/digest.ts';
 import { fileOfTask, hubSourceOf, type TaskRow, taskNamed } from '../tasks/index.ts';
+import { type PutBefore, readShots } from './fewshot.ts';
 import { rightOption } from './right-option.ts';
 import type { Question } from './scorer.ts';
 
@@ -36,8 +37,8 @@ export function readQuestions(
   place: SetPlace,
   problemOf: (question: Question) => string | null,
 ): Promise<Question[]> {
-  return readAll(set, place, (record, line) => {
-    const question = { ...questionOf(record, set, place), line };
+  return readAll(set, place, ({ record, line, putBefore }) => {
+    const question = { ...questionOf(record, set, { ...place, putBefore }), line };
     const problem = problemOf(question);
     if (problem !== null) throw new ColumnError(problem);
     return question;
@@ -46,30 +47,42 @@ export function readQuestions(
 
 /** Questions with options. Throws `DataError`. */
 export function readChoices(set: SetSettings, place: SetPlace): Promise<Choice[]> {
-  return readAll(set, place, (record, line) => {
+  return readAll(set, place, ({ record, line, putBefore }) => {
     const options = optionsOf(record, set);
     const labels = labelsOf(record, set, options.length);
     const answer = readColumn(record, set.columns.answer ?? 'answer');
     const right = rightOption({ answer, options, labels, reading: set.answer_is });
-    const question = questionOf(record, set, place);
+    const question = questionOf(record, set, { ...place, putBefore });
     const contexts = Array.isArray(record.contexts) && set.task !== null ? record.contexts.map(String) : null;
     return { ...question, line, gold: options[right] ?? null, options, right, contexts };
   });
 }
 
+/** `putBefore` puts examples before the question. */
+type Row = {
+  readonly record: DataRecord;
+  readonly line: number;
+  readonly putBefore: ReturnType<PutBefore> | null;
+};
+
 async function readAll<T extends Question>(
   set: SetSettings,
   { cacheDirectory }: SetPlace,
-  read: (record: DataRecord, line: number) => T,
+  read: (row: Row) => T,
 ): Promise<T[]> {
   const questions: T[] = [];
   const problems: LineProblem[] = [];
   const path = fileOf(set);
+  const putBefore = await readShots(set, cacheDirectory);
   for await (const placed of readRecords(await seekableFile(path, cacheDirectory))) {
     const { number } = placed.line;
     const found =
       'record' in placed
-        ? tryRead(() => rowsOf(placed.record, set).map(row => read(row, number)))
+        ? tryRead(() =>
+            rowsOf(placed.record, set).map(row =>
+              read({ record: row, line: number, putBefore: putBefore?.(placed.record) ?? null }),
+            ),
+          )
         : placed.problem.message;
     if (typeof found === 'string') problems.push({ line: number, message: found });
     else questions.push(...found);
@@ -120,8 +133,13 @@ function tryRead<T>(read: () => T): T | string {
 }
 
 /** The id is a hash of the whole record, so that another prompt template, chat or not, asks the same questions. */
-function questionOf(record: DataRecord, { columns }: SetSettings, asked: AskedAs): Omit<Question, 'line'> {
-  const { prompt, completion, tools } = exampleOf(record, columns.prompt, asked);
+function questionOf(
+  record: DataRecord,
+  { columns }: SetSettings,
+  asked: AskedAs & { readonly putBefore: ReturnType<PutBefore> | null },
+): Omit<Question, 'line'> {
+  const { prompt: alone, completion, tools } = exampleOf(record, columns.prompt, asked);
+  const prompt = asked.putBefore?.(alone) ?? alone;
   const answer = columns.answer ?? ['answer', 'completion'].find(name => Object.hasOwn(record, name));
   const gold = answer === undefined ? completion : readColumn(record, answer);
   return {

@@ -2,11 +2,12 @@
 import { join } from 'node:path';
 import type { RunConfig } from '../config/schema.ts';
 import { type FetchPlace, fetchSplits, type HubSplit } from '../data/hub.ts';
+import type { SetSettings } from '../evaluation/read-set.ts';
 import { isDataset } from '../files/data-format.ts';
 import { readRecord } from '../files/read-record.ts';
 import { blockOf } from '../methods/method.ts';
 import { type DataSource, runRecord } from '../run/records.ts';
-import { hubSourceOf } from '../tasks/index.ts';
+import { type HubSource, hubSourceOf, taskNamed } from '../tasks/index.ts';
 import { methodsOf } from './make-plan.ts';
 
 /** The configuration with files in place of data sets, and where those are from. */
@@ -102,17 +103,29 @@ function methodSplits(config: RunConfig): Wanted[] {
   });
 }
 
-/** Evaluation sets whose path says `hub:…`. */
+/** Evaluation sets whose path says `hub:…`, and the examples before their questions. */
 function setSplits(config: RunConfig): Wanted[] {
   return (['eval', 'retention'] as const).flatMap(block =>
     config[block].sets.flatMap((set, i) => {
-      const split = hubSourceOf(set.path);
-      if (split === null) return [];
-      const replace = (whole: RunConfig, file: string) => {
-        const sets = whole[block].sets.map((other, j) => (i === j ? { ...other, path: file } : other));
+      const replace = (key: 'path' | 'fewshot_path') => (whole: RunConfig, file: string) => {
+        const sets = whole[block].sets.map((other, j) => (i === j ? { ...other, [key]: file } : other));
         return { ...whole, [block]: { ...whole[block], sets } };
       };
-      return [{ key: `${block}.sets.${set.name}`, split, replace }];
+      const key = `${block}.sets.${set.name}`;
+      const [split, shots] = [hubSourceOf(set.path), shotsOf(set)];
+      return [
+        ...(split === null ? [] : [{ key, split, replace: replace('path') }]),
+        ...(shots === null
+          ? []
+          : [{ key: `${key}.fewshot`, split: shots, replace: replace('fewshot_path') }]),
+      ];
     }),
   );
+}
+
+function shotsOf({ task, path, num_fewshot, fewshot_path }: SetSettings): HubSource | null {
+  const shots = taskNamed(task)?.shots;
+  if (shots === undefined || (num_fewshot ?? 0) === 0) return null;
+  if (fewshot_path !== null) return hubSourceOf(fewshot_path);
+  return hubSourceOf(path) === null ? null : shots.hub;
 }

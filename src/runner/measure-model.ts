@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { parseConfig } from '../config/load.ts';
 import type { RunConfig } from '../config/schema.ts';
-import { fetchSplits } from '../data/hub.ts';
 import { evaluateModel } from '../evaluation/evaluate.ts';
 import {
   type EvaluationContext,
@@ -18,11 +17,11 @@ import { type EvaluationRecord, evaluationRecord, type SetRecord } from '../run/
 import { templateDateOf } from '../run/template-date.ts';
 import { touch } from '../store/in-use.ts';
 import { evaluationPath, openStore, type Store } from '../store/store.ts';
-import { hubSourceOf } from '../tasks/index.ts';
 import type { Progress } from '../training/run.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import type { LoadOptions, Worker } from '../worker/worker.ts';
 import { currentNumerics } from './environment.ts';
+import { fetchData } from './fetch-data.ts';
 
 /** What is asked of every model, and how. */
 export type Measurement = {
@@ -123,30 +122,23 @@ async function prepare(
 ): Promise<EvaluationContext> {
   const cacheDirectory = join(home, 'cache');
   const fetching = { cacheDirectory, signal, say: (line: string) => progress.say(line) };
-  const [set] = config.retention.sets as [RunConfig['retention']['sets'][number]];
-  const split = hubSourceOf(set.path);
-  const [fetched] = split === null ? [] : await fetchSplits([split], fetching);
-  const local = fetched === undefined ? set : { ...set, path: fetched.file };
+  const local = await fetchData(config, { ...fetching, begunIn: home });
   const { model, revision = null, trustRemoteCode = false } = options;
   const output = place.lmEvalOutput === null ? null : { path: place.lmEvalOutput, name: model };
-  return prepareEvaluation(
-    worker,
-    { ...config, retention: { ...config.retention, sets: [local] } },
-    {
-      model: info,
-      train: [],
-      test: [],
-      isChat: isChat ?? info.hasChatTemplate,
-      chatTemplate: null,
-      date: templateDateOf(null, '.'),
-      stopIds: info.eosTokenIds,
-      cacheDirectory,
-      lmEval: {
-        process: lmEval,
-        model: { model, revision, trustRemoteCode, maxPositions: info.maxPositions },
-        output,
-      },
-      signal,
+  return prepareEvaluation(worker, local.config, {
+    model: info,
+    train: [],
+    test: [],
+    isChat: isChat ?? info.hasChatTemplate,
+    chatTemplate: null,
+    date: templateDateOf(null, '.'),
+    stopIds: info.eosTokenIds,
+    cacheDirectory,
+    lmEval: {
+      process: lmEval,
+      model: { model, revision, trustRemoteCode, maxPositions: info.maxPositions },
+      output,
     },
-  );
+    signal,
+  });
 }

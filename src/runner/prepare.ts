@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { resultSettings } from '../config/changed-settings.ts';
 import type { RunConfig } from '../config/schema.ts';
+import { shotsFileOf } from '../evaluation/fewshot.ts';
 import { type LmEvalModel, lmEvalIn } from '../evaluation/lm-eval.ts';
 import { leftOutNote, readDivergenceExamples } from '../evaluation/pld.ts';
 import { evaluationKey, examplesNeeded, prepareEvaluation } from '../evaluation/prepare-evaluation.ts';
@@ -66,8 +67,7 @@ export async function prepareRun(config: RunConfig, surroundings: Surroundings):
   const date = templateDateOf(config.chat_template_date, begunIn);
   const place = { cacheDirectory: cache, python: config.worker.python ?? undefined, signal, begunIn };
   const data = await fetchData(config, { ...place, say: line => progress.say(line) });
-  for (const set of [...data.config.eval.sets, ...data.config.retention.sets])
-    if (set.lm_eval === null) fileOf(set); // said before a model is loaded
+  requireFiles(data.config);
   progress.say(`loading ${config.model_name_or_path}`);
   const options = { model: config.model_name_or_path, adapter: newAdapter(config), digest: true };
   const model = await worker.load({ ...loadOptions(config), ...options }, { signal });
@@ -83,6 +83,15 @@ export async function prepareRun(config: RunConfig, surroundings: Surroundings):
   } catch (error) {
     await prepared.close();
     throw error;
+  }
+}
+
+/** Of the evaluation sets, before a model is loaded. Throws `UsageError`. */
+function requireFiles(config: RunConfig): void {
+  for (const set of [...config.eval.sets, ...config.retention.sets]) {
+    if (set.lm_eval !== null) continue;
+    fileOf(set);
+    shotsFileOf(set);
   }
 }
 

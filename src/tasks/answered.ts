@@ -1,5 +1,6 @@
 /** Tasks that are answered in words. */
 import { ColumnError, type DataRecord } from '../data/template.ts';
+import { gsm8kShots, mathShots } from './shots.ts';
 import { type Task, type TaskRow, textOf, textsOf } from './task.ts';
 import { toolCallRows } from './toolalpaca.ts';
 
@@ -92,6 +93,7 @@ export const answeredTasks = {
     hub: { path: 'openai/gsm8k', name: 'main', split: 'test' },
     file: 'gsm8k/test.jsonl',
     settings: { scorer: 'gsm8k', max_new_tokens: 512 },
+    shots: gsm8kShots,
     rows: gsm8kRows,
   },
   hotpotqa: {
@@ -124,6 +126,7 @@ export const answeredTasks = {
     hub: { path: 'DigitalLearningGmbH/MATH-lighteval', name: 'default', split: 'test' },
     file: 'math/test.jsonl',
     settings: { scorer: 'math', max_new_tokens: 1024 },
+    shots: mathShots,
     rows: mathRows,
   },
   math_500: {
@@ -132,6 +135,7 @@ export const answeredTasks = {
     hub: { path: 'HuggingFaceH4/MATH-500', split: 'test' },
     file: 'math/math_500.jsonl',
     settings: { scorer: 'math', max_new_tokens: 1024 },
+    shots: mathShots,
     rows: mathRows,
   },
   toolalpaca: {

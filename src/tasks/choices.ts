@@ -1,34 +1,18 @@
 /** Tasks with options: compared by log-likelihood as lm-eval does, or asked for the letter. */
 import { ColumnError, type DataRecord } from '../data/template.ts';
+import {
+  type Asked,
+  asQuestion,
+  labelledOptions,
+  letterPrompt,
+  numberedOptions,
+  subjectLine,
+} from './options.ts';
+import { arc, arcShots, letterShot, mmlu, mmluShots, optionShot, statedShot } from './shots.ts';
 import { lettered, letters, placeOf, type Task, type TaskRow, textOf, textsOf } from './task.ts';
-
-/** The question of a row with its options and the place of the right one. */
-type Asked = { readonly question: string; readonly options: readonly string[]; readonly right: number };
 
 const text = { scorer: 'multiple_choice', as_chat: false } as const;
 const letter = { scorer: 'letter', max_new_tokens: 512 } as const;
-
-/** ARC and CommonsenseQA: `choices` has texts and labels, `answerKey` names a label. */
-function labelledOptions(record: DataRecord): Asked {
-  const choices = record.choices as { readonly text?: unknown; readonly label?: unknown } | undefined;
-  const options = textsOf(choices?.text, 'choices.text');
-  const labels = textsOf(choices?.label, 'choices.label');
-  const key = textOf(record, 'answerKey').trim();
-  const right = labels.indexOf(key);
-  if (right < 0)
-    throw new ColumnError(`answerKey is ${JSON.stringify(key)}, not one of ${labels.join(', ')}`);
-  return { question: textOf(record, 'question', 'question_stem'), options, right };
-}
-
-/** A list of options and the place of the right one. */
-function numberedOptions(record: DataRecord): Asked {
-  const options = textsOf(record.choices ?? record.options, 'choices');
-  return {
-    question: textOf(record, 'question', 'question_stem'),
-    options,
-    right: placeOf(record.answer ?? record.label, options.length),
-  };
-}
 
 function openBook(record: DataRecord): Asked {
   return record.answerKey === undefined ? numberedOptions(record) : labelledOptions(record);
@@ -62,15 +46,11 @@ function comparedLetters(read: (record: DataRecord) => Asked, before: string): T
 /** Asked in words for the letter; the options stand beside it for the scorer. */
 function askedForLetter(read: (record: DataRecord) => Asked): Task['rows'] {
   return record => {
-    const { question, options, right } = read(record);
-    const prompt =
-      `${question.trim()}\n${lettered(options)}\n\n` +
-      'Think about it, then end with "The answer is X.", where X is the letter of the right option.';
-    return [{ prompt, answer: letters[right] as string, options }];
+    const asked = read(record);
+    const { options, right } = asked;
+    return [{ prompt: letterPrompt(asked), answer: letters[right] as string, options }];
   };
 }
-
-const asQuestion = (question: string) => `Question: ${question}\nAnswer:`;
 
 /** What lm-eval does to WikiHow's marks. */
 function withoutMarks(said: string): string {
@@ -122,10 +102,6 @@ function partial(contexts: readonly string[], rest: string, answer: number): Tas
   return { prompt: contexts[0] as string, contexts, choices: contexts.map(() => rest), answer };
 }
 
-const subjectLine = (record: DataRecord) =>
-  `The following are multiple choice questions (with answers) about ${textOf(record, 'subject').replaceAll('_', ' ')}.\n\n`;
-const arc = { path: 'allenai/ai2_arc', split: 'test' } as const;
-const mmlu = { path: 'cais/mmlu', name: 'all', split: 'test' } as const;
 const arcFiles = { challenge: 'arc/arc_challenge_test.jsonl', easy: 'arc/arc_easy_test.jsonl' } as const;
 
 /** Tasks with options, by name. */
@@ -136,6 +112,7 @@ export const choiceTasks = {
     hub: { ...arc, name: 'ARC-Challenge' },
     file: arcFiles.challenge,
     settings: text,
+    shots: arcShots('Challenge', optionShot),
     rows: compared(labelledOptions, asQuestion),
   },
   arc_challenge_generative: {
@@ -144,6 +121,7 @@ export const choiceTasks = {
     hub: { ...arc, name: 'ARC-Challenge' },
     file: arcFiles.challenge,
     settings: letter,
+    shots: arcShots('Challenge', statedShot),
     rows: askedForLetter(labelledOptions),
   },
   arc_easy: {
@@ -152,6 +130,7 @@ export const choiceTasks = {
     hub: { ...arc, name: 'ARC-Easy' },
     file: arcFiles.easy,
     settings: text,
+    shots: arcShots('Easy', optionShot),
     rows: compared(labelledOptions, asQuestion),
   },
   arc_easy_generative: {
@@ -160,6 +139,7 @@ export const choiceTasks = {
     hub: { ...arc, name: 'ARC-Easy' },
     file: arcFiles.easy,
     settings: letter,
+    shots: arcShots('Easy', statedShot),
     rows: askedForLetter(labelledOptions),
   },
   commonsense_qa: {
@@ -180,10 +160,11 @@ export const choiceTasks = {
   },
   mmlu: {
     version: 1,
-    title: 'Questions of 57 subjects; letters compared, no shots.',
+    title: 'Questions of 57 subjects; letters compared.',
     hub: mmlu,
     file: 'mmlu/test.jsonl',
     settings: text,
+    shots: mmluShots(letterShot),
     rows: record => comparedLetters(numberedOptions, subjectLine(record))(record),
   },
   mmlu_generative: {
@@ -192,6 +173,7 @@ export const choiceTasks = {
     hub: mmlu,
     file: 'mmlu/test.jsonl',
     settings: letter,
+    shots: mmluShots(statedShot),
     rows: askedForLetter(numberedOptions),
   },
   openbookqa: {

@@ -15,6 +15,9 @@ export type TaskName = keyof typeof answeredTasks | keyof typeof choiceTasks;
 /** Names of all tasks, in the order of the alphabet. */
 export const taskNames = Object.keys(tasks).sort() as [TaskName, ...TaskName[]];
 
+/** Those that can be asked with examples before each question. */
+export const fewShotTasks = taskNames.filter(name => tasks[name].shots !== undefined);
+
 /** The task of that name, or undefined. */
 export function taskNamed(name: unknown): Task | undefined {
   return typeof name === 'string' && Object.hasOwn(tasks, name) ? tasks[name as TaskName] : undefined;

@@ -35,6 +35,25 @@ export type TaskSettings = {
   readonly as_chat?: boolean;
 };
 
+/** A row as an example before a question. `asked` is the question as plain text there, `head` what stands once before all. */
+export type Shot = {
+  readonly asked: string;
+  readonly answer: string;
+  readonly head?: string;
+  /** Questions get examples of their own group. */
+  readonly group?: string;
+};
+
+/** Where the examples before a question are from: the training or development split. */
+export type FewShot = {
+  readonly hub: HubSource;
+  /** Its file below a folder of data sets. */
+  readonly file: string;
+  readonly isGrouped?: boolean;
+  /** Throws `ColumnError`. */
+  readonly of: (record: DataRecord) => Shot;
+};
+
 /** A benchmark: its data, what is asked, and how an answer is scored. */
 export type Task = {
   /** Raise it whenever a prompt or what is taken from a row could differ. */
@@ -45,6 +64,7 @@ export type Task = {
   /** Its file below a folder of data sets. */
   readonly file: string;
   readonly settings: TaskSettings;
+  readonly shots?: FewShot;
   /** The questions of a row of the file, mostly one. Throws `ColumnError`. */
   readonly rows: (record: DataRecord) => readonly TaskRow[];
 };

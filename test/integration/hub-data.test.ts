@@ -80,6 +80,18 @@ describe.skipIf(isMissing)('a split of the hub', () => {
     expect([again, server.requests.length]).toEqual([all, asked]);
   });
 
+  it('comes with the one that the examples before its questions are from', async () => {
+    const text =
+      'model_name_or_path: m\noutput_dir: o\nlearning_rate: 0.1\ndataset_name: a.csv\neval: { sets: [{ task: gsm8k, num_fewshot: 1 }] }';
+    const { config, sources } = await fetchData(parseConfig(text, 'x.yaml'), { cacheDirectory, python });
+    expect(sources.map(({ key, split, revision }) => [key, split, revision])).toEqual([
+      ['eval.sets.gsm8k', 'test', commit],
+      ['eval.sets.gsm8k.fewshot', 'train', commit],
+    ]);
+    const [set] = config.eval.sets;
+    expect([readRows(set?.path), readRows(set?.fewshot_path ?? '')]).toEqual([heldOut, examples]);
+  });
+
   it('that cannot be had is refused in words: which names there are, what to do', async () => {
     const side = await openSide({ python, shim: join(projectRoot(), 'py_worker', 'hub_data.py') });
     const write = (more: object) =>

@@ -20,6 +20,7 @@ function setOf(records: readonly unknown[], changes: Partial<SetSettings> = {}):
     path,
     lm_eval: null,
     num_fewshot: null,
+    fewshot_path: null,
     metric: null,
     scorer: 'exact_match',
     command: null,

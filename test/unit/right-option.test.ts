@@ -139,6 +139,7 @@ const base: SetSettings = {
   path: '',
   lm_eval: null,
   num_fewshot: null,
+  fewshot_path: null,
   metric: null,
   scorer: 'multiple_choice',
   command: null,
