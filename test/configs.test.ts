@@ -144,7 +144,7 @@ describe('the grid of the paper', () => {
       const plan = await planRun(folder, standIn({ ...settings, tms: { ...rest.tms, max_new_tokens: 64 } }));
       const { steps } = plan.trainings.sft;
       const equally = Array.from({ length: 10 }, (_, k) => Math.round(((k + 1) * steps) / 10));
-      expect(plan.methods.tms.checkpointSteps).toEqual(equally);
+      expect(plan.methods.tms.rounds[0].checkpointSteps).toEqual(equally);
       expect(steps).toBeGreaterThan(50);
     },
   );
@@ -162,9 +162,11 @@ describe('the plan', () => {
       evaluationSteps: [0, 228, 456, 684, 912],
     });
     expect(plan.trainings.student).toMatchObject({ steps: 912, evaluationSteps: [0, 228, 456, 684, 912] });
-    expect(plan.methods.tms.checkpointSteps).toEqual([91, 182, 274, 365, 456, 547, 638, 730, 821, 912]);
+    expect(plan.methods.tms.rounds[0].checkpointSteps).toEqual([
+      91, 182, 274, 365, 456, 547, 638, 730, 821, 912,
+    ]);
     expect(plan.data).toMatchObject({ trainExamples: 600, testExamples: 300 });
-    expect(plan.methods.tms.mixture.goldVisits / 28_800).toBeCloseTo(0.5, 1);
+    expect(plan.methods.tms.rounds[0].mixture.goldVisits / 28_800).toBeCloseTo(0.5, 1);
   });
 
   it('of SmolLM2 on GSM8K is 3 epochs of 6 steps for 48 prompts, and three checkpoints', async () => {
@@ -173,7 +175,7 @@ describe('the plan', () => {
       standIn(parse(readFileSync(join(root, 'configs/smollm2/gsm8k.yaml'), 'utf8'))),
     );
     expect(plan.trainings.sft).toMatchObject({ steps: 18, stepsPerEpoch: 6, evaluationSteps: [0, 9, 18] });
-    expect(plan.methods.tms.checkpointSteps).toEqual([6, 12, 18]);
+    expect(plan.methods.tms.rounds[0].checkpointSteps).toEqual([6, 12, 18]);
     expect(plan.data).toMatchObject({ trainExamples: 48, testExamples: 64 });
   });
 });
@@ -205,7 +207,7 @@ describe('SmolLM2 on Countdown', () => {
       kl: { size: 0 },
     });
     expect(plan.trainings.sft).toMatchObject({ steps: 60, stepsPerEpoch: 20, evaluationSteps: [0, 30, 60] });
-    expect(plan.methods.tms.checkpointSteps).toEqual([20, 40, 60]);
+    expect(plan.methods.tms.rounds[0].checkpointSteps).toEqual([20, 40, 60]);
     const { study } = readStudyFile(join(root, 'configs/smollm2/study.yaml'));
     expect(await cellsOf(study, 1)).toHaveLength(5 * 3);
   });

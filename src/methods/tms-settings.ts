@@ -47,6 +47,13 @@ export const tmsSettings = z
       ours(z.boolean().default(false), 'Let the base model (step 0) answer too, as one more checkpoint.'),
       'the trajectory is read as what SFT passed through',
     ),
+    refresh: readWhen(
+      ours(
+        z.int().min(0).max(20).default(0),
+        'Further rounds: the checkpoints of the student answer as those of SFT did, and a fresh student trains on that mixture. 0: one student.',
+      ),
+      { '.num_checkpoints': above(0) },
+    ),
     alpha: paper(
       fraction.default(0.25),
       'α: probability that a visit of a prompt trains on the gold answer.',

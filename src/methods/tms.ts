@@ -4,8 +4,11 @@
  */
 
 import { mixtureLines } from '../plan/describe.ts';
+import type { PlannedTraining } from '../plan/plan.ts';
 import { checkpointSteps } from '../plan/training-plan.ts';
 import { meanOverTokens } from '../training/loss.ts';
+import type { MixOptions } from '../training/mix-targets.ts';
+import type { Trainer } from '../training/trainer.ts';
 import { defineMethod } from './method.ts';
 import { tmsSettings } from './tms-settings.ts';
 
@@ -26,64 +29,82 @@ export const tms = defineMethod({
   },
 
   plan({ settings, training, sampling, mixture }) {
-    const sft = training({ label: 'SFT', role: 'baseline' });
-    const student = training(
-      {
-        label: 'TMS',
+    const goldShare = (settings.alpha + (settings.alpha_end ?? settings.alpha)) / 2;
+    const trainings: Record<string, PlannedTraining> = { sft: training({ label: 'SFT', role: 'baseline' }) };
+    // Each round has a trajectory, whose checkpoints answer, and a student: of SFT, then (tms.refresh) of the student before.
+    const rounds = [...roundsOf(settings.refresh)].map(({ student, trajectory, label }) => {
+      const facts = {
+        label,
         role: 'method',
-        needs: ['sft'],
+        needs: [trajectory],
         startsFrom: settings.student_init,
-        trainsOn: 'a mixture of gold and the answers of SFT’s checkpoints',
-        goldShare: (settings.alpha + (settings.alpha_end ?? settings.alpha)) / 2,
-      },
-      settings.student,
-    );
-    // t_1 < … < t_T = the last step (tms.spacing, tms.span); include_base puts the base before them as one more.
-    const checkpoints = checkpointSteps(sft.steps, settings);
-    // With alpha_end α goes from one to the other. Each visit of a prompt draws from q_α = α·gold + (1−α)·(1/T)·Σ_k π_θk (E5): a coin, then a checkpoint, then its answer.
-    const lazy_harvest = settings.lazy_harvest && settings.prefer_base === 0;
-    const drawn = mixture(student, { ...settings, lazy_harvest, policies: checkpoints.length });
+      } as const;
+      const trainsOn = `a mixture of gold and the answers of ${trajectory === 'sft' ? 'SFT’s' : `the student ${trajectory}’s`} checkpoints`;
+      trainings[student] = training({ ...facts, trainsOn, goldShare }, settings.student);
+      // t_1 < … < t_T = the last step (tms.spacing, tms.span); include_base puts the base before them as one more.
+      const before = trainings[trajectory] as PlannedTraining;
+      const steps = checkpointSteps(before.steps, settings);
+      trainings[trajectory] = { ...before, checkpoints: settings.keep_checkpoints ? steps : [] };
+      // With alpha_end α goes from one to the other. Each visit of a prompt draws from q_α = α·gold + (1−α)·(1/T)·Σ_k π_θk (E5): a coin, then a checkpoint, then its answer.
+      const lazy_harvest = settings.lazy_harvest && settings.prefer_base === 0;
+      const drawn = mixture(trainings[student], { ...settings, lazy_harvest, policies: steps.length });
+      return { student, trajectory, checkpointSteps: steps, mixture: drawn };
+    });
     return {
-      trainings: { sft: { ...sft, checkpoints: settings.keep_checkpoints ? checkpoints : [] }, student },
-      checkpointSteps: checkpoints,
-      mixture: drawn,
+      trainings,
+      rounds,
       sampling: sampling(settings),
-      answers: drawn.count,
-      lines: [`harvest   checkpoints at steps ${checkpoints.join(', ')}`, ...mixtureLines(drawn)],
+      answers: rounds.reduce((sum, { mixture: { count } }) => sum + count, 0),
+      lines: rounds.flatMap(({ trajectory, checkpointSteps: steps, mixture: drawn }) => [
+        `harvest   checkpoints${trajectory === 'sft' ? '' : ` of ${trajectory}`} at steps ${steps.join(', ')}`,
+        ...mixtureLines(drawn),
+      ]),
     };
   },
 
   async run({ settings, plan, trainer }) {
-    // The trajectory: SFT on the gold answers. Checkpoint θ_k answers what visits will read of it (E4: y^(k) ~ π_θk).
+    // The trajectory: SFT on the gold answers.
     const sft = trainer.training('sft', { from: trainer.base, on: trainer.gold, loss: meanOverTokens });
-    const harvest = trainer.harvest('student', plan.mixture, plan.sampling);
-    for (const step of plan.checkpointSteps) await harvest.answersOf(await sft.to(step));
-    await sft.finish();
+    let trajectory = sft;
+    for (const { student, checkpointSteps: steps, mixture } of plan.rounds) {
+      // Checkpoint θ_k answers what visits will read of it (E4: y^(k) ~ π_θk).
+      const harvest = trainer.harvest(student, mixture, plan.sampling);
+      for (const step of steps) await harvest.answersOf(await trajectory.to(step));
+      await trajectory.finish();
 
-    // The student: a fresh model, −log p of the drawn targets, a mean over the tokens of a step = forward KL to q_α (E6).
-    const on = await harvest.targets({
-      learnUnusable: settings.filters === 'none',
-      weigh:
-        settings.prefer_base === 0
-          ? null
-          : async answers => {
-              const found = await trainer.logprobs(
-                trainer.base,
-                answers.map(({ ids }) => ids),
-              );
-              return answers.map(({ promptLength }, i) =>
-                preference(settings.prefer_base, found[i]?.slice(promptLength)),
-              );
-            },
-      bound: { block: 'tms', max_fallback_fraction: settings.max_fallback_fraction },
-    });
-    const from = settings.student_init === 'sft' ? sft.end : trainer.base;
-    await trainer.training('student', { from, on, loss: meanOverTokens }).finish();
+      // The student: a fresh model, −log p of the drawn targets, a mean over the tokens of a step = forward KL to q_α (E6).
+      const on = await harvest.targets({
+        learnUnusable: settings.filters === 'none',
+        weigh: settings.prefer_base === 0 ? null : likedByBase(trainer, settings.prefer_base),
+        bound: { block: 'tms', max_fallback_fraction: settings.max_fallback_fraction },
+      });
+      const from = settings.student_init === 'sft' ? sft.end : trainer.base;
+      trajectory = trainer.training(student, { from, on, loss: meanOverTokens }); // the next round's
+    }
+    await trajectory.finish();
   },
 });
 
-/** exp(−λ·d), d the mean of −log π over the tokens of an answer. */
-function preference(lambda: number, logprobs: Float32Array = new Float32Array()): number {
-  const sum = logprobs.reduce((total, logprob) => total + logprob, 0);
-  return Math.exp((lambda * sum) / Math.max(1, logprobs.length));
+/** `student`, then `student-2`, …: with refresh each learns from the checkpoints of the one before. */
+function* roundsOf(refresh: number): Generator<{ student: string; trajectory: string; label: string }> {
+  yield { student: 'student', trajectory: 'sft', label: 'TMS' };
+  for (let round = 2; round <= refresh + 1; round++)
+    yield {
+      student: `student-${round}`,
+      trajectory: round === 2 ? 'student' : `student-${round - 1}`,
+      label: `TMS, round ${round}`,
+    };
+}
+
+/** Of each answer exp(−λ·d), d the mean of −log π_base over its tokens. */
+function likedByBase(trainer: Trainer, lambda: number): NonNullable<MixOptions['weigh']> {
+  return async answers => {
+    const sequences = answers.map(({ ids }) => ids);
+    const found = await trainer.logprobs(trainer.base, sequences);
+    return answers.map(({ promptLength }, i) => {
+      const own = found[i]?.subarray(promptLength) ?? new Float32Array();
+      const sum = own.reduce((total, logprob) => total + logprob, 0);
+      return Math.exp((lambda * sum) / Math.max(1, own.length));
+    });
+  };
 }

@@ -1,7 +1,10 @@
 /** Trajectory-Mixed Supervision, checked against a second writing of it (test/support/reference.ts): harvest, mixture, student, control. */
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { findResultModel } from '../../src/run/trainings.ts';
 import { askedIn, callsOf, stepsOf } from '../support/recorded-calls.ts';
 import {
+  interruptedRun,
   isThere,
   readRecord,
   readRows,
@@ -30,9 +33,11 @@ import {
   expectUnbroken,
   type Facts,
   goldBatches,
+  Harvest,
   smallFacts,
   smallRun,
   sourcesOf,
+  targetsOf,
   trainingsOf,
 } from '../support/small-run.ts';
 import { distribution, newBigram } from '../support/toy/bigram.ts';
@@ -231,6 +236,63 @@ describe('answers that the base prefers', () => {
     expect(other).toBeGreaterThan(3);
     expect(asked.filter(({ params }) => params.maxNewTokens === 9)).toHaveLength(30);
     expect(student).toHaveLength(9);
+  });
+});
+
+describe('refresh', () => {
+  const settings = (keys: Settings = {}) => smallRun(folder, { tms: { refresh: 1, ...keys } });
+
+  it('lets the checkpoints of the student answer as those of SFT did, and trains a fresh student on that', async () => {
+    const run = await recordRun(folder, settings());
+    const steps = stepsOf(run.calls);
+    expect(steps).toHaveLength(27);
+    const [base, sft, first, second] = [
+      run.calls[0]?.weights ?? '',
+      ...[0, 9, 18].map(i => steps.slice(i, i + 9)),
+    ];
+    const curriculum = readRows(run.output, 'curriculum.jsonl');
+    for (const [name, by, trajectory, student] of [
+      ['student', 'sft', sft, first],
+      ['student-2', 'student', first, second],
+    ] as const) {
+      const trainings = { base, sft: trajectory ?? [], student: student ?? [], control: [] };
+      const harvest = new Harvest(run, smallFacts, trainings);
+      const targets = targetsOf(smallFacts, harvest);
+      expectUnbroken(student ?? [], base);
+      expectGradients(
+        student ?? [],
+        targets.map(batch => batch.map(target => target.learned)),
+      );
+      const lines = curriculum.filter(({ training }) => training === name);
+      expect(lines).toMatchObject(targets.flat().map(({ record }) => record));
+      expect(new Set(lines.map(({ answers }) => answers))).toEqual(new Set([null, by]));
+      for (const step of [3, 6, 9]) {
+        const answered = readRows(run.output, `answers/${name}/${by}-step-00000${step}.jsonl`);
+        const asked = harvest.asked.filter(({ weights }) => weights === trajectory?.[step - 1]?.after);
+        expect(answered.length).toBeGreaterThan(0);
+        expect(new Set(answered.map(({ seed }) => seed))).toEqual(new Set(asked.map(({ seed }) => seed)));
+      }
+    }
+    expect(findResultModel(run.output)?.training.label).toBe('TMS, round 2');
+    const { trainings } = readRecord(run.output, 'plan.json');
+    expect(trainings.student.checkpoints).toEqual([3, 6, 9]);
+    expect(trainings['student-2']).toMatchObject({ needs: ['student'], startsFrom: 'base', checkpoints: [] });
+  });
+
+  it('resumes to the same bytes, wherever it was stopped', async () => {
+    const whole = await recordRun(folder, settings({ keep_checkpoints: false }));
+    for (const [verb, count] of [
+      ['generate', 5],
+      ['optimStep', 14],
+      ['optimStep', 22],
+    ] as const) {
+      const stopped = await interruptedRun(folder, settings({ keep_checkpoints: false }), { verb, count });
+      await recordRun(folder, stopped.settings, { home: stopped.home, resume: true });
+      for (const file of ['metrics.jsonl', 'curriculum.jsonl', 'models/student-2/toy-model.json'])
+        expect(readFileSync(`${stopped.output}/${file}`, 'utf8'), `${file} ${verb} ${count}`).toBe(
+          readFileSync(`${whole.output}/${file}`, 'utf8'),
+        );
+    }
   });
 });
 

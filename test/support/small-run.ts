@@ -198,7 +198,7 @@ function endingAlike(asked: Asked, { stop }: Pick<Facts, 'stop'>): Asked {
 export const isUsable = ({ answer, isFinished }: Asked): boolean => isFinished && answer.length > 1;
 
 /** What every visit of the student learns: the whole of the algorithm once more. */
-function targetsOf(facts: Facts, harvest: Harvest): Target[][] {
+export function targetsOf(facts: Facts, harvest: Harvest): Target[][] {
   const { dataSeed, batch, studentSteps } = facts;
   const batches = batchesOf(dataSeed, { count: examples.length, batch, steps: studentSteps });
   const mixture = { ...facts, visits: batches.flat().length };

@@ -83,6 +83,7 @@ const cases: [string, string[], string[]][] = [
   ['tms.alpha=0.25', ['method=sft'], []],
   ['tms.alpha_end=0.5', ['method=sft'], []],
   ['tms.prefer_base=2', ['tms.num_checkpoints=1'], ['tms.num_checkpoints=1', 'tms.include_base=true']],
+  ['tms.refresh=1', ['tms.num_checkpoints=0', 'tms.include_base=true'], []],
   ['tms.prefer_base=2', ['tms.order=early_to_late'], []],
   ['tms.lazy_harvest=true', ['tms.prefer_base=2'], []],
   ['tms.span=0.5', ['tms.num_checkpoints=0', 'tms.include_base=true'], []],

@@ -29,14 +29,17 @@ function planOf(sets: string[], machine = unknown, facts = data) {
   const config = parseConfig(required, 'run.yaml', [...lab, 'max_length=64', ...sets]);
   const plan = makePlan(config, facts, { promptIdOf }, machine);
   const { sft, student } = plan.trainings as Record<string, PlannedTraining>;
-  const { checkpointSteps, mixture, sampling } = (plan.methods.tms ?? {}) as unknown as Tms;
+  const { rounds: [first] = [], sampling } = (plan.methods.tms ?? {}) as unknown as Partial<Tms>;
+  const { checkpointSteps, mixture } = first ?? ({} as Tms['rounds'][0]);
   return { plan, sft, student, checkpointSteps, mixture, sampling };
 }
 
 /** What TMS decides of its own. */
 type Tms = {
-  readonly checkpointSteps: readonly number[];
-  readonly mixture: MixturePlan;
+  readonly rounds: readonly {
+    readonly checkpointSteps: readonly number[];
+    readonly mixture: MixturePlan;
+  }[];
   readonly sampling: SamplingPlan;
 };
 
