@@ -37,6 +37,7 @@ export const grpo = defineMethod({
       role: 'method',
       trainsOn: 'its own answers, by their rewards',
       sequencesPerVisit,
+      ...(settings.kl_coefficient > 0 && { reference: { model: 'base', rate: 0 } }),
     });
     return {
       trainings: { grpo: plan },
@@ -81,10 +82,7 @@ export const grpo = defineMethod({
       },
     };
     const loss = clippedPolicyGradient({ low: clip, high: clip_high ?? clip, kl });
-    const reference = kl > 0 ? ({ model: 'base', rate: 0 } as const) : undefined;
-    await trainer
-      .training('grpo', { from: trainer.base, on, loss, ...(reference && { reference }) })
-      .finish();
+    await trainer.training('grpo', { from: trainer.base, on, loss }).finish();
   },
 });
 
