@@ -1,6 +1,18 @@
 /** The worker's verbs with types people like: rows instead of flat tensors, defaults, errors. Any backend stands below. */
 import { asCall, type Call, type CallOptions, type Channel } from './channel.ts';
 import {
+  answersOf,
+  encodedRows,
+  gradientParams,
+  gradients,
+  optionalPerToken,
+  pack,
+  packWeights,
+  perToken,
+  topPerToken,
+  wireExample,
+} from './flat-rows.ts';
+import {
   decodeParts,
   encodeParts,
   type MessageLimits,
@@ -10,21 +22,7 @@ import {
   shiftIndex,
 } from './parts.ts';
 import type { ModelInfo, Params, Progress, Result } from './protocol.ts';
-import {
-  answersOf,
-  encodedRows,
-  gradientParams,
-  gradients,
-  optionalPerToken,
-  pack,
-  packWeights,
-  perToken,
-  type Row,
-  type Tensors,
-  tensorOf,
-  topPerToken,
-  wireExample,
-} from './tensors.ts';
+import { type Row, type Tensors, tensorOf } from './tensors.ts';
 import {
   type Answer,
   adamwDefaults,
@@ -44,7 +42,7 @@ import {
   type TrainingSequence,
 } from './worker-options.ts';
 
-export { completionOnly, withAnswer } from './tensors.ts';
+export { completionOnly, withAnswer } from './flat-rows.ts';
 export type * from './worker-options.ts';
 
 /** A model under training in some backend. Calls run in order and may be sent back to back without awaiting. */
