@@ -35,13 +35,7 @@ export type FetchPlace = {
   readonly signal?: AbortSignal | undefined;
 };
 
-/** Fetch a split once; the same rows are then found without Python, and for a commit without a network. Throws `DataError`. */
-export async function fetchSplit(split: HubSplit, place: FetchPlace): Promise<FetchedSplit> {
-  const [fetched] = await fetchSplits([split], place);
-  return fetched as FetchedSplit;
-}
-
-/** Several by one process of Python, which is started where something is to be asked. */
+/** Fetch splits once, by one process of Python: the same rows are then found without Python, and for a commit without a network. Throws `DataError`. */
 export async function fetchSplits(splits: readonly HubSplit[], place: FetchPlace): Promise<FetchedSplit[]> {
   const { python, say: report, signal } = place;
   const hub = lazySide('hub_data.py', { python, report, signal });

@@ -1,5 +1,4 @@
 /** The examples of a run as token files, with what the plan needs to know of them. */
-import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import type { DataForm } from '../config/effects.ts';
 import { type RunConfig, settingsOf } from '../config/schema.ts';
@@ -12,10 +11,7 @@ import {
   openExamples,
   type Selection,
 } from '../data/dataset.ts';
-import type { Example } from '../data/example.ts';
-import { idText, idWords, lineOfRow } from '../data/example-index.ts';
-import { ExampleReader } from '../data/example-reader.ts';
-import { framedExample, saidIn } from '../data/frame.ts';
+import { lineOfRow } from '../data/example-index.ts';
 import { checkLengths, checkPositions, describeDrops, type LengthReport } from '../data/lengths.ts';
 import type { TokenFile } from '../data/token-file.ts';
 import { sha256OfRecord } from '../files/digest.ts';
@@ -28,6 +24,7 @@ import type { Worker } from '../worker/worker.ts';
 import { readDataForm, refuseWithoutEffect } from './data-form.ts';
 import { encodeData } from './encode-data.ts';
 import { methodsOf } from './make-plan.ts';
+import { type Encoded, encoderOf, sequencesOf, trainingData } from './training-data.ts';
 
 export type PreparedData = {
   readonly dataset: Dataset;
@@ -130,7 +127,6 @@ function isSameFile({ train, test }: Dataset): boolean {
   return source === other.source && digest === other.digest;
 }
 
-type Encoded = Awaited<ReturnType<typeof encodeData>>;
 type EncodedData = Required<Pick<DataSurroundings, 'progress' | 'refuse'>> & {
   readonly template: string | null;
   readonly date: string;
@@ -194,67 +190,6 @@ function usableOf(
   if (lengths.usable.length < rows.length || lengths.tooLong > 0)
     progress.say(`training examples: ${describeDrops(lengths)}`);
   return lengths;
-}
-
-function sequencesOf(
-  { max_length }: RunConfig,
-  { key, tokens }: Encoded,
-  { usable }: LengthReport,
-): Sequences {
-  const rows = createHash('sha256').update(usable).digest('hex');
-  // A limit that cuts nothing makes no other data.
-  const longest = usable.reduce((most, row) => Math.max(most, tokens.lengths[row] as number), 0);
-  return { tokens, rows: usable, digest: sha256OfRecord([key, rows, Math.min(longest, max_length)]) };
-}
-
-type EncodePrompts = (examples: readonly Example[]) => Promise<Int32Array[]>;
-
-/** As the data file is encoded. */
-function encoderOf(
-  { chat_template_kwargs: templateOptions, split_special_tokens }: RunConfig,
-  worker: Worker,
-  { template: chatTemplate, date }: { readonly template: string | null; readonly date: string },
-): EncodePrompts {
-  const options = { chatTemplate, templateOptions, splitSpecialTokens: split_special_tokens ?? true, date };
-  return async examples => (await worker.encode(examples, options)).sequences.map(({ ids }) => ids);
-}
-
-function trainingData(
-  { index }: Selection,
-  config: RunConfig,
-  sequences: Sequences,
-  encode: EncodePrompts,
-): TrainingData {
-  const rowOf = (example: number) => sequences.rows[example] as number;
-  return {
-    ...sequences,
-    framed: async (examples, frame) => {
-      const reader = await ExampleReader.open(index, config);
-      try {
-        const found: Example[] = [];
-        for (const example of examples) found.push(framedExample(await reader.read(rowOf(example)), frame));
-        return await encode(found);
-      } finally {
-        await reader.close();
-      }
-    },
-    idOf: example => idWords(index, rowOf(example)),
-    idTextOf: example => idText(index, rowOf(example)),
-    questionOf: async example => {
-      const reader = await ExampleReader.open(index, config);
-      try {
-        const found = await reader.readRecord(rowOf(example));
-        return {
-          ...found.example,
-          ...found,
-          id: idText(index, rowOf(example)),
-          gold: saidIn(found.example),
-        };
-      } finally {
-        await reader.close();
-      }
-    },
-  };
 }
 
 async function factsOf(

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { parseConfig } from '../../src/config/load.ts';
-import { fetchSplit, fetchSplits } from '../../src/data/hub.ts';
+import { fetchSplits } from '../../src/data/hub.ts';
 import { projectRoot } from '../../src/python/paths.ts';
 import { openSide } from '../../src/python/side.ts';
 import { fetchData } from '../../src/runner/fetch-data.ts';
@@ -76,7 +76,10 @@ describe.skipIf(isMissing)('a split of the hub', () => {
 
     // Neither Python nor network is asked for a commit that is here.
     const asked = server.requests.length;
-    const again = await fetchSplit({ ...gsm8k, revision: commit }, { cacheDirectory, python: '/nowhere' });
+    const [again] = await fetchSplits([{ ...gsm8k, revision: commit }], {
+      cacheDirectory,
+      python: '/nowhere',
+    });
     expect([again, server.requests.length]).toEqual([all, asked]);
   });
 
