@@ -99,9 +99,10 @@ async function measureSets(
 }
 
 function recordOf({ name, role, questions }: ChoiceSet, chosen: readonly number[]): SetRecord {
-  const items = questions.map(({ id, options, right }, i) => {
-    const place = chosen[i] as number;
-    return { id, isCorrect: options[place] === options[right], answer: options[place] ?? null };
+  const items = questions.map(({ id, options, right, contexts }, i) => {
+    const said = options.map((option, at) => (contexts === null ? option : `${contexts[at]} ${option}`));
+    const answer = said[chosen[i] as number] ?? null;
+    return { id, isCorrect: answer === said[right], answer }; // an option that stands there twice is right twice
   });
   return {
     name,

@@ -53,4 +53,21 @@ describe('a run with tasks', () => {
     for (const content of ['x ab', 'x ba'])
       expect(asked).toContainEqual([expect.objectContaining({ content })]);
   });
+
+  it('counts one of the two names of WinoGrande as right, not what stands behind both', async () => {
+    const rows = ['ab', 'ba', 'abab'].flatMap(option1 =>
+      [0, 1].map(label => ({ options: [`x ${option1}`, 'x b'], continuation: 'y.', label })),
+    );
+    const path = writeRows(folder, 'winogrande-partial.jsonl', rows);
+    const settings = smallRun(folder, {
+      method: 'sft',
+      tms: {},
+      retention: { sets: [{ task: 'winogrande', path }] },
+    });
+    const { output } = await recordRun(folder, settings);
+    const { sets } = readRecord(output, 'evaluation', 'base-step-000000.json');
+    const found = sets.find(({ name }: { name: string }) => name === 'winogrande');
+    expect(found.accuracy).toBe(0.5); // each question stands there with either name as the right one
+    for (const { answer } of found.items) expect(answer).toMatch(/^x (ab|ba|abab|b) y\.$/);
+  });
 });
