@@ -158,7 +158,7 @@ function modelsOf(given: string | undefined, { base, tuned }: EvalFlags): Named[
       { label: 'tuned', model: tuned },
     ];
   if (base === undefined && tuned === undefined)
-    throw new UsageError('there is no model to measure', { fix: 'tms eval MODEL --suite …' });
+    throw new UsageError('there is no model to measure', { fix: 'npx tms eval MODEL --suite …' });
   throw new UsageError(`--${base === undefined ? 'tuned' : 'base'} stands alone`, {
     fix: 'give --base A --tuned B',
   });

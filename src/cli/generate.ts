@@ -135,7 +135,7 @@ async function readPrompts(
     .filter(line => line.trim() !== '');
   if (prompts.length > 0) return prompts;
   throw new UsageError(`there is no prompt in ${file ?? 'standard input'}`, {
-    fix: 'give one: tms generate MODEL "PROMPT"',
+    fix: 'give one: npx tms generate MODEL "PROMPT"',
   });
 }
 

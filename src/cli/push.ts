@@ -34,8 +34,8 @@ export function addPushCommand(program: Command, context: CliContext): void {
 }
 
 const examples = `
-Needs \`hf auth login\` or HF_TOKEN; HF_ENDPOINT names another hub. A merged
-model or a GGUF file is made by other tools: docs/push.md.
+Needs \`hf auth login\` or HF_TOKEN; HF_ENDPOINT names another hub. tms merge
+makes one model of an adapter; GGUF files are made by other tools: docs/push.md.
 
 Examples:
   $ npx tms push runs/a5 me/smollm2-gsm8k --dry-run
@@ -98,7 +98,7 @@ async function modelIn(directory: string, repository: string): Promise<{ folder:
   const results = await readResults(directory);
   if (results.model === null)
     throw new UsageError(`${directory} has no model yet: the run is ${results.run.status}`, {
-      fix: `go on with it: tms resume ${directory}`,
+      fix: `go on with it: npx tms resume ${directory}`,
     });
   const { path: folder } = results.model;
   return { folder, card: modelCard(results, { repository, isAdapter: adapterOf(folder) }) };

@@ -142,7 +142,7 @@ async function execute(
 function commandThatGoesOn(path: string, error: unknown): string | null {
   const isRefusal =
     error instanceof TmsError && (error.exitCode === exitCodes.usage || error.fix?.includes('tms resume'));
-  return isRefusal || inspectRun(path) !== 'run' ? null : `tms resume ${shellWord(path)}`;
+  return isRefusal || inspectRun(path) !== 'run' ? null : `npx tms resume ${shellWord(path)}`;
 }
 
 async function printResults(

@@ -48,7 +48,9 @@ async function track(directory: string, flags: TrackFlags, context: CliContext):
   const { terminal, env } = context;
   readRunRecord(directory);
   if (!existsSync(join(directory, 'metrics.jsonl')))
-    throw new UsageError(`${directory} has no metrics.jsonl: nothing was measured yet`);
+    throw new UsageError(`${directory} has no metrics.jsonl: nothing was measured yet`, {
+      fix: `go on with it: npx tms resume ${directory}`,
+    });
   const python = flags.python ?? env.TMS_PYTHON ?? null;
   const { name = null, to } = flags;
   const say = (line: string) => terminal.note(line);

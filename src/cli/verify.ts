@@ -123,7 +123,7 @@ function print(found: Verification, of: Printed, { terminal }: CliContext): void
   throw new UnmetError(
     `${directory} did not give the same again: ${others.length} of ${artefacts.length} artefacts are not the same; the first is ${artefactText(first)}`,
     {
-      fix: `compare the two: tms compare ${directory} ${join(of.into, 'run')}; ${promiseText(found, record)}`,
+      fix: `compare the two: npx tms compare ${directory} ${join(of.into, 'run')}; ${promiseText(found, record)}`,
     },
   );
 }

@@ -39,7 +39,7 @@ export type Comparison = {
 /** What is the same and what differs. Throws `UsageError` for fewer than two runs. */
 export function compareResults(results: readonly Results[]): Comparison {
   if (results.length < 2)
-    throw new UsageError('a comparison needs at least two runs', { fix: 'tms compare RUN RUN …' });
+    throw new UsageError('a comparison needs at least two runs', { fix: 'npx tms compare RUN RUN …' });
   const runs = results.map((one, i) => ({ letter: letterOf(i), analysis: analyse(one) }));
   const [first, ...others] = runs;
   const differences = others.flatMap(({ letter, analysis }) =>

@@ -100,7 +100,7 @@ export function checkFiles(directory: string): void {
   if (isChanged) wrong.push(`${metrics} is not what the ledger says`);
   if (wrong.length === 0) return;
   throw new TmsError(`${directory} cannot be reported: ${wrong.join('; ')}`, {
-    fix: `restore from a copy, or make it again: tms resume ${directory}`,
+    fix: `restore from a copy, or make it again: npx tms resume ${directory}`,
   });
 }
 

@@ -75,7 +75,7 @@ export function placesOf({ config, stored }: PreparedRun, home: string): DiskPla
 
 /** Nothing was written yet: what there is to go on with is what was there before. */
 function stoppedWhilePreparing({ output_dir: path }: RunConfig, { signal, resume }: RunOptions): Error {
-  const fix = resume ? `go on with: tms resume ${path}` : 'begin again with the same command';
+  const fix = resume ? `go on with: npx tms resume ${path}` : 'begin again with the same command';
   return stoppedBy(signal, 'interrupted while preparing; nothing was begun', fix);
 }
 
@@ -115,7 +115,7 @@ async function runIn(config: RunConfig, prepared: MeasuredRun, options: RunOptio
       ? stoppedBy(
           signal,
           `interrupted; ${path} holds everything up to here`,
-          `go on with: tms resume ${path}`,
+          `go on with: npx tms resume ${path}`,
         )
       : translateSystemError(cause);
     recordEnd(directory, error, progress);

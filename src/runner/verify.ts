@@ -24,7 +24,7 @@ export function refuseUnrepeatable(path: string): RunRecord {
   const record = readRunRecord(path);
   if (record.status !== 'finished')
     throw new UsageError(`${path} cannot be verified: the run is ${record.status}`, {
-      fix: `finish it first: tms resume ${path}`,
+      fix: `finish it first: npx tms resume ${path}`,
     });
   const saved = 'config.resolved.yaml';
   if (isChangedFact(path, saved))

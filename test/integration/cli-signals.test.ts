@@ -154,7 +154,7 @@ describe('a run', { timeout: 600_000 }, () => {
       process.kill(workerOf(child), 'SIGKILL');
       expect(await ended).toBe(1);
       expect(said()).toMatch(/error: \S+: the worker process killed by SIGKILL/);
-      expect(said()).toContain(`\n  go on with: tms resume ${output}\n`);
+      expect(said()).toContain(`\n  go on with: npx tms resume ${output}\n`);
       expect(said()).not.toMatch(/Start a new worker|bug/);
       expect(JSON.parse(readFileSync(join(output, 'run.json'), 'utf8')).status).toBe('failed');
     },

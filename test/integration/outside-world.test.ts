@@ -218,7 +218,7 @@ describe('asked to stop while it prepares', () => {
     const { signal } = controller;
     await expect(
       recordRun(folder, settings, { resume: true, channel, onCall, signal }),
-    ).rejects.toMatchObject({ exitCode: 143, fix: `go on with: tms resume ${settings.output_dir}` });
+    ).rejects.toMatchObject({ exitCode: 143, fix: `go on with: npx tms resume ${settings.output_dir}` });
   });
 
   it('in its training it stops at a safe point with the same code, and says it was interrupted', async () => {

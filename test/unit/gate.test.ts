@@ -8,7 +8,7 @@ import { junitXml } from '../../src/report/junit.ts';
 import { readResults } from '../../src/report/results.ts';
 import { analyse } from '../../src/report/rows.ts';
 import { called } from '../support/in-process.ts';
-import { sftShape, writeEvaluation, writeFinishedRun } from '../support/run-fixture.ts';
+import { sftShape, writeEvaluation, writeFinishedRun, writeUnfinishedRun } from '../support/run-fixture.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 /** The student ends with 0, 4, 6, 2, 3, 1, 8 and 6 of 12 items lost. */
@@ -109,6 +109,15 @@ describe('tms report', () => {
     const { printed, error } = await called(['report', directory, '--json']);
     expect(error).toBeNull();
     expect(JSON.parse(printed)).toEqual(JSON.parse(readFileSync(join(directory, 'report.json'), 'utf8')));
+  });
+
+  test('of a run whose model is not there yet writes a case that is skipped', async () => {
+    const directory = temporaryDirectory();
+    writeUnfinishedRun(directory);
+    appendFileSync(join(directory, 'config.resolved.yaml'), 'retention:\n  max_drop: 0.2\n');
+    const junit = join(directory, 'gate.xml');
+    expect((await called(['report', directory, '--junit', junit])).error).toBeNull();
+    expect(readFileSync(junit, 'utf8')).toContain('tests="1" failures="0" errors="0" skipped="1"');
   });
 
   test('refuses --junit without a bound', async () => {
