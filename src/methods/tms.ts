@@ -6,8 +6,8 @@
 import { mixtureLines } from '../plan/describe.ts';
 import type { PlannedTraining } from '../plan/plan.ts';
 import { checkpointSteps } from '../plan/training-plan.ts';
+import type { Weigh } from '../training/answer-weights.ts';
 import { meanOverTokens } from '../training/loss.ts';
-import type { MixOptions } from '../training/mix-targets.ts';
 import type { Trainer } from '../training/trainer.ts';
 import { defineMethod } from './method.ts';
 import { tmsSettings } from './tms-settings.ts';
@@ -97,8 +97,8 @@ function* roundsOf(refresh: number): Generator<{ student: string; trajectory: st
 }
 
 /** Of each answer exp(−λ·d), d the mean of −log π_base over its tokens. */
-function likedByBase(trainer: Trainer, lambda: number): NonNullable<MixOptions['weigh']> {
-  return async answers => {
+function likedByBase(trainer: Trainer, lambda: number): Weigh {
+  const of: Weigh['of'] = async answers => {
     const sequences = answers.map(({ ids }) => ids);
     const found = await trainer.logprobs(trainer.base, sequences);
     return answers.map(({ promptLength }, i) => {
@@ -107,4 +107,5 @@ function likedByBase(trainer: Trainer, lambda: number): NonNullable<MixOptions['
       return Math.exp((lambda * sum) / Math.max(1, own.length));
     });
   };
+  return { key: `exp of ${lambda} × mean log p under ${trainer.recipeOf(trainer.base)}`, of };
 }

@@ -1,6 +1,6 @@
 /** The browser of answers: for a prompt, gold and what every checkpoint answered, side by side. */
 import type { ShownAnswer, ShownPrompt, Use } from './answers.ts';
-import { amount, checkpointLabel, counted, percent } from './format.ts';
+import { amount, checkpointLabel, counted, fixed, percent } from './format.ts';
 import { type Html, html, plainTable, type Section } from './html-parts.ts';
 import type { Analysis } from './rows.ts';
 
@@ -10,11 +10,17 @@ export function answersSection(analysis: Analysis): Section | null {
   if (answerSets.length === 0) return null;
   const total = answerSets.reduce((sum, { answers }) => sum + answers, 0);
   const hasVisits = answerSets.some(({ visits }) => visits !== null);
+  const hasGold = answerSets.some(({ gold }) => gold !== null);
   const rows = answerSets.map(set => [
     `${checkpointLabel(set, trainings)}${askerText(set, analysis)}`,
     amount(set.answers),
     `${set.unfinished} (${percent(set.unfinished / set.answers)})`,
     ...(hasVisits ? [set.visits === null ? '' : amount(set.visits)] : []),
+    ...(hasGold
+      ? set.gold === null
+        ? ['', '']
+        : [`${set.gold.equal} (${percent(set.gold.equal / set.answers)})`, fixed(set.gold.overlap, 2)]
+      : []),
   ]);
   const shown = prompts.filter(({ answers }) => answers.length > 0);
   const browser = shown.map((prompt, i) => promptDetails(prompt, i === 0, analysis));
@@ -25,7 +31,7 @@ export function answersSection(analysis: Analysis): Section | null {
     body: html`<p>${counted(total, 'stored answer')} of ${counted(answerSets.length, 'checkpoint')}. ${shown.length === 0 ? '' : `Below, ${counted(shown.length, 'training prompt')} with gold and every stored answer: how many visits trained on it, and which ended at the length limit.`}</p>
 ${browser}
 <h3>All answers${hasVisits ? ', and the visits that trained on them' : ''}</h3>
-${plainTable(['checkpoint', 'answers', 'unfinished', ...(hasVisits ? ['visits'] : [])], rows)}`,
+${plainTable(['checkpoint', 'answers', 'unfinished', ...(hasVisits ? ['visits'] : []), ...(hasGold ? ['same as gold', 'tokens in common with gold'] : [])], rows)}`,
   };
 }
 

@@ -1,10 +1,12 @@
 /** Answers to training prompts and how visits used them: counted in full, kept for a few prompts. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { readChecked } from '../files/read-record.ts';
 import {
   type AnswerRecord,
   answerRecord,
   exampleRecord,
+  overlapRecord,
   type VisitRecord,
   visitRecord,
 } from '../run/records.ts';
@@ -27,6 +29,8 @@ export type AnswerSet = AnswerSource & {
   readonly unfinished: number;
   /** Visits that trained on one of them; null where no visit says whose answer it trained on. */
   readonly visits: number | null;
+  /** Answers with the same ids as gold, and the mean share of tokens that they have in common; null where the run does not say. */
+  readonly gold: { readonly equal: number; readonly overlap: number } | null;
 };
 
 /** Visits of a training whose targets are drawn, by what they trained on. */
@@ -88,7 +92,11 @@ export async function readAnswers(directory: string, onTornEnd: (file: string) =
   }
   const visits = readJsonLines(join(directory, 'curriculum.jsonl'), visitRecord, onTornEnd);
   const curricula = await countVisits(visits, kept);
-  const answerSets = files.map(file => ({ ...file, visits: visitsOf(file, curricula) }));
+  const answerSets = files.map(file => ({
+    ...file,
+    visits: visitsOf(file, curricula),
+    gold: goldIn(directory, file),
+  }));
   return {
     answerSets,
     prompts: [...kept.values()].map(one => showPrompt(one, answerSets)),
@@ -96,7 +104,15 @@ export async function readAnswers(directory: string, onTornEnd: (file: string) =
   };
 }
 
-type CountedFile = Omit<AnswerSet, 'visits'>;
+/** Damage is nothing: the file holds no more than the answers do. */
+function goldIn(directory: string, { asker, training, checkpointStep }: AnswerSource): AnswerSet['gold'] {
+  if (asker === null) return null;
+  const record = readChecked(join(directory, 'targets', `${asker}-overlap.json`), overlapRecord).value;
+  const own = record?.answers.find(one => one.training === training && one.step === checkpointStep);
+  return own === undefined ? null : { equal: own.equalToGold, overlap: own.overlap };
+}
+
+type CountedFile = Omit<AnswerSet, 'visits' | 'gold'>;
 type Kept = Pick<ShownPrompt, 'example' | 'id' | 'prompt' | 'gold'> & {
   readonly answers: (AnswerRecord & AnswerSource)[];
   /** By what was drawn, then by training. */

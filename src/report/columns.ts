@@ -40,6 +40,7 @@ export function columnsFor(rows: readonly ResultRow[], width: Width): Column[] {
       textOf: row => (isWide && row.change !== null ? verdictText(row) : dash),
     },
     { group: '', title: isWide ? 'α in effect' : 'α', textOf: row => alphaText(row, isWide) ?? dash },
+    { group: '', title: 'gold in targets', textOf: row => (isWide ? fixed(row.goldOverlap, 2) : dash) },
     { group: pld, title: 'end', textOf: row => fixed(row.pld) },
     { group: pld, title: 'drift', textOf: row => fixed(row.drift) },
     { group: 'KL(base‖model)', title: 'target', textOf: row => fixed(row.klTarget, 2) },
@@ -142,6 +143,11 @@ export function tableNotes({
     ...(has(({ own }) => own !== null)
       ? [
           'KL(model‖base): nats per sequence, over the vocabulary in the place of each token of answers that the model gave at temperature 1; entropy: nats per token of those; distinct: share of different answers to a prompt.',
+        ]
+      : []),
+    ...(has(({ goldOverlap }) => goldOverlap !== null)
+      ? [
+          'Gold in targets: share of tokens that what was learned has in common with the gold answers, a mean over visits; 1 of gold itself.',
         ]
       : []),
     ...againNotes(results),

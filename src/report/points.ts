@@ -32,6 +32,8 @@ export type Point = {
   readonly kl: EvaluationRecord['kl'];
   /** Of what the model says itself. */
   readonly own: EvaluationRecord['own'] | null;
+  /** How alike gold is what its training learned; null where targets are not drawn. */
+  readonly goldOverlap: number | null;
   /** Cross-entropy of neutral documents against the base. */
   readonly textChange: TextLossChange | null;
 };
@@ -49,14 +51,16 @@ export function basePoint(results: Results): Point | null {
 }
 
 /** Every training that was measured, in their order. */
-export function curvesOf({ evaluations, trainings }: Results): Curve[] {
+export function curvesOf({ evaluations, trainings, goldOverlaps }: Results): Curve[] {
   const base = evaluations.find(({ training }) => training === baseName);
   return trainings.flatMap(training => {
     const own = evaluations.filter(record => record.training === training.name && record.step > 0);
     const start = evaluations.findLast(record => record.training === training.startsFrom);
     if (own.length === 0) return [];
     const begin = start === undefined ? [] : [{ ...start, step: 0 }];
-    return [{ training, points: withDrift([...begin, ...own].map(record => pointOf(record, base))) }];
+    const goldOverlap = goldOverlaps[training.name] ?? null;
+    const points = [...begin, ...own].map(record => ({ ...pointOf(record, base), goldOverlap }));
+    return [{ training, points: withDrift(points) }];
   });
 }
 
@@ -125,6 +129,7 @@ function pointOf(record: EvaluationRecord, base: EvaluationRecord | undefined): 
     drift: null,
     kl: record.kl,
     own: record.own ?? null,
+    goldOverlap: null,
     textChange:
       base?.textLoss === undefined || record.textLoss === undefined || base === record
         ? null

@@ -46,6 +46,8 @@ export type Results = {
   readonly losses: Readonly<Record<string, readonly LossPoint[]>>;
   /** Mean share of the updates that rounding lost, of trainings that lost any. */
   readonly lostUpdates: Readonly<Record<string, number>>;
+  /** By training whose targets are drawn: how alike gold is what it learned, a mean over its steps; 1 of gold itself. */
+  readonly goldOverlaps: Readonly<Record<string, number>>;
   readonly costs: readonly Cost[];
   readonly answerSets: readonly AnswerSet[];
   readonly prompts: readonly ShownPrompt[];
@@ -95,7 +97,7 @@ export async function readResults(runDirectory: string): Promise<Results> {
 
 type Measured = Pick<
   Results,
-  'evaluations' | 'losses' | 'lostUpdates' | 'costs' | 'answerSets' | 'prompts' | 'curricula'
+  'evaluations' | 'losses' | 'lostUpdates' | 'goldOverlaps' | 'costs' | 'answerSets' | 'prompts' | 'curricula'
 >;
 
 /** Every training that left something behind. */
@@ -152,20 +154,25 @@ async function readEvaluations(folder: string): Promise<EvaluationRecord[]> {
 async function readLosses(
   file: string,
   onTornEnd: (file: string) => void,
-): Promise<Pick<Results, 'losses' | 'lostUpdates'>> {
+): Promise<Pick<Results, 'losses' | 'lostUpdates' | 'goldOverlaps'>> {
   const losses: Record<string, LossPoint[]> = {};
   const lost: Record<string, number[]> = {};
-  for await (const { training, step, loss, lost_updates } of readJsonLines(file, metricsLine, onTornEnd)) {
+  const alike: Record<string, number[]> = {};
+  for await (const line of readJsonLines(file, metricsLine, onTornEnd)) {
+    const { training, step, loss, lost_updates, gold_overlap } = line;
+    if (gold_overlap !== undefined) {
+      alike[training] ??= [];
+      alike[training].push(gold_overlap);
+    }
     if (lost_updates !== undefined) lost[training] = [...(lost[training] ?? []), lost_updates];
     if (typeof loss !== 'number') continue;
     losses[training] ??= [];
     losses[training].push({ step, loss });
   }
   const mean = (shares: readonly number[]) => shares.reduce((sum, share) => sum + share, 0) / shares.length;
-  const lostUpdates = Object.fromEntries(
-    Object.entries(lost).map(([training, shares]) => [training, mean(shares)]),
-  );
-  return { losses, lostUpdates };
+  const meansOf = (shares: Record<string, number[]>) =>
+    Object.fromEntries(Object.entries(shares).map(([training, all]) => [training, mean(all)]));
+  return { losses, lostUpdates: meansOf(lost), goldOverlaps: meansOf(alike) };
 }
 
 /** Adds up as it reads: a long run has a line a unit. */

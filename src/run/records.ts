@@ -11,6 +11,7 @@
  *     base-samples.json      what the base said to the prompts of KL
  *     answers/<training>/<by>-step-000123.jsonl    what a checkpoint of <by> answered for that training, `base-step-000000` the base    AnswerRecord
  *     targets/<training>.bin    what its visits learn, as ids: answers and gold answers behind their prompts
+ *     targets/<training>-overlap.json    how alike its answers are to gold; -weights.json: how often each is drawn, where that is weighed
  *     rollouts/<training>/step-000123.jsonl    what an on-policy training learned at a step    RolloutRecord
  *     examples.jsonl         prompt and gold completion as text, of the first examples with answers: for the report    ExampleRecord
  *     curriculum.jsonl       what each visit trains on, of trainings whose targets are drawn    VisitRecord
@@ -199,6 +200,19 @@ export type RolloutRecord = {
   readonly promptLength: number;
   readonly advantage?: number;
 };
+
+/** How alike the answers of each policy of a mixture are to gold: the same ids, and the mean share of common tokens (token-overlap.ts). */
+export const overlapRecord = z.object({
+  answers: z.array(
+    z.strictObject({
+      training: trainingName,
+      step: count,
+      answers: count,
+      equalToGold: count,
+      overlap: z.number(),
+    }),
+  ),
+});
 
 const itemRecord = z.strictObject({
   id: z.string(),

@@ -106,6 +106,7 @@ export function numberOf({ point }: Measured, measure: Measure): number | null {
     entropy_retention: point.own?.retention?.entropyPerToken ?? null,
     distinct_target: point.own?.target?.distinct ?? null,
     distinct_retention: point.own?.retention?.distinct ?? null,
+    gold_overlap: point.goldOverlap,
   };
   return numbers[measure];
 }

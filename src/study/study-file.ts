@@ -28,6 +28,7 @@ export const measures = [
   'entropy_retention',
   'distinct_target',
   'distinct_retention',
+  'gold_overlap',
 ] as const;
 export type Measure = (typeof measures)[number];
 

@@ -84,6 +84,7 @@ const titles: Readonly<Record<Measure, string>> = {
   entropy_retention: 'entropy retention',
   distinct_target: 'distinct target',
   distinct_retention: 'distinct retention',
+  gold_overlap: 'gold in targets',
 };
 
 function methodsTable(study: Study): StudyTable {

@@ -66,7 +66,7 @@ async function measure(trainer: Trainer, weights: Weights): Promise<EvaluationRe
   const { run } = trainer;
   const { training, step } = weights;
   const isShared = trainer.isShared(weights);
-  const digest = isShared ? trainer.knownDigest(weights) : null;
+  const digest = trainer.knownDigest(weights);
   const found = digest === null ? null : readStored(run, digest);
   const isAgain = training === 'base' && run.evaluation.again;
   if (found && (!isAgain || found.record.again !== undefined)) {
@@ -84,7 +84,7 @@ async function measure(trainer: Trainer, weights: Weights): Promise<EvaluationRe
       ? measureTwice(run, measured)
       : evaluateModel(run.worker, run.evaluation, measured);
     const { record, tokens } = await measuring.finally(release);
-    // The weights of others are known only when they are trained: nobody would look for these.
+    // The weights of others are known only when they are trained: hardly anybody would look for these.
     if (isShared) keep(run, weightsDigest, { record, samples: training === 'base' ? samples : null });
     return { value: record, tokens: tokens.generated + tokens.scored };
   });

@@ -9,7 +9,9 @@ import { allVisits, type Visit } from '../plan/training-plan.ts';
 import type { AnswerRecord, VisitRecord } from '../run/records.ts';
 import { noSources, type SourceCounts } from '../run/sources.ts';
 import { type Encoded, withAnswer } from '../worker/worker.ts';
+import { type Weigh, weighingOf } from './answer-weights.ts';
 import { checkFallbacks, type FallbackSettings } from './fallbacks.ts';
+import { overlapsOf, withOverlaps } from './gold-overlap.ts';
 import type { Harvest } from './harvest.ts';
 import { faultOf, readAnswers } from './read-answers.ts';
 import type { Rewards } from './rewards.ts';
@@ -24,6 +26,8 @@ type AnswerTable = {
   readonly faults: Uint8Array;
   /** How often each is drawn against the others to its prompt; null: all alike. */
   readonly weights: Float64Array | null;
+  /** How alike each and the gold answer are. */
+  readonly overlaps: Float32Array;
   readonly first: number;
 };
 
@@ -35,7 +39,7 @@ export type MixOptions = {
   /** What an answer must score at least 0.5 by; without it none is judged. */
   readonly accept?: Rewards | null;
   /** How often an answer is drawn against those of other policies to the same prompt; all of them must be there. Without it all alike. */
-  readonly weigh?: ((answers: readonly Encoded[]) => Promise<number[]>) | null;
+  readonly weigh?: Weigh | null;
   /** Refuse when the gold answer takes too many places; without it any share is allowed. */
   readonly bound?: FallbackSettings;
 };
@@ -52,16 +56,19 @@ export async function mixTargets(trainer: Trainer, harvest: Harvest, options: Mi
   const { training, mixture } = harvest.options;
   const draw = drawer(mixture.draws);
   const choose = chooser(run, harvest, { table, ...options });
+  const overlaps = new Float32Array(training.visits);
   const records = function* (): Generator<VisitRecord> {
     for (const visit of allVisits(training.order, training.steps)) {
       const { record, row } = choose(visit, draw(visit, run.data.idOf(visit.example)));
       counts[record.source]++;
+      overlaps[visit.visit] = row === null ? 1 : (table.overlaps[row - table.first] as number);
       yield { training: name, ...record, row: row ?? visit.example };
     }
   };
   const digest = await writeVisits(run, name, records());
   checkFallbacks(run, { name, alpha: mixture.draws.alpha, sources: counts as SourceCounts }, options.bound);
-  return readTargets(run, { training: name, tokens: file, digest, visits: training.visits });
+  const targets = await readTargets(run, { training: name, tokens: file, digest, visits: training.visits });
+  return withOverlaps(targets, overlaps);
 }
 
 /** The gold answers by example, then the answers behind their prompts, in one token file. */
@@ -76,28 +83,34 @@ async function gather(
     keys: new Float64Array(harvest.count),
     faults: new Uint8Array(harvest.count),
     weights: weigh === null ? null : new Float64Array(harvest.count),
+    overlaps: new Float32Array(harvest.count),
     first: trainExamples,
   };
+  const weighing = weigh === null ? null : weighingOf(run, harvest, weigh);
+  const overlap = overlapsOf(run, harvest);
   const writer = await TokenFileWriter.create(directory.place(file), harvest.count + trainExamples);
   let answer = 0;
   try {
     for (let example = 0; example < trainExamples; example++)
       await writer.append([await goldRow(run, example)]);
     for await (const { records, policy } of answersIn(run, harvest)) {
-      const scores = accept === null ? null : await scoresOf(accept, records);
+      const scores = await scoresOf(accept, records);
       const wholes = await Promise.all(records.map(({ example, ids }) => withPrompt(run, example, ids)));
-      table.weights?.set((await weigh?.(wholes)) ?? [], answer);
+      if (weighing !== null) table.weights?.set(await weighing.of(wholes), answer);
       for (const [i, record] of records.entries()) {
         const { example, sample } = record;
         const whole = wholes[i] as Encoded;
-        const isRejected = scores !== null && !isRight(scores[i] ?? 0);
+        const isRejected = !isRight(scores[i] ?? 0);
         const fault = faultOf(run, record) ?? otherFault(whole.ids.length > config.max_length, isRejected);
         table.keys[answer] = keyOf(harvest, trainExamples, { policy, example, sample });
+        table.overlaps[answer] = await overlap.of(policy, example, whole);
         table.faults[answer++] = faults.indexOf(fault);
         await writer.append([whole]);
       }
     }
     await writer.finish();
+    weighing?.finish();
+    overlap.finish();
     return table;
   } catch (error) {
     await writer.abort();
@@ -116,7 +129,9 @@ function otherFault(isTooLong: boolean, isRejected: boolean): (typeof faults)[nu
   return isRejected ? 'rejected' : null;
 }
 
-function scoresOf(accept: Rewards, records: readonly AnswerRecord[]): Promise<number[]> {
+/** All are right where nothing judges. */
+async function scoresOf(accept: Rewards | null, records: readonly AnswerRecord[]): Promise<number[]> {
+  if (accept === null) return records.map(() => 1);
   return accept.of(
     records.map(({ example, text, finishReason }) => ({
       example,

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { choosePoint } from '../../src/methods/early-stopped.ts';
-import { stepsOf } from '../support/recorded-calls.ts';
+import { callsOf, stepsOf } from '../support/recorded-calls.ts';
 import {
   interruptedRun,
   readRecord,
@@ -151,6 +151,7 @@ describe('a run of method early-stopped', () => {
     expect(own.sets).toEqual(then.sets);
     expect(run.said).toContain(`dev chose SFT at step ${step} of 9`);
     expect(stepsOf(run.calls)).toHaveLength(9);
+    expect(callsOf(run.calls, 'generate')).toHaveLength(4); // the base and three points; the chosen one is known
   });
 
   it('needs sets that choose and others to report on', async () => {

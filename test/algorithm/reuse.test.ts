@@ -162,7 +162,8 @@ const decoding: readonly Row[] = [
 const method: readonly Row[] = [
   // Visits that learned gold: what they draw of the last checkpoint others had drawn.
   ['a lower tms.alpha', { tms: { alpha: 0 } }, { ...student, answered: 'sft 3, sft 6' }],
-  ['a higher tms.alpha', { tms: { alpha: 0.8 } }, student],
+  // Gold takes the place of all that is drawn: the weights are SFT's, and were measured.
+  ['a higher tms.alpha', { tms: { alpha: 0.8 } }, { ...student, measured: '' }],
   ['tms.order', { tms: { order: 'early_to_late' } }, otherAnswers],
   ['tms.lazy_harvest', { tms: { lazy_harvest: false } }, otherAnswers],
   ['tms.samples_per_prompt', { tms: { samples_per_prompt: 2 } }, otherAnswers],
@@ -211,12 +212,8 @@ const nothing: readonly Row[] = [
     student,
     kept,
   ],
-  // But for what other runs find: without its weights nobody finds the training.
-  [
-    'tms.keep_checkpoints',
-    { tms: { keep_checkpoints: false } },
-    { ...student, trained: 'sft student', measured: 'sft 9, student 9' },
-  ],
+  // But for what other runs find: without its weights nobody finds the training. What was measured of them is found.
+  ['tms.keep_checkpoints', { tms: { keep_checkpoints: false } }, { ...student, trained: 'sft student' }],
   ['worker.python', { worker: { python: '/usr/bin/python3' } }, student],
 ];
 

@@ -1,8 +1,10 @@
 /** Trajectory-Mixed Supervision, checked against a second writing of it (test/support/reference.ts): harvest, mixture, student, control. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { readResults } from '../../src/report/results.ts';
 import { findResultModel } from '../../src/run/trainings.ts';
-import { askedIn, callsOf, stepsOf } from '../support/recorded-calls.ts';
+import type { VerbName } from '../../src/worker/protocol.ts';
+import { askedIn, callsOf, type Learned, stepsOf } from '../support/recorded-calls.ts';
 import {
   interruptedRun,
   isThere,
@@ -10,6 +12,7 @@ import {
   readRows,
   recordRun,
   type Settings,
+  stopAt,
   workFolder,
 } from '../support/recorded-run.ts';
 import {
@@ -19,6 +22,7 @@ import {
   type Example,
   endId,
   fnv,
+  gold,
   identity,
   idsOf,
   learned,
@@ -37,6 +41,7 @@ import {
   smallFacts,
   smallRun,
   sourcesOf,
+  type Target,
   targetsOf,
   trainingsOf,
 } from '../support/small-run.ts';
@@ -202,7 +207,36 @@ describe('beyond the paper', () => {
   });
 });
 
+/** The ids of a sequence that the loss counts. */
+const learnedOf = ({ ids, weights }: Learned) => ids.filter((_, i) => weights[i] !== 0);
+
 describe('answers that the base prefers', () => {
+  it('are weighed once: a resume reads what the run kept, unless that is damaged', async () => {
+    const settings = smallRun(folder, { tms: { prefer_base: 3 } });
+    const place = await interruptedRun(folder, settings, { verb: 'optimStep', count: 12 });
+    const curriculum = () => readFileSync(`${place.output}/curriculum.jsonl`, 'utf8');
+    const before = curriculum();
+    const resume = async () => {
+      const controller = new AbortController();
+      const stop = stopAt(controller, 'optimStep', 1);
+      const seen: string[] = [];
+      const onCall = (verb: VerbName) => {
+        seen.push(verb);
+        stop(verb);
+      };
+      const again = { home: place.home, resume: true, onCall, signal: controller.signal };
+      await expect(recordRun(folder, place.settings, again)).rejects.toMatchObject({ exitCode: 130 });
+      return seen.filter(verb => verb === 'forward').length;
+    };
+    expect(await resume()).toBe(0);
+    const kept = `${place.output}/targets/student-weights.json`;
+    const content = readFileSync(kept, 'utf8');
+    writeFileSync(kept, content.replace('0.', '1.'));
+    expect(await resume()).toBeGreaterThan(0);
+    expect(readFileSync(kept, 'utf8')).toBe(content);
+    expect(curriculum()).toBe(before);
+  });
+
   it('are drawn in proportion to exp(−λ·d), d their mean −log π under the base', async () => {
     const run = await tms({ tms: { prefer_base: 3, alpha: 0.2 } });
     const { sft, student } = trainingsOf(run, smallFacts);
@@ -236,6 +270,48 @@ describe('answers that the base prefers', () => {
     expect(other).toBeGreaterThan(3);
     expect(asked.filter(({ params }) => params.maxNewTokens === 9)).toHaveLength(30);
     expect(student).toHaveLength(9);
+  });
+});
+
+describe('how alike gold the targets are', () => {
+  it('stands in each step’s line, of gold and answers, and by checkpoint in the report', async () => {
+    const { targets, run } = await check({});
+    /** Tokens that both have, twice, over the tokens of both. */
+    const overlapOf = (answer: readonly number[], example: number) => {
+      const own = learnedOf(gold(examples[example] as Example));
+      const left = [...own];
+      const common = answer.filter(id => {
+        const place = left.indexOf(id);
+        if (place !== -1) left.splice(place, 1);
+        return place !== -1;
+      });
+      return (2 * common.length) / (answer.length + own.length);
+    };
+    const lines = readRows(run.output, 'metrics.jsonl').filter(line => line.training === 'student');
+    const steps = lines.filter(line => 'loss' in line);
+    expect(steps).toHaveLength(9);
+    const places = batchesOf(7, { count: 10, batch: 4, steps: 9 });
+    let visit = 0;
+    for (const [step, batch] of places.entries()) {
+      const values = batch.map(({ example }) =>
+        overlapOf(learnedOf((targets[visit++] as Target).learned), example),
+      );
+      const mean = values.reduce((sum, value) => sum + value, 0) / batch.length;
+      expect(steps[step]?.gold_overlap).toBeCloseTo(mean, 6);
+    }
+    const { answerSets } = await readResults(run.output);
+    expect(answerSets.map(({ checkpointStep }) => checkpointStep)).toEqual([3, 6, 9]);
+    for (const { checkpointStep, gold: found } of answerSets) {
+      const name = `answers/student/sft-step-00000${checkpointStep}.jsonl`;
+      const answers = readRows(run.output, name) as { ids: number[]; example: number }[];
+      const overlaps = answers.map(({ ids, example }) => overlapOf(ids, example));
+      const mean = overlaps.reduce((sum, value) => sum + value, 0) / answers.length;
+      expect(found?.overlap).toBeCloseTo(mean, 10);
+      const same = answers.filter(
+        ({ ids, example }) => ids.join() === learnedOf(gold(examples[example] as Example)).join(),
+      );
+      expect(found?.equal).toBe(same.length);
+    }
   });
 });
 

@@ -77,6 +77,7 @@ export function outcomeOf({ method, seed, recipe = 1, points, drift = 0 }: Shape
       pld: record.pld,
       kl: record.kl,
       own: null,
+      goldOverlap: null,
       textChange: null,
     };
     return { record, point: { training: 'model', step: i + 1, target, change, drift, ...none } };

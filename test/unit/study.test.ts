@@ -114,7 +114,7 @@ claims:
       'line 6, jobs: found "2", expected a number — remove the quotes',
       'line 7, gpus.0: found -1, expected at least 0',
       'line 8, match.0: found 2, expected at most 1',
-      'line 10, claims.0.measure: found "retension", expected one of target, sampled_target, retention, pld, drift, kl_target, kl_retention, kl_model_target, kl_model_retention, entropy_target, entropy_retention, distinct_target, distinct_retention — did you mean retention?',
+      'line 10, claims.0.measure: found "retension", expected one of target, sampled_target, retention, pld, drift, kl_target, kl_retention, kl_model_target, kl_model_retention, entropy_target, entropy_retention, distinct_target, distinct_retention, gold_overlap — did you mean retention?',
       'line 10, claims.0.aginst: found an unknown key, expected a key of docs/study.md — did you mean against?',
       'line 11, claims.1.correlation.1: found "forgeting", expected "forgetting" — did you mean forgetting?',
       'line 11, claims.1.over: found [], expected at least 1 entries',
