@@ -19,6 +19,7 @@ def load_params(model: str, **changes: Any) -> LoadParams:
         "attention": "auto",
         "trust_remote_code": False,
         "adapter": None,
+        "quantization": None,
         "gradient_checkpointing": False,
         "torch_compile": False,
         "token_budget": None,

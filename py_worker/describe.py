@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from py_worker.four_bit import count
 from py_worker.model import Known, Model
 from py_worker.token_budget import is_checkpointed
 
@@ -14,7 +15,7 @@ def describe(model: Model) -> dict[str, Any]:
     tokenizer = model.tokenizer
     return {
         "architecture": type(model.causal_lm).__name__,
-        "parameter_count": sum(parameter.numel() for parameter in parameters),
+        "parameter_count": sum(map(count, parameters)),
         "trainable_parameter_count": sum(
             parameter.numel() for parameter in parameters if parameter.requires_grad
         ),

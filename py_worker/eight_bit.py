@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 from py_worker.errors import WorkerError, from_library, one_line
+from py_worker.four_bit import without_bitsandbytes
 
 PROBED_WEIGHTS = 4096
 """The fewest that the library keeps in 8 bits."""
@@ -46,10 +46,7 @@ def _unusable(device: torch.device, found: str) -> WorkerError:
 
 def _library() -> Any:
     def missing(error: BaseException) -> WorkerError:
-        fix = f"install it (`{sys.executable} -m pip install bitsandbytes`), or use optim adamw_torch"
-        return WorkerError(
-            "NOT_FOUND", f"8-bit AdamW needs the package bitsandbytes ({one_line(error)}): {fix}"
-        )
+        return without_bitsandbytes("8-bit AdamW", error, "use optim adamw_torch")
 
     with from_library(missing):
         return importlib.import_module("bitsandbytes")

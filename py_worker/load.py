@@ -19,6 +19,7 @@ from py_worker.compile import compile_layers
 from py_worker.describe import declared_eos, is_token_id
 from py_worker.digest import unique_tensors
 from py_worker.errors import WorkerError
+from py_worker.four_bit import four_bits
 from py_worker.generate_probe import probe_row_cache, probe_strict
 from py_worker.model import Model
 from py_worker.network import Network
@@ -77,9 +78,9 @@ def read_weights(params: LoadParams, *, needs_tokenizer: bool = False) -> Model:
     tokenizer = load_tokenizer([source, base], params.trust_remote_code, needs_tokenizer)
     # What an adapter leaves as it is is only computed with.
     is_frozen = source.is_adapter or params.adapter is not None
-    placement = Placement(
-        device, compute_dtype if is_frozen else dtype, params.attention, params.trust_remote_code
-    )
+    held = compute_dtype if is_frozen else dtype
+    bits = four_bits(params.quantization, is_adapter=is_frozen, compute_dtype=compute_dtype)
+    placement = Placement(device, held, params.attention, params.trust_remote_code, bits)
     causal_lm = load_causal_lm(base, config, placement, notes)
     plain_tensors = unique_tensors(causal_lm.state_dict(keep_vars=True))
     with warnings.catch_warnings(record=True) as caught:

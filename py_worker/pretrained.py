@@ -17,6 +17,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    BitsAndBytesConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -37,6 +38,8 @@ class Placement:
     dtype: torch.dtype
     attention: str
     trust_remote_code: bool
+    quantization: BitsAndBytesConfig | None = None
+    """Of weights that are only computed with."""
 
 
 def load_config(source: Source, trust_remote_code: bool) -> PreTrainedConfig:
@@ -60,6 +63,7 @@ def load_causal_lm(
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported below with names and shapes
             device_map={"": device} if device.type == "cuda" else None,
+            quantization_config=placement.quantization,
             **settings,
         )
     causal_lm, found = loaded

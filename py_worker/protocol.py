@@ -50,6 +50,13 @@ class Adapter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     seed: Annotated[int, msgspec.Meta(ge=0, le=4294967295)]
 
 
+class Quantization(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """Linear layers but the head in 4 bits, by bitsandbytes (arXiv 2305.14314); `doubleQuant`: their scales in 8 bits."""
+
+    quant_type: Literal["nf4", "fp4"]
+    double_quant: bool
+
+
 class Blend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """Another model of the same architecture, a revision where it is a hub id, and its share."""
 
@@ -70,6 +77,7 @@ class LoadParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     attention: str
     trust_remote_code: bool
     adapter: Adapter | None
+    quantization: Quantization | None
     gradient_checkpointing: bool | None
     torch_compile: bool | None
     token_budget: Annotated[int, msgspec.Meta(ge=1)] | None
@@ -211,9 +219,7 @@ class CrossEntropy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     normalizer: Annotated[float, msgspec.Meta(gt=0)]
 
 
-class DynamicFineTuning(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"
-):
+class DynamicFineTuning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """Loss = −sg[p]·log p (arXiv 2508.05629)."""
 
     normalizer: Annotated[float, msgspec.Meta(gt=0)]
@@ -235,9 +241,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     direction: Literal["forward", "reverse"]
 
 
-class ForwardBackwardParams(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"
-):
+class ForwardBackwardParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """Parameters of `forwardBackward`."""
 
     ce: CrossEntropy | None
@@ -257,9 +261,7 @@ class ComponentSums(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     token_count: Annotated[int, msgspec.Meta(ge=0)]
 
 
-class ForwardBackwardResult(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"
-):
+class ForwardBackwardResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """Result of `forwardBackward`."""
 
     ce: ComponentSums | None
@@ -402,67 +404,13 @@ class Verb(NamedTuple):
 
 VERBS: dict[str, Verb] = {
     "load": Verb(LoadParams, {}, ModelInfo, {}),
-    "encode": Verb(
-        EncodeParams,
-        {},
-        EncodeResult,
-        {
-            "ids": Tensor("i32", 1, True),
-            "offsets": Tensor("i32", 1, True),
-            "promptLengths": Tensor("i32", 1, True),
-            "learned": Tensor("u8", 1, True),
-        },
-    ),
-    "decode": Verb(
-        DecodeParams, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True)}, DecodeResult, {}
-    ),
-    "forward": Verb(
-        ForwardParams,
-        {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True)},
-        ForwardResult,
-        {
-            "logprobs": Tensor("f32", 1, True),
-            "entropy": Tensor("f32", 1, False),
-            "topIds": Tensor("i32", 2, False),
-            "topLogprobs": Tensor("f32", 2, False),
-            "klToOther": Tensor("f32", 1, False),
-            "klFromOther": Tensor("f32", 1, False),
-        },
-    ),
+    "encode": Verb(EncodeParams, {}, EncodeResult, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True), "promptLengths": Tensor("i32", 1, True), "learned": Tensor("u8", 1, True)}),
+    "decode": Verb(DecodeParams, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True)}, DecodeResult, {}),
+    "forward": Verb(ForwardParams, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True)}, ForwardResult, {"logprobs": Tensor("f32", 1, True), "entropy": Tensor("f32", 1, False), "topIds": Tensor("i32", 2, False), "topLogprobs": Tensor("f32", 2, False), "klToOther": Tensor("f32", 1, False), "klFromOther": Tensor("f32", 1, False)}),
     "keep": Verb(KeepParams, {}, KeepResult, {}),
-    "forwardBackward": Verb(
-        ForwardBackwardParams,
-        {
-            "ids": Tensor("i32", 1, True),
-            "offsets": Tensor("i32", 1, True),
-            "ceWeights": Tensor("f32", 1, False),
-            "dftWeights": Tensor("f32", 1, False),
-            "policyGradientWeights": Tensor("f32", 1, False),
-            "advantages": Tensor("f32", 1, False),
-            "oldLogprobs": Tensor("f32", 1, False),
-            "referenceLogprobs": Tensor("f32", 1, False),
-            "matchWeights": Tensor("f32", 1, False),
-            "targetIds": Tensor("i32", 2, False),
-            "targetLogprobs": Tensor("f32", 2, False),
-        },
-        ForwardBackwardResult,
-        {"logprobs": Tensor("f32", 1, False), "entropy": Tensor("f32", 1, False)},
-    ),
+    "forwardBackward": Verb(ForwardBackwardParams, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True), "ceWeights": Tensor("f32", 1, False), "dftWeights": Tensor("f32", 1, False), "policyGradientWeights": Tensor("f32", 1, False), "advantages": Tensor("f32", 1, False), "oldLogprobs": Tensor("f32", 1, False), "referenceLogprobs": Tensor("f32", 1, False), "matchWeights": Tensor("f32", 1, False), "targetIds": Tensor("i32", 2, False), "targetLogprobs": Tensor("f32", 2, False)}, ForwardBackwardResult, {"logprobs": Tensor("f32", 1, False), "entropy": Tensor("f32", 1, False)}),
     "optimStep": Verb(OptimStepParams, {}, OptimStepResult, {}),
-    "generate": Verb(
-        GenerateParams,
-        {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True), "seeds": Tensor("u32", 1, True)},
-        GenerateResult,
-        {
-            "rows": Tensor("i32", 1, True),
-            "ids": Tensor("i32", 1, True),
-            "offsets": Tensor("i32", 1, True),
-            "logprobs": Tensor("f32", 1, True),
-            "finished": Tensor("u8", 1, True),
-            "textIds": Tensor("i32", 1, False),
-            "textOffsets": Tensor("i32", 1, False),
-        },
-    ),
+    "generate": Verb(GenerateParams, {"ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True), "seeds": Tensor("u32", 1, True)}, GenerateResult, {"rows": Tensor("i32", 1, True), "ids": Tensor("i32", 1, True), "offsets": Tensor("i32", 1, True), "logprobs": Tensor("f32", 1, True), "finished": Tensor("u8", 1, True), "textIds": Tensor("i32", 1, False), "textOffsets": Tensor("i32", 1, False)}),
     "save": Verb(SaveParams, {}, SaveResult, {}),
     "status": Verb(StatusParams, {}, StatusResult, {}),
 }

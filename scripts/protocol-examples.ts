@@ -47,6 +47,7 @@ export const examples: { [V in VerbName]: { params: Params<V>; result: Result<V>
         modulesToSave: null,
         seed: 4_294_967_295,
       },
+      quantization: { quantType: 'nf4', doubleQuant: true },
       gradientCheckpointing: null,
       torchCompile: null,
       tokenBudget: null,

@@ -89,6 +89,7 @@ function loadForTokenizer(worker: Worker, config: RunConfig): Promise<ModelInfo>
     model,
     device: 'cpu',
     attention: 'eager',
+    quantization: null,
     determinism: 'off',
   });
 }

@@ -8,6 +8,7 @@ const isHubId: ValueTest = {
   wanted: key => `a hub id as ${key}`,
   because: (key, value) => `${key} is a directory (${value})`,
 };
+const with4Bit = { load_in_4bit: is(true) };
 const withPeft = { use_peft: is(true) };
 
 /** Which model is fine-tuned, in what precision, and whether all weights or a LoRA adapter learn. */
@@ -61,6 +62,22 @@ export const modelSettings = {
   use_rslora: readWhen(
     trl(z.boolean().default(false), 'Scale LoRA by lora_alpha / √lora_r (arXiv 2312.03732).'),
     withPeft,
+  ),
+  load_in_4bit: readWhen(
+    trl(
+      z.boolean().default(false),
+      'Hold the weights under the adapter in 4 bits (QLoRA, arXiv 2305.14314), by bitsandbytes: `tms setup --with bitsandbytes`. What is ' +
+        'computed with is as dtype and bf16 say. A merge takes the full weights of the base.',
+    ),
+    { use_peft: is(true), 'sampler.backend': is('torch') },
+  ),
+  bnb_4bit_quant_type: readWhen(
+    trl(z.enum(['nf4', 'fp4']).default('nf4'), 'Values that 4 bits stand for: normal float, or float.'),
+    with4Bit,
+  ),
+  use_bnb_nested_quant: readWhen(
+    trl(z.boolean().default(false), 'Hold the scales of 4-bit weights in 8 bits: 0.37 bits a weight less.'),
+    with4Bit,
   ),
   use_dora: readWhen(
     trl(

@@ -46,6 +46,8 @@ export const renamedKeys: Readonly<Record<string, string>> = {
   r: 'lora_r',
   peft_r: 'lora_r',
   target_modules: 'lora_target_modules',
+  bnb_4bit_compute_dtype: 'bf16',
+  bnb_4bit_use_double_quant: 'use_bnb_nested_quant',
   device: 'worker.device',
   threads: 'worker.threads',
   python: 'worker.python',

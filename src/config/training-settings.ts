@@ -84,7 +84,7 @@ export const trainingSettings = {
   optim: guessed(
     trl(
       z.enum(['adamw_torch', 'adamw_8bit', 'muon']).default('adamw_torch'),
-      'Optimiser: AdamW; AdamW with moments in 8 bits, a quarter of their memory (needs bitsandbytes in the worker’s Python); or Muon ' +
+      'Optimiser: AdamW; AdamW with moments in 8 bits, a quarter of their memory (`tms setup --with bitsandbytes`); or Muon ' +
         'for 2-D weights and AdamW for the rest (transformers: adamw_torch_fused).',
     ),
     `AdamW in ${retaining}`,

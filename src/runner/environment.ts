@@ -10,6 +10,7 @@ import { readRecord } from '../files/read-record.ts';
 import type { Throughput } from '../plan/plan.ts';
 import type { Numerics } from '../run/numerics.ts';
 import { type EnvironmentRecord, type TimingLine, timingLine } from '../run/records.ts';
+import { usesBitsandbytes } from '../training/load-options.ts';
 import type { ModelInfo, Result } from '../worker/protocol.ts';
 import { samplersAsked } from './samplers-of.ts';
 
@@ -30,10 +31,11 @@ function git(...args: string[]): string | null {
 
 /** Every key that affects numerics, as it turned out here, and what decides the last bits beside them. */
 export function currentNumerics(
-  { determinism, sampler, placement, worker, optim }: RunConfig,
+  config: RunConfig,
   model: ModelInfo,
   { versions, threads, deviceName, determinism: settings }: Result<'status'>,
 ): Numerics {
+  const { determinism, sampler, placement, worker } = config;
   return {
     determinism,
     attn_implementation: model.attention,
@@ -56,7 +58,7 @@ export function currentNumerics(
     torch: versions.torch ?? '',
     transformers: versions.transformers ?? '',
     MKL_CBWR: settings.MKL_CBWR ?? '',
-    ...(optim === 'adamw_8bit' && { bitsandbytes: versions.bitsandbytes ?? '' }),
+    ...(usesBitsandbytes(config) && { bitsandbytes: versions.bitsandbytes ?? '' }),
   };
 }
 

@@ -15,7 +15,7 @@ import { disturbance, type Numerics } from '../run/numerics.ts';
 import type { DataSource } from '../run/records.ts';
 import { templateDateOf } from '../run/template-date.ts';
 import { finishedTraining, openStore } from '../store/store.ts';
-import { loadOptions, newAdapter } from '../training/load-options.ts';
+import { loadOptions, newAdapter, usesBitsandbytes } from '../training/load-options.ts';
 import { meanOverTokens } from '../training/loss.ts';
 import { baseRecipe, recipeOf } from '../training/recipe.ts';
 import type { Progress, Run } from '../training/run.ts';
@@ -195,7 +195,7 @@ function numericsOf(
     determinism: config.determinism,
     modelFiles: model.filesDigest,
     parameters: model.parameterCount,
-    ...(config.optim === 'adamw_8bit' && { bitsandbytes: versions.bitsandbytes ?? '' }),
+    ...(usesBitsandbytes(config) && { bitsandbytes: versions.bitsandbytes ?? '' }),
     ...(model.torchCompile && { compiled: 'layers' }),
   };
 }

@@ -13,6 +13,9 @@ export function loadOptions(config: RunConfig): Omit<LoadOptions, 'model'> {
     device: worker.device,
     attention: config.attn_implementation,
     trustRemoteCode: config.trust_remote_code,
+    quantization: config.load_in_4bit
+      ? { quantType: config.bnb_4bit_quant_type, doubleQuant: config.use_bnb_nested_quant }
+      : null,
     gradientCheckpointing: config.gradient_checkpointing,
     torchCompile: config.torch_compile,
     tokenBudget: worker.token_budget,
@@ -21,6 +24,11 @@ export function loadOptions(config: RunConfig): Omit<LoadOptions, 'model'> {
     threads: worker.threads,
     seed: config.seed,
   };
+}
+
+/** Whether a library is asked that is another with every version of it. */
+export function usesBitsandbytes({ optim, load_in_4bit }: RunConfig): boolean {
+  return optim === 'adamw_8bit' || load_in_4bit;
 }
 
 /** Null leaves it to the worker, which knows the device; weights in bfloat16 are computed with as they are. */

@@ -99,6 +99,12 @@ const adapter = z
     description: 'A new LoRA adapter; null target modules mean every linear layer but the head.',
   });
 
+const quantization = z.strictObject({ quantType: z.enum(['nf4', 'fp4']), doubleQuant: z.boolean() }).meta({
+  id: 'Quantization',
+  description:
+    'Linear layers but the head in 4 bits, by bitsandbytes (arXiv 2305.14314); `doubleQuant`: their scales in 8 bits.',
+});
+
 const blend = z
   .strictObject({
     model: z.string().min(1),
@@ -190,7 +196,8 @@ export const verbs = {
       'where it holds, with `auto` on a CPU. With ' +
       '`expectedDigest` its weights must have that digest, and every file of a directory that `save` wrote must be as it was written: ' +
       'else BAD_MODEL with the reason `damaged`. A training state is always checked so. With `blend` each weight then becomes ' +
-      '(1 − share) of its own and share of the other model’s; an adapter can be blended with what it stands on, which scales what it adds.',
+      '(1 − share) of its own and share of the other model’s; an adapter can be blended with what it stands on, which scales what it adds. ' +
+      'With `quantization` there must be an adapter, a new one or `model`: weights in 4 bits do not learn.',
     params: z.strictObject({
       model: z.string().min(1),
       revision: z.string().nullable(),
@@ -201,6 +208,7 @@ export const verbs = {
       attention: z.string(),
       trustRemoteCode: z.boolean(),
       adapter: adapter.nullable(),
+      quantization: quantization.nullable(),
       gradientCheckpointing: z.boolean().nullable(),
       torchCompile: z.boolean().nullable(),
       tokenBudget: z.int().min(1).nullable(),

@@ -17,6 +17,7 @@ export const loadDefaults = {
   device: 'auto',
   attention: 'auto',
   trustRemoteCode: false,
+  quantization: null,
   gradientCheckpointing: false,
   torchCompile: false,
   /** Padded tokens of one micro-batch. */

@@ -530,7 +530,9 @@ def job(verb: str, params: dict[str, Any], tensors: dict[str, np.ndarray] | None
 
 
 def wire_params(model: Path) -> dict[str, Any]:
-    nothing = dict.fromkeys(("revision", "adapter", "threads", "expectedDigest", "torchCompile", "blend"))
+    nothing = dict.fromkeys(
+        ("revision", "adapter", "threads", "expectedDigest", "torchCompile", "blend", "quantization")
+    )
     fixed = {
         "dtype": "float32",
         "computeDtype": "float32",

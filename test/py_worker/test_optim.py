@@ -304,7 +304,7 @@ def eight_bit_run(model: Model, state: OptimizerState, steps: range) -> None:
 
 
 def test_moments_in_eight_bits_learn_and_go_on_bit_equal_after_a_restart(tiny_model: Factory, tmp_path: Path):
-    pytest.importorskip("bitsandbytes", reason="it is not among the packages of the worker")
+    pytest.importorskip("bitsandbytes", reason="tms setup --with bitsandbytes")
     shape = {"hidden_size": 64, "intermediate_size": 128}
     first, state = tiny_model(config=shape), OptimizerState()
     before = accumulate(first, 0)
@@ -332,7 +332,9 @@ def test_without_its_library_eight_bits_are_refused_with_what_to_install(
     model, state = tiny_model(), OptimizerState()
     set_gradients(model, 1.0)
     weights = weight_bytes(model)
-    with pytest.raises(WorkerError, match=r"pip install bitsandbytes.*or use optim adamw_torch") as caught:
+    with pytest.raises(
+        WorkerError, match=r"tms setup --with bitsandbytes.*or use optim adamw_torch"
+    ) as caught:
         step(model, state, adamw_params(0.1, eight_bit=True), None, None)
     assert caught.value.code == "NOT_FOUND"
     assert (state, weight_bytes(model)) == (OptimizerState(), weights)

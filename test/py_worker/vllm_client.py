@@ -22,6 +22,7 @@ LOAD: dict[str, Any] = {
     "attention": "auto",
     "trustRemoteCode": False,
     "adapter": None,
+    "quantization": None,
     "gradientCheckpointing": None,
     "torchCompile": None,
     "tokenBudget": None,

@@ -50,6 +50,9 @@ it('samplers count where an answer depends on what is sampled beside it, and whe
 it('the library of an 8-bit optimiser counts where it is used', () => {
   const installed = { ...status, versions: { ...status.versions, bitsandbytes: '0.48.1' } };
   expect(currentNumerics(config('optim=adamw_8bit'), model, installed).bitsandbytes).toBe('0.48.1');
+  expect(currentNumerics(config('use_peft=true', 'load_in_4bit=true'), model, installed).bitsandbytes).toBe(
+    '0.48.1',
+  );
   expect(currentNumerics(config(), model, installed).bitsandbytes).toBeUndefined();
 });
 

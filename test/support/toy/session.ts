@@ -312,9 +312,10 @@ export class Session {
 }
 
 /** What the toy cannot be: it says so rather than pretending. */
-function checkLoad({ device, dtype, adapter }: Params<'load'>): void {
+function checkLoad({ device, dtype, adapter, quantization }: Params<'load'>): void {
   if (device !== 'auto' && device !== 'cpu')
     throw refuse('BAD_PARAMS', `device is ${device}: the toy runs on cpu`);
   if (dtype !== 'float32') throw refuse('BAD_PARAMS', `dtype is ${dtype}: the toy's weights are float32`);
+  if (quantization) throw refuse('BAD_PARAMS', 'quantization must be null: the toy has no 4 bits');
   if (adapter) throw refuse('BAD_PARAMS', 'adapter must be null: the toy has none');
 }
