@@ -358,6 +358,16 @@ describe('equal target accuracy', () => {
     ]);
     expect(rows[1]?.difference?.mean).toBeCloseTo(0.05, 1);
     expect(rows[1]?.difference?.values).toHaveLength(3);
+    const late = outcomeOf({
+      method: 'C',
+      seed: 1,
+      points: [
+        [50, 80],
+        [60, 95],
+        [60, 95],
+      ],
+    });
+    expect(chosenAt([late], 'C', 0.45).reached.map(({ point }) => point.step)).toEqual([2]);
     expect(matchedAt(outcomes, 0.9, { methods: ['A'], reference: 'A' }).rows[0]).toMatchObject({
       reached: 0,
       retention: null,
@@ -439,6 +449,8 @@ describe('the pages of a study', () => {
       ['keep', 0.0058],
       ['more', 0.0058],
     ]);
+    expect(studyMarkdown(study)).toContain('| B | learning_rate 1 | +0.163 * | +0.163 * |');
+    expect(studyMarkdown(study)).toContain('learning_rate 1 @1 (3×)');
     const html = studyPage(study);
     expect(html).toContain('&lt;b&gt;B&lt;/b&gt; keeps more');
     expect(html).toMatch(/<title>[^<]*A, learning_rate 1, seed 2/);
