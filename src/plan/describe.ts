@@ -98,7 +98,9 @@ export function describeMemory(cost: MemoryCost): string {
     ['moments', cost.momentBytes],
     ['activations', cost.activationBytes],
     ['head', cost.headBytes],
+    ['gradients on their way', cost.passingBytes],
     ['reference model', cost.referenceBytes],
+    ['Python and its allocator', cost.processBytes],
   ] as const;
   const said = parts.filter(([, bytes]) => bytes > 0).map(([name, bytes]) => `${name} ${formatBytes(bytes)}`);
   const sampling =

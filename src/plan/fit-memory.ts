@@ -22,12 +22,8 @@ export function refuseTooLarge(facts: MemoryFacts, where: string): void {
 
 /** Sampling takes what is there; training needs what it needs. */
 function fits(facts: MemoryFacts): boolean {
-  const cost = memoryCost(facts);
-  const { weightBytes, masterBytes, referenceBytes, gradientBytes, momentBytes, activationBytes, headBytes } =
-    cost;
-  const needed =
-    weightBytes + masterBytes + referenceBytes + gradientBytes + momentBytes + activationBytes + headBytes;
-  return needed <= cost.deviceBytes;
+  const whole = memoryCost({ ...facts, slots: 0 });
+  return whole.peakBytes <= whole.deviceBytes;
 }
 
 const leastTokens = 512;

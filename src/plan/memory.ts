@@ -17,6 +17,8 @@ export type MemoryFacts = {
   readonly parameters: number;
   readonly trainable: number;
   readonly isAdapter: boolean;
+  /** Bits of a weight of the linear layers under an adapter, with their scales; null: they are held as is computed. */
+  readonly quantizedBits: number | null;
   /** Precision in which weights are held and updated, and in which is computed. */
   readonly dtype: 'float32' | 'bfloat16';
   readonly computeDtype: 'float32' | 'bfloat16';
@@ -45,6 +47,10 @@ export type MemoryCost = {
   readonly momentBytes: number;
   readonly activationBytes: number;
   readonly headBytes: number;
+  /** Of a backward pass: the gradient of one layer's activations, and that of the embeddings before it is added. */
+  readonly passingBytes: number;
+  /** On a CPU: Python with its libraries, and what the allocator keeps. */
+  readonly processBytes: number;
   readonly referenceBytes: number;
   /** Keys, values and logits while answers are sampled. */
   readonly sampleBytes: number;
@@ -62,13 +68,19 @@ const cacheBytesOnCpu = 2 * 2 ** 30;
 const mostRows = { cpu: 256, cuda: 1024 } as const;
 
 /**
- * Weights, originals, gradients and moments are exact to a percent; the rest is what the worker itself reckons with. Two steps of 2,048
- * tokens of SmolLM2-135M (float32, a CPU) took 3.3 GB more than Python with its libraries where this says 2.6: what the allocator keeps
- * and files read on the way are not in it.
+ * Measured: VmHWM of two steps of 2,048 tokens of SmolLM2-135M (float32, checkpointed, a CPU; torch 2.13, transformers 5.19) was 4.44 GB,
+ * 0.91 GB of it after the imports alone. The other 3.53 GB are 1.23 times what is counted here (2.86): glibc keeps what was freed. A GPU's
+ * context is not counted, nobody has measured it.
+ */
+const librariesOnCpu = 0.91e9;
+const keptOnCpu = 0.25;
+
+/**
+ * Weights, originals, gradients and moments are exact to a percent, the rest is what the worker itself reckons with.
  */
 export function memoryCost(facts: MemoryFacts): MemoryCost {
-  const { parameters, trainable, shape, device, deviceBytes } = facts;
-  const weightBytes = parameters * sizes[facts.computeDtype];
+  const { trainable, shape, device, deviceBytes } = facts;
+  const weightBytes = bytesOfWeights(facts);
   const hasMasters = facts.computeDtype === 'bfloat16' && (facts.dtype === 'float32' || facts.isAdapter);
   const learned = hasMasters || facts.isAdapter ? 4 : sizes[facts.dtype];
   const referenceBytes = { nothing: 0, copy: learned, average: 4 }[facts.reference] * trainable;
@@ -78,11 +90,14 @@ export function memoryCost(facts: MemoryFacts): MemoryCost {
   const activationBytes = shape === null ? 0 : facts.tokens * bytesOfToken(facts, shape);
   const logits = Math.min(chunkBytes[device], facts.tokens * facts.vocabSize * 4);
   const headBytes = chunksHeld * logits;
+  const passingBytes = shape === null ? 0 : bytesPassing(facts, shape);
   const sampleBytes =
     shape === null ? 0 : bytesOfSampling(facts, shape, deviceBytes - weightBytes - referenceBytes);
   const held = weightBytes + masterBytes + referenceBytes;
-  const training = gradientBytes + momentBytes + activationBytes + headBytes;
-  const peakBytes = held + Math.max(training, sampleBytes);
+  const training = gradientBytes + momentBytes + activationBytes + headBytes + passingBytes;
+  const counted = held + Math.max(training, sampleBytes);
+  const processBytes = device === 'cpu' ? librariesOnCpu + keptOnCpu * counted : 0;
+  const peakBytes = counted + processBytes;
   return {
     weightBytes,
     masterBytes,
@@ -90,11 +105,33 @@ export function memoryCost(facts: MemoryFacts): MemoryCost {
     momentBytes,
     activationBytes,
     headBytes,
+    passingBytes,
+    processBytes,
     referenceBytes,
     sampleBytes,
     peakBytes,
     deviceBytes,
   };
+}
+
+/** In 4 bits are linear layers but the head; what an adapter adds is held as is computed. */
+function bytesOfWeights(facts: MemoryFacts): number {
+  const { parameters, trainable, quantizedBits: bits, computeDtype, vocabSize, shape } = facts;
+  if (bits === null) return parameters * sizes[computeDtype];
+  const outer = shape === null ? 0 : vocabSize * shape.features * (shape.isTied ? 1 : 2);
+  const whole = Math.min(parameters, outer + trainable);
+  return whole * sizes[computeDtype] + ((parameters - whole) * bits) / 8;
+}
+
+/** The backward of an embedding makes a gradient of its whole matrix, whatever was read of it. */
+function bytesPassing(facts: MemoryFacts, shape: ModelShape): number {
+  const { tokens, vocabSize, computeDtype, isAdapter } = facts;
+  const embeddings = isAdapter ? 0 : vocabSize * shape.features;
+  return embeddings * sizes[computeDtype] + tokens * bytesOfLayer(computeDtype, shape);
+}
+
+function bytesOfLayer(dtype: MemoryFacts['computeDtype'], { features, units }: ModelShape): number {
+  return (16 * features + 4 * units) * sizes[dtype];
 }
 
 /** AdamW has two of each weight; in 8 bits blocks of 256 share a scale, and embeddings keep 32 bits; Muon has one of each matrix in the layers. */
@@ -109,11 +146,9 @@ function bytesOfMoments(
 }
 
 /** What a token leaves for the backward pass, as py_worker/token_budget.py reckons (Korthikanti 2205.05198, eq. 1). */
-function bytesOfToken(
-  { computeDtype, isCheckpointed }: MemoryFacts,
-  { features, units, layers }: ModelShape,
-): number {
-  const layer = (16 * features + 4 * units) * sizes[computeDtype];
+function bytesOfToken({ computeDtype, isCheckpointed }: MemoryFacts, shape: ModelShape): number {
+  const { features, layers } = shape;
+  const layer = bytesOfLayer(computeDtype, shape);
   return isCheckpointed ? features * sizes[computeDtype] * layers + layer : layers * layer;
 }
 

@@ -19,6 +19,7 @@ export function memoryFacts(
     parameters: model.parameterCount,
     trainable: model.trainableParameterCount,
     isAdapter: config.use_peft,
+    quantizedBits: config.load_in_4bit ? bitsOfWeight(config.use_bnb_nested_quant) : null,
     dtype: precision(model.dtype),
     computeDtype: precision(model.computeDtype),
     optim: config.optim,
@@ -30,6 +31,11 @@ export function memoryFacts(
     device,
     deviceBytes: device === 'cuda' ? status.deviceTotalBytes : machineBytes(),
   };
+}
+
+/** A float32 scale for each 64 weights; nested in 8 bits, with one of float32 for 256 of them (arXiv 2305.14314, section 3). */
+function bitsOfWeight(isNested: boolean): number {
+  return 4 + (isNested ? 8 / 64 + 32 / (64 * 256) : 32 / 64);
 }
 
 function precision(dtype: string): 'float32' | 'bfloat16' {

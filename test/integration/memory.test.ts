@@ -20,6 +20,7 @@ const tokens = 128;
 /** As builders.py writes it with --hidden-size 64: 2 layers, 101 tokens, head and embeddings apart. */
 const facts = {
   isAdapter: false,
+  quantizedBits: null,
   dtype: 'float32',
   computeDtype: 'float32',
   optim: 'adamw_torch',

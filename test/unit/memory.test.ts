@@ -8,6 +8,7 @@ const qwen7b: MemoryFacts = {
   parameters: 7_615_616_512,
   trainable: 7_615_616_512,
   isAdapter: false,
+  quantizedBits: null,
   dtype: 'float32',
   computeDtype: 'bfloat16',
   optim: 'adamw_torch',
@@ -47,7 +48,7 @@ describe('memory', () => {
     );
     expect(fixOf({ ...qwen7b, deviceBytes: 200e9 })).toBe('fits');
     expect(fixOf({ ...qwen7b, deviceBytes: 8e9 })).toContain('a smaller model, or a larger device');
-    const tight = { ...qwen7b, dtype: 'bfloat16' as const, deviceBytes: 64e9, tokens: 32_768 };
+    const tight = { ...qwen7b, dtype: 'bfloat16' as const, deviceBytes: 66e9, tokens: 32_768 };
     expect(fixOf(tight)).toMatch(/^any of these would: worker.token_budget=512/);
   });
 
@@ -71,6 +72,39 @@ describe('memory', () => {
     expect(() => refuseTooLarge({ ...tight, reference: 'copy' }, 'the GPU')).toThrow(
       'reference model 30.5 GB',
     );
+  });
+
+  it('of SmolLM2-135M on a CPU is what a run of it was measured to take', () => {
+    const cost = memoryCost({
+      ...qwen7b,
+      parameters: 134_515_008,
+      trainable: 134_515_008,
+      computeDtype: 'float32',
+      tokens: 2048,
+      vocabSize: 49_152,
+      shape: { layers: 30, features: 576, units: 1536, heads: 9, keyHeads: 3, headSize: 64, isTied: true },
+      slots: 0,
+      device: 'cpu',
+      deviceBytes: 25e9,
+    });
+    expect(cost).toMatchObject({
+      weightBytes: 538_060_032, // 4 bytes each; gradients the same, moments twice that
+      momentBytes: 1_076_120_064,
+      activationBytes: 267_386_880, // 2048 · (30 · 576 + 16 · 576 + 4 · 1536) · 4
+      headBytes: 201_326_592, // 3 · 64 MiB
+      passingBytes: 239_075_328, // 49,152 · 576 · 4 + 2048 · (16 · 576 + 4 · 1536) · 4
+    });
+    // VmHWM of the worker after two steps: 4.437 GB.
+    expect(cost.peakBytes / 4.437e9).toBeCloseTo(1, 1);
+    expect(describeMemory(cost)).toContain('Python and its allocator 1.6');
+  });
+
+  it('of weights in 4 bits is half a byte and their scales, but of embeddings and head', () => {
+    const adapted = { ...qwen7b, isAdapter: true, trainable: 40_000_000, slots: 0 };
+    const bits = (quantizedBits: number) => memoryCost({ ...adapted, quantizedBits }).weightBytes;
+    const outer = 2 * 152_064 * 3584 + 40_000_000; // in bfloat16, as the adapter
+    expect(bits(4.5)).toBe(2 * outer + ((7_615_616_512 - outer) * 4.5) / 8);
+    expect(bits(4.5)).toBeLessThan(0.4 * memoryCost(adapted).weightBytes);
   });
 
   it('while answers are sampled is keys and values of as many rows as fit', () => {
