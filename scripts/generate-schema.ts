@@ -9,7 +9,7 @@ const content = `${JSON.stringify(configJsonSchema(), null, 2)}\n`;
 const isFresh = existsSync(file) && readFileSync(file, 'utf8') === content;
 if (process.argv.includes('--check')) {
   if (!isFresh) {
-    console.error('configs/schema.json is stale. Run: tsx scripts/generate-schema.ts');
+    console.error('configs/schema.json is stale. Run: npm run format');
     process.exitCode = 1;
   }
 } else if (!isFresh) {

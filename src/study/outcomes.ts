@@ -100,6 +100,7 @@ export function numberOf({ point }: Measured, measure: Measure): number | null {
     drift: point.drift,
     kl_target: point.kl.target?.perSequence ?? null,
     kl_retention: point.kl.retention?.perSequence ?? null,
+    text_loss: point.textChange?.mean ?? null,
     kl_model_target: point.own?.target?.perSequence ?? null,
     kl_model_retention: point.own?.retention?.perSequence ?? null,
     entropy_target: point.own?.target?.entropyPerToken ?? null,

@@ -22,6 +22,7 @@ export const measures = [
   'drift',
   'kl_target',
   'kl_retention',
+  'text_loss',
   'kl_model_target',
   'kl_model_retention',
   'entropy_target',

@@ -78,6 +78,7 @@ const titles: Readonly<Record<Measure, string>> = {
   drift: 'drift',
   kl_target: 'KL target',
   kl_retention: 'KL retention',
+  text_loss: 'Δ text, bits a byte',
   kl_model_target: 'KL(model‖base) target',
   kl_model_retention: 'KL(model‖base) retention',
   entropy_target: 'entropy target',
@@ -87,12 +88,15 @@ const titles: Readonly<Record<Measure, string>> = {
   gold_overlap: 'gold in targets',
 };
 
+/** Against the base. */
+const isChange = (measure: Measure) => measure === 'retention' || measure === 'text_loss';
+
 function methodsTable(study: Study): StudyTable {
   const shown = (Object.keys(titles) as Measure[]).filter(measure =>
     study.methods.some(row => row.measures[measure] !== null),
   );
   const cell = ({ measures }: MethodRow, measure: Measure) =>
-    estimateText(measures[measure], measure === 'retention' ? signed : fixed);
+    estimateText(measures[measure], isChange(measure) ? signed : fixed);
   const floor = study.methods.filter(({ method }) => method === study.noiseFloor);
   return {
     id: 'equal-recipe',

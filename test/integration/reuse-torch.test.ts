@@ -29,7 +29,7 @@ const settingsFor = (model: string, more: Settings = {}): Settings =>
     max_length: 120,
     eval: { sets: [saySet(folder, { count: 2, max_new_tokens: 2 })] },
     pld: { size: 2 },
-    tms: { num_checkpoints: 1, max_new_tokens: 4 },
+    tms: { num_checkpoints: 1, alpha: 0, filters: 'none', max_new_tokens: 4 }, // a student that learns what SFT does not
     ...more,
   });
 

@@ -46,10 +46,11 @@ export type Shape = {
   recipe?: number;
   points: (readonly [number, number])[];
   drift?: number;
+  text?: number;
 };
 
 /** Right items of 100 of the target and of each of two retention sets, at each point; the base has 40 and 100. */
-export function outcomeOf({ method, seed, recipe = 1, points, drift = 0 }: Shape): Outcome {
+export function outcomeOf({ method, seed, recipe = 1, points, drift = 0, text }: Shape): Outcome {
   const base = recordOf('base', 0, [40, 100]);
   const cell = {
     id: `${method}-${seed}-${recipe}`,
@@ -78,7 +79,8 @@ export function outcomeOf({ method, seed, recipe = 1, points, drift = 0 }: Shape
       kl: record.kl,
       own: null,
       goldOverlap: null,
-      textChange: null,
+      textChange:
+        text === undefined ? null : { mean: text, interval: { low: text, high: text }, documents: 9 },
     };
     return { record, point: { training: 'model', step: i + 1, target, change, drift, ...none } };
   });

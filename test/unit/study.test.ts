@@ -114,7 +114,7 @@ claims:
       'line 6, jobs: found "2", expected a number — remove the quotes',
       'line 7, gpus.0: found -1, expected at least 0',
       'line 8, match.0: found 2, expected at most 1',
-      'line 10, claims.0.measure: found "retension", expected one of target, sampled_target, retention, pld, drift, kl_target, kl_retention, kl_model_target, kl_model_retention, entropy_target, entropy_retention, distinct_target, distinct_retention, gold_overlap — did you mean retention?',
+      'line 10, claims.0.measure: found "retension", expected one of target, sampled_target, retention, pld, drift, kl_target, kl_retention, text_loss, kl_model_target, kl_model_retention, entropy_target, entropy_retention, distinct_target, distinct_retention, gold_overlap — did you mean retention?',
       'line 10, claims.0.aginst: found an unknown key, expected a key of docs/study.md — did you mean against?',
       'line 11, claims.1.correlation.1: found "forgeting", expected "forgetting" — did you mean forgetting?',
       'line 11, claims.1.over: found [], expected at least 1 entries',
@@ -243,6 +243,17 @@ describe('claims', () => {
     expect(evidence?.values.map(value => Number(value.toFixed(6)))).toEqual([0.1, 0.2, 0.3]);
     expect(evidence?.interval?.low).toBeCloseTo(0.2 - 4.303 * (0.1 / Math.sqrt(3)), 3);
     expect(evidence?.verdict).toBe('below noise');
+  });
+
+  test('of text: B is .05 and .1 bits a byte less surprised than A, ± 12.706 · .025', () => {
+    const at = (method: string, seed: number, text: number) =>
+      outcomeOf({ method, seed, points: [[50, 90]], text });
+    const four = [at('A', 1, 0.1), at('A', 2, 0.2), at('B', 1, 0.05), at('B', 2, 0.1)];
+    const claim = claimOf({ of: 'B', against: 'A', measure: 'text_loss', below: 0 });
+    const [evidence] = judgeClaim(claim, four, []).evidence;
+    expect(evidence?.values.map(value => Number(value.toFixed(6)))).toEqual([-0.05, -0.1]);
+    expect(evidence?.mean).toBeCloseTo(-0.075, 12);
+    expect(evidence?.interval?.high).toBeCloseTo(-0.075 + 12.706 * 0.025, 3);
   });
 
   test('hold a recipe of a grid of its own against those that agree with it in the keys which both have', () => {
