@@ -109,7 +109,7 @@ export function fileOf({ task, name, path }: SetSettings): string {
   if (known === undefined) return path;
   const file = fileOfTask(known, path);
   if (!existsSync(file))
-    throw new UsageError(`evaluation set ${name}: there is no ${file}`, {
+    throw new UsageError(`evaluation set ${name}: there is no file or folder ${file}`, {
       fix: `give path: a file of the task, or a folder that has ${known.file}`,
     });
   return file;

@@ -114,11 +114,10 @@ export function exclusionNotes(rows: readonly ResultRow[]): string[] {
 }
 
 /** What must be known to read the table: one sentence each. */
-export function tableNotes({
-  rows,
-  curves,
-  results,
-}: Pick<Analysis, 'rows' | 'curves'> & { results?: Results }): string[] {
+export function tableNotes(
+  { rows, curves, results }: Pick<Analysis, 'rows' | 'curves'> & { results?: Results },
+  width: Width,
+): string[] {
   const change = rows.find(row => row.change !== null)?.change ?? null;
   const target = rows.find(row => row.target !== null)?.target ?? null;
   const has = (test: (row: ResultRow) => boolean) => rows.some(test);
@@ -145,7 +144,7 @@ export function tableNotes({
           'KL(model‖base): nats per sequence, over the vocabulary in the place of each token of answers that the model gave at temperature 1; entropy: nats per token of those; distinct: share of different answers to a prompt.',
         ]
       : []),
-    ...(has(({ goldOverlap }) => goldOverlap !== null)
+    ...(width === 'wide' && has(({ goldOverlap }) => goldOverlap !== null)
       ? [
           'Gold in targets: share of tokens that what was learned has in common with the gold answers, a mean over visits; 1 of gold itself.',
         ]

@@ -161,7 +161,7 @@ function notesOf({ runs, differences, cautions }: Comparison, caution: string): 
     ...differences.map(differenceText),
     ...verdicts.filter(text => text !== null),
     ...runs.flatMap(({ letter, analysis }) => lostUpdateNotes(analysis.results, `${letter} `)),
-    ...tableNotes({ rows: runs.flatMap(({ analysis }) => analysis.rows), curves: [] }),
+    ...tableNotes({ rows: runs.flatMap(({ analysis }) => analysis.rows), curves: [] }, 'narrow'),
   ];
 }
 

@@ -55,8 +55,8 @@ describe('a set of a task', () => {
     const found = [inFolder, nowhere, hub].map(set => refusalOf(() => fileOf(set as EvaluationSet)));
     const fix = 'give path: a file of the task, or a folder that has gsm8k/test.jsonl';
     expect(found).toEqual([
-      { message: `evaluation set gsm8k: there is no ${folder}/gsm8k/test.jsonl`, fix },
-      { message: `evaluation set gsm8k: there is no ${folder}/none`, fix },
+      { message: `evaluation set gsm8k: there is no file or folder ${folder}/gsm8k/test.jsonl`, fix },
+      { message: `evaluation set gsm8k: there is no file or folder ${folder}/none`, fix },
       { message: 'evaluation set gsm8k: hub:openai/gsm8k/main@test is not on this machine', fix },
     ]);
   });
