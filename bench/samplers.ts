@@ -58,7 +58,7 @@ async function ask(count: number): Promise<{ start: number; answers: number }> {
   const place: Place = { name: 'the base', load: { model, threads: 1 }, digest: null, canary };
   const sampler = samplers.at(place);
   const prompts = Array.from({ length: Number(values.prompts) }, (_, i) => [5 + (i % 7), 6 + (i % 11), 7]);
-  const options = { maxNewTokens: 64, stopIds: [], seeds: prompts.map((_, i) => i) };
+  const options = { maxNewTokens: 48, stopIds: [], seeds: prompts.map((_, i) => i) };
   try {
     const start = await seconds(() => sampler.generate(prompts.slice(0, 8), { ...options, maxNewTokens: 1 }));
     return { start, answers: await seconds(() => sampler.generate(prompts, options)) };
