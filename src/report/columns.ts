@@ -40,7 +40,6 @@ export function columnsFor(rows: readonly ResultRow[], width: Width): Column[] {
       textOf: row => (isWide && row.change !== null ? verdictText(row) : dash),
     },
     { group: '', title: isWide ? 'α in effect' : 'α', textOf: row => alphaText(row, isWide) ?? dash },
-    { group: '', title: 'gold in targets', textOf: row => (isWide ? fixed(row.goldOverlap, 2) : dash) },
     { group: pld, title: 'end', textOf: row => fixed(row.pld) },
     { group: pld, title: 'drift', textOf: row => fixed(row.drift) },
     { group: 'KL(base‖model)', title: 'target', textOf: row => fixed(row.klTarget, 2) },
@@ -114,10 +113,11 @@ export function exclusionNotes(rows: readonly ResultRow[]): string[] {
 }
 
 /** What must be known to read the table: one sentence each. */
-export function tableNotes(
-  { rows, curves, results }: Pick<Analysis, 'rows' | 'curves'> & { results?: Results },
-  width: Width,
-): string[] {
+export function tableNotes({
+  rows,
+  curves,
+  results,
+}: Pick<Analysis, 'rows' | 'curves'> & { results?: Results }): string[] {
   const change = rows.find(row => row.change !== null)?.change ?? null;
   const target = rows.find(row => row.target !== null)?.target ?? null;
   const has = (test: (row: ResultRow) => boolean) => rows.some(test);
@@ -142,11 +142,6 @@ export function tableNotes(
     ...(has(({ own }) => own !== null)
       ? [
           'KL(model‖base): nats per sequence, over the vocabulary in the place of each token of answers that the model gave at temperature 1; entropy: nats per token of those; distinct: share of different answers to a prompt.',
-        ]
-      : []),
-    ...(width === 'wide' && has(({ goldOverlap }) => goldOverlap !== null)
-      ? [
-          'Gold in targets: share of tokens that what was learned has in common with the gold answers, a mean over visits; 1 of gold itself.',
         ]
       : []),
     ...againNotes(results),

@@ -3,7 +3,7 @@
 import { UsageError } from '../errors.ts';
 import { accuracyChange, type Change } from '../metrics/retention.ts';
 import { changeText, exclusionOf } from './changes.ts';
-import { columnsFor, shortLabel, tableNotes, type Width } from './columns.ts';
+import { columnsFor, shortLabel, tableNotes } from './columns.ts';
 import { lostUpdateNotes } from './fallback-notes.ts';
 import { dash, settingText } from './format.ts';
 import { haveSameItems, pairsOf } from './pairs.ts';
@@ -68,7 +68,7 @@ export function comparisonText(comparison: Comparison): string[] {
     '',
     ...alignedTable([head, ...cells], groups),
     '',
-    ...notesOf(comparison, 'narrow').flatMap(note => wrap(note, 100)),
+    ...notesOf(comparison, 'Caution:').flatMap(note => wrap(note, 100)),
     '',
     ...(settings.length === 0
       ? ['All settings are the same.']
@@ -92,7 +92,7 @@ export function comparisonMarkdown(comparison: Comparison): string[] {
     '',
     ...markdownTable([head, ...cells]),
     '',
-    ...notesOf(comparison, 'wide').map(note => `- ${note}`),
+    ...notesOf(comparison, '**Caution:**').map(note => `- ${note}`),
     '',
     ...(settings.length === 0
       ? ['All settings are the same.']
@@ -152,8 +152,7 @@ function differenceText({ run, label, againstLabel, retention, target }: RunDiff
 }
 
 /** Cautions, differences, verdicts, and notes on the table of all runs; which point is best is seen in it. */
-function notesOf({ runs, differences, cautions }: Comparison, width: Width): string[] {
-  const caution = width === 'wide' ? '**Caution:**' : 'Caution:';
+function notesOf({ runs, differences, cautions }: Comparison, caution: string): string[] {
   const verdicts = runs.flatMap(({ letter, analysis }) =>
     analysis.rows.map(row => verdictSentence(row, `${letter} ${shortLabel(row)}`)),
   );
@@ -162,7 +161,7 @@ function notesOf({ runs, differences, cautions }: Comparison, width: Width): str
     ...differences.map(differenceText),
     ...verdicts.filter(text => text !== null),
     ...runs.flatMap(({ letter, analysis }) => lostUpdateNotes(analysis.results, `${letter} `)),
-    ...tableNotes({ rows: runs.flatMap(({ analysis }) => analysis.rows), curves: [] }, width),
+    ...tableNotes({ rows: runs.flatMap(({ analysis }) => analysis.rows), curves: [] }),
   ];
 }
 

@@ -87,7 +87,7 @@ function finalTable(analysis: Analysis): Html {
     return html`<tr${starts ? raw(' class="break"') : null}>${cells}</tr>`;
   });
   return html`<div class="scroll"><table>${head}<tbody>${body}</tbody></table></div>
-<ul class="notes">${[...exclusionNotes(rows), ...tableNotes(analysis, 'wide')].map(note => html`<li>${note}</li>`)}</ul>`;
+<ul class="notes">${[...exclusionNotes(rows), ...tableNotes(analysis)].map(note => html`<li>${note}</li>`)}</ul>`;
 }
 
 function rowHead({ training, kind, step }: ResultRow, { lookOf }: Analysis): Html {

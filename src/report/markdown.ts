@@ -59,7 +59,7 @@ export function resultLines(analysis: Analysis): string[] {
   return [
     ...markdownTable(wideCells(analysis)),
     '',
-    ...[...exclusionNotes(analysis.rows), ...tableNotes(analysis, 'wide')].map(note => `- ${note}`),
+    ...[...exclusionNotes(analysis.rows), ...tableNotes(analysis)].map(note => `- ${note}`),
     ...(gate === null ? [] : ['', gateSentence(gate)]),
     ...(findings.length === 0 ? [] : ['', ...findings, '', cautions]),
   ];

@@ -55,7 +55,6 @@ export type ResultRow = {
   /** Nats per sequence, KL(base‖model). */
   readonly klTarget: number | null;
   readonly klRetention: number | null;
-  readonly goldOverlap: number | null;
   /** Of what the model says itself: KL(model‖base), entropy, distinct answers. */
   readonly own: Point['own'];
   /** Bits a byte of neutral documents against the base. */
@@ -126,7 +125,7 @@ type RowFacts = RunFacts & Pick<ResultRow, 'label' | 'role' | 'trainsOn' | 'kind
 
 function rowOf(point: Point, facts: RowFacts): ResultRow {
   const { label, role, trainsOn, kind, cost, margin, base, bound, mixture } = facts;
-  const { training, step, target, sampledTarget, pld, drift, kl, own, goldOverlap, textChange } = point;
+  const { training, step, target, sampledTarget, pld, drift, kl, own, textChange } = point;
   const change = kind === 'base' ? null : point.change;
   const retention = kind === 'base' ? [] : point.sets.filter(({ role }) => role === 'retention');
   const isSetDoubtful = (name: string) =>
@@ -158,7 +157,6 @@ function rowOf(point: Point, facts: RowFacts): ResultRow {
     klTarget: kl.target?.perSequence ?? null,
     klRetention: kl.retention?.perSequence ?? null,
     own,
-    goldOverlap,
     textChange,
     cost,
   };

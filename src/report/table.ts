@@ -31,7 +31,7 @@ export function finalTable(results: Results): string[] {
     ...verdicts.flatMap(sentence => wrap(sentence, widest)),
     ...(gate === null ? [] : wrap(gateSentence(gate), widest)),
     '',
-    ...tableNotes(analysis, 'narrow').flatMap(note => wrap(note, widest)),
+    ...tableNotes(analysis).flatMap(note => wrap(note, widest)),
   ];
 }
 

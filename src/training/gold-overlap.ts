@@ -37,7 +37,8 @@ export function withOverlaps(targets: Targets, overlaps: Float32Array): Targets 
     ...targets,
     of: async (visits, step, policy) => {
       const sum = visits.reduce((total, { visit }) => total + (overlaps[visit] as number), 0);
-      return { ...(await targets.of(visits, step, policy)), metrics: { gold_overlap: sum / visits.length } };
+      const found = await targets.of(visits, step, policy);
+      return { ...found, metrics: { ...found.metrics, gold_overlap: sum / visits.length } };
     },
   };
 }
