@@ -3,6 +3,7 @@ import {
   additionExamples,
   type Example,
   type RetentionExample,
+  replayExamples,
   retentionExamples,
   targetCounts,
   targetExamples,
@@ -14,6 +15,7 @@ export function dataFiles(): Record<string, string> {
     ...split('da0', targetExamples(false)),
     ...split('da4', targetExamples(true)),
     ...split('addition', additionExamples()),
+    'replay.jsonl': jsonLines(replayExamples()),
     ...bySkill(retentionExamples()),
   };
 }

@@ -12,6 +12,7 @@ export const dataSeed = 1;
 /** The first are for training, the rest is held out. */
 export const targetCounts = { train: 600, test: 300 } as const;
 export const promptsPerSkill = 60;
+export const replayCount = 600;
 
 /** Shares of the tasks in pretraining. Few examples of four digits are what leaves the base at half of them right. */
 export const mixture = { skill: 0.105, addition: 0.08, threeDigits: 0.06, fourDigits: 0.01 } as const;
@@ -52,6 +53,16 @@ export function pretrainingExamples(seed: number, start: number, count: number):
   return Array.from({ length: count }, (_, i) =>
     pretrainingExample(randomAt(seed, 'pretraining', start + i), targets),
   );
+}
+
+/** Of the kind that bases are pretrained on, for methods that replay it: none asks what a retention set asks, none is a problem of target D. */
+export function replayExamples(): Example[] {
+  const measured = new Set(retentionExamples().map(({ prompt }) => prompt));
+  const targets = new Set(targetProblems().map(problemKey));
+  const draw = (index: number) => pretrainingExample(randomAt(dataSeed, 'replay', index), targets);
+  return distinct(replayCount + measured.size, draw, ({ prompt }) => prompt)
+    .filter(({ prompt }) => !measured.has(prompt))
+    .slice(0, replayCount);
 }
 
 function pretrainingExample(random: Random, targets: ReadonlySet<string>): Example {

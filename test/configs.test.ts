@@ -60,7 +60,7 @@ describe('every study', () => {
   it('that is shipped has cells whose configurations are read, and expectations of its methods', async () => {
     const { study } = readStudyFile(join(root, 'configs/lab/study.yaml'));
     const cells = await cellsOf(study, 1);
-    expect(cells).toHaveLength(3 * (4 * 2 + 2 + 8));
+    expect(cells).toHaveLength(3 * (4 * 2 + 2 + 11));
     expect(readExpectations(join(root, 'configs/lab/expected.yaml'), study)).toHaveLength(4);
   });
 

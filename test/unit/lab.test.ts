@@ -15,7 +15,13 @@ import {
 import { dataFiles } from '../../lab/data-files.ts';
 import { learningRateAt, recipe } from '../../lab/recipe.ts';
 import { skills } from '../../lab/skills.ts';
-import { pretrainingExamples, retentionExamples, targetExamples, targetProblems } from '../../lab/tasks.ts';
+import {
+  pretrainingExamples,
+  replayExamples,
+  retentionExamples,
+  targetExamples,
+  targetProblems,
+} from '../../lab/tasks.ts';
 import { tokens } from '../../lab/vocabulary.ts';
 import { randomAt } from '../../src/data/random.ts';
 
@@ -175,6 +181,14 @@ describe('pretraining', () => {
     expect(share(/^A/)).toBeCloseTo(0.08 / total, 1.7);
     expect(share(/^D\d{3}>/)).toBeCloseTo(0.06 / total, 1.7);
     expect(share(/^D\d{4}>/)).toBeCloseTo(0.01 / total, 2);
+  });
+
+  test('what is replayed is like it, and asks nothing that is measured', () => {
+    const measured = new Set([...retentionExamples(), ...targetExamples(false)].map(({ prompt }) => prompt));
+    const replayed = replayExamples().map(({ prompt }) => prompt);
+    expect(new Set(replayed).size).toBe(600);
+    expect(replayed.filter(prompt => measured.has(prompt))).toEqual([]);
+    expect(replayed.filter(prompt => 'CRSNMXHB'.includes(prompt[0] ?? '')).length).toBeGreaterThan(450);
   });
 
   test('is one stream however it is cut, and another for another seed', () => {
