@@ -42,6 +42,8 @@ def parts_of(text: str) -> Parts:
         if described is not None:
             return parts_of(described[1])
         return Parts("set", split(inner, ",") if inner else ())
+    if plain[:1] == "{" and len(plain) > 2 and matching(plain, 0) == len(plain) - 1:
+        return parts_of(plain[1:-1])
     if plain[:1] in "([" and plain[-1:] in ")]" and plain and matching(plain, 0) == len(plain) - 1:
         items = split(plain[1:-1], ",")
         if len(items) > 1 and not is_number_with_commas(plain[1:-1]):
@@ -68,9 +70,10 @@ def expanded(plain: str) -> Parts:
 
 
 def common_prefix(items: tuple[str, ...]) -> tuple[str, ...]:
-    """Return ``x=1, 2, 3`` as ``1, 2, 3`` and ``x=1, x=2`` as ``1, 2``: one variable, several values."""
+    """Return ``x=1, 2, 3``, ``x=1, x=2`` and ``x_1=1, x_2=2`` as their values: one variable, several values."""
     names = [
-        re.match(r"\s*([a-zA-Z](?:_\{?\w+\}?)?)\s*(?:=|\\in(?![a-zA-Z]))\s*(?=\S)", item) for item in items
+        re.match(r"\s*([a-zA-Z](?:_\{?[a-zA-Z]+\}?)?)(?:_\{?\d+\}?)?\s*(?:=|\\in(?![a-zA-Z]))\s*(?=\S)", item)
+        for item in items
     ]
     first = names[0]
     if first is None or any(name and name[1] != first[1] for name in names):

@@ -76,7 +76,7 @@ MIXED = re.compile(r"(?<![\d./])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d./])")
 def plain_latex(text: str) -> str:
     """Return the plain form; white space is left where it may separate."""
     plain = re.sub("[¼-¾⅐-⅞]", vulgar_fraction, unwrapped(text))
-    plain = re.sub(r"(?<=\d)(?:,\\!|\\!,)(?=\d{3})", "", plain)
+    plain = re.sub(r"(?<=\d)(?:,\\!|\\!,)\s*(?=\d{3})", "", plain)
     for pattern, by in COMPILED:
         plain = pattern.sub(by, plain)
     plain = re.sub(r"^(-?\d+(?:\.\d+)?)[eE]([+-]?\d{1,3})$", r"\1\\times 10^{\2}", plain.strip())

@@ -213,13 +213,13 @@ def same_equation(said: str, wanted: str) -> bool | None:
     (chain, text, other) = (one, said, wanted) if len(one) > 1 else (two, wanted, said)
     if "\\approx" in text:
         return any(same(part, other) for part in chain)
-    names_it = re.fullmatch(NAME, chain[0]) or not re.search(r"[a-zA-Z]", strip_commands(chain[0]))
+    names_it = re.fullmatch(NAME, chain[0]) or not any(has_variable(side) for side in chain)
     return same(chain[-1], other) if len(chain) > 2 or names_it else None
 
 
-def strip_commands(text: str) -> str:
-    """Return text without commands: what letters are left are variables."""
-    return re.sub(r"\\[a-zA-Z]+", "", text)
+def has_variable(text: str) -> bool:
+    """Return whether letters are left without commands."""
+    return re.search(r"[a-zA-Z]", re.sub(r"\\[a-zA-Z]+", "", text)) is not None
 
 
 def split_equation(text: str) -> tuple[str, ...]:

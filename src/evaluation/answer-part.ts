@@ -37,7 +37,8 @@ const rewrites: readonly (readonly [pattern: RegExp, plain: string])[] = [
   [/(?<![\d,])\$?(\d[\d,]{0,20}) dollars?,? and (\d) cents?\b/gi, '$$$1.0$2'],
 ];
 
-const end = /<\|?(?:endoftext|im_end|eot_id|end_of_turn|end)\|?>|<\/s>/g;
+const end =
+  /<\|?(?:endoftext|im_(?:end|start)|eot_id|start_header_id|(?:end|start)_of_turn|end|user)\|?>|<\/s>/g;
 const thoughtEnd = '</think>';
 const name = '(?:question|q|problem|exercise|human|user|instruction|input|student|query)';
 const count = String.raw`#?\d+(?:\.\d+)*`;

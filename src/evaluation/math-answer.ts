@@ -5,16 +5,20 @@
 import { closingBrace, spokenPart } from './answer-part.ts';
 
 /** Raise it when any answer could be scored differently. */
-export const mathVersion = 2;
+export const mathVersion = 3;
 
 /** The final answer; null where none is to be found. */
 export function mathAnswer(text: string): string | null {
-  const said = spokenPart(text).trim();
+  const said = spokenPart(text).replace(hope, '').trim();
   const boxes = boxesIn(said);
-  if (boxes.length > 0) return boxed(said, boxes) || null;
+  const behind = said.slice(boxes.at(-1)?.end ?? 0);
+  if (boxes.length > 0) return statedAtLast(behind) ?? (boxed(said, boxes) || null);
   const found = marked(said) ?? stated(said) ?? concluded(said);
   return found === null || found.trim() === '' ? null : found.trim();
 }
+
+/** How answers end in the prompt of Minerva (2206.14858). */
+const hope = /\s*I hope (?:it|this|that) is correct\.?(?=\s*$)/i;
 
 /** The answer of the data: that of a whole solution, or as it stands. */
 export function mathGold(gold: string): string | null {
@@ -49,8 +53,13 @@ function boxesIn(text: string): Box[] {
   return boxes;
 }
 
-const between =
-  /^[\s$]*(?:\\text\s*\{)?\s*(?:,\s*(?:and|or)|,|;|and|or)\s*\}?[\s$]*(?:[a-zA-Z](?:_\{?\w+\}?)?\s*(?:=|\\in)[\s$]*)?$/;
+const gap = String.raw`(?:\s|\$|\\q?quad(?![a-zA-Z])|\\[,;:! ()[\]])*`;
+const between = new RegExp(
+  [
+    String.raw`^${gap}(?:\\(?:text|mbox|textrm)\s*\{)?\s*(?:,\s*(?:and|or)|,|;|and|or)\s*\}?${gap}`,
+    String.raw`(?:[a-zA-Z](?:_\{?\w+\}?)?\s*(?:=|\\in)${gap})?$`,
+  ].join(''),
+);
 
 /** The last box, with those that stand in a row with it. */
 function boxed(text: string, boxes: readonly Box[]): string | null {
@@ -79,18 +88,35 @@ const statement = new RegExp(
   ].join(''),
   'gi',
 );
+/** `**Final answer**` on a line of its own, and `Answer` before mathematics. */
+const heading = /(?:^|\n)[ \t#*_]*(?:final[ \t]+)?answers?[ \t*_]*(?:\n+|(?=\$|\\[([]))/gi;
 const tag = /<answer>\s*([\s\S]*?)\s*(?:<\/answer>|$)/gi;
+
+/** What a text calls its final answer, in mathematics; that of a part or of a step may stand in a box before it. */
+function statedAtLast(text: string): string | null {
+  const last = [...text.matchAll(statement)].filter(([said]) => /^final/i.test(said)).at(-1);
+  return last === undefined ? null : leadingSpans(text.slice(last.index + last[0].length));
+}
 
 /** What is stated last. */
 function stated(text: string): string | null {
   const tagged = [...text.matchAll(tag)].at(-1)?.[1];
   if (tagged !== undefined) return spansOf(tagged) ?? tagged;
-  const last = [...text.matchAll(statement)].at(-1);
-  if (last === undefined) return null;
-  const rest = text.slice(last.index + last[0].length);
+  const last = [...text.matchAll(statement), ...text.matchAll(heading)]
+    .sort((a, b) => a.index - b.index)
+    .at(-1);
+  return last === undefined ? null : saidIn(text.slice(last.index + last[0].length));
+}
+
+/** The answer that a statement goes on with: mathematics, what a sentence says that something is, or the sentence. */
+function saidIn(rest: string): string | null {
   const leading = leadingSpans(rest);
   if (leading !== null) return leading;
   const sentence = sentenceOf(rest);
+  const copula = [...outsideSpans(sentence).matchAll(/[a-zA-Z$)]\s+(?:is|are|equals|was)\s+(?!not\b)/g)].at(
+    -1,
+  );
+  if (copula !== undefined) return saidIn(sentence.slice(copula.index + copula[0].length));
   const isProse = (sentence.replace(/\\[a-zA-Z]+|\{[^{}]*\}/g, '').match(/[a-zA-Z]{2,}/g) ?? []).length > 4;
   return isProse ? (spansOf(sentence) ?? lastNumber(sentence)) : sentence.replace(/^\*+|\*+$/g, '');
 }
@@ -127,6 +153,11 @@ function spansOf(text: string): string | null {
   return last === undefined ? null : contentOf(last);
 }
 
+/** The text with as many characters, none of them mathematics. */
+function outsideSpans(text: string): string {
+  return text.replace(span, found => '$'.repeat(found.length));
+}
+
 function lastNumber(text: string): string | null {
   return text.match(/-?(?:\d[\d,]*)?\.?\d+(?:\/\d+)?%?/g)?.at(-1) ?? null;
 }
@@ -137,7 +168,7 @@ function concluded(text: string): string | null {
   const display = /(?:\$\$([\s\S]+?)\$\$|\\\[([\s\S]+?)\\\])[\s.]*$/.exec(text);
   if (display !== null) return display[1] ?? display[2] ?? null;
   const last = text.slice(text.lastIndexOf('\n') + 1);
-  const [sentence = ''] = /[^.!?]*(?:[.](?=\S)[^.!?]*)*[.!?]?\s*$/.exec(last) ?? [];
+  const [sentence = ''] = /[^.!?]*(?:[.](?!\$*\s|\\[)\]]|$)[^.!?]*)*[.!?]?\s*$/.exec(last) ?? [];
   const inLine = spansOf(sentence);
   const rest = sentence.slice(lastSpanEnd(sentence));
   if (inLine !== null && /^[\s.,!*]*(?:[a-zA-Z.]+[\s.,!*]*){0,3}$/.test(rest)) return inLine;
