@@ -82,7 +82,7 @@ test('tms grade prints the accuracy and writes a score for each row', async () =
   const { printed, error } = await called(['grade', '--task', 'gsm8k', file], { TMS_HOME: dirname(file) });
   expect(error).toBeNull();
   const out = join(dirname(file), 'answers.graded.jsonl');
-  expect(printed).toBe(`gsm8k: accuracy 50.00 % (1 of 2), scorer gsm8k 4\nscores: ${out}`);
+  expect(printed).toBe(`gsm8k: accuracy 50.00 % (1 of 2), scorer gsm8k 5\nscores: ${out}`);
   expect(
     readFileSync(out, 'utf8')
       .trim()
