@@ -1,4 +1,4 @@
-/** Policy–label divergence (PLD): how unlikely a model finds the gold completions (2602.03073; details: tms-paper.md 7). */
+/** Policy–label divergence (PLD): how unlikely a model finds the gold completions (2602.03073). */
 
 import type { Selection } from '../data/dataset.ts';
 import { type Example, learnedParts } from '../data/example.ts';

@@ -2,7 +2,7 @@
 import { pearson, spearman } from './statistics.ts';
 
 /**
- * Drift of each point: PLD_t − min over s ≤ t of PLD_s (ours: tms-paper.md 7; 2602.03073 gives no formula).
+ * Drift of each point: PLD_t − min over s ≤ t of PLD_s (ours; 2602.03073 gives no formula).
  * 0 until PLD turns up; at the last point it is end − minimum. `values` are in order of steps and begin with the model trained from.
  */
 export function pldDrift(values: readonly number[]): number[] {

@@ -113,7 +113,7 @@ function methodsTable(study: Study): StudyTable {
       'Mean over replicates with its 95 % interval: of accuracies and of Δ retention the outer one of Student’s t over replicates and the score interval of the items; of other measures t alone. Two replicates have t = 12.7 and three 4.3: few replicates show little of others. One covers its items alone.',
       ...floor.map(
         ({ recipe, measures }) =>
-          `Noise floor, ${study.noiseFloor}${settingsText(recipe) === '' ? '' : ` at ${settingsText(recipe)}`}: Δ retention ${estimateText(measures.retention)}. What is lost beyond that is due to what was learned, not to training as such.`,
+          `Noise floor, ${study.noiseFloor}${settingsText(recipe) === '' ? '' : ` at ${settingsText(recipe)}`}: Δ retention ${estimateText(measures.retention)}. Training as such, on nothing new, loses that much.`,
       ),
     ],
   };
