@@ -6,7 +6,7 @@ import { stoppedBy, UsageError } from '../errors.ts';
 import { lmEvalIn } from '../evaluation/lm-eval.ts';
 import { tmsHome } from '../python/paths.ts';
 import { compareModels, modelTable } from '../report/model-comparison.ts';
-import { configOf, type MeasuredModel, type Measurement, measureModel } from '../runner/measure-model.ts';
+import { configOf, type MeasuredModel, type Measurement, measureModels } from '../runner/measure-model.ts';
 import { useStore } from '../store/in-use.ts';
 import { openStore } from '../store/store.ts';
 import { taskNamed } from '../tasks/index.ts';
@@ -67,7 +67,7 @@ export function addEvalCommand(program: Command, context: CliContext): void {
       'longest answer in tokens (default: as the task says)',
       integerFrom(1),
     )
-    .option('--chat', 'ask everything in the chat template')
+    .option('--chat', 'ask everything in the chat template (default: as tasks say, else where there is one)')
     .option('--no-chat', 'ask everything as plain text')
     .option('--system <text>', 'system message before each prompt in the chat template')
     .option(
@@ -208,15 +208,13 @@ function refuseOutput(output: string | undefined): void {
   mkdirSync(output, { recursive: true });
 }
 
-async function measureAll(models: readonly Named[], measurement: Measurement, flags: EvalFlags) {
+function measureAll(models: readonly Named[], measurement: Measurement, flags: EvalFlags) {
   const { dtype, device, seed, revision = null, trustRemoteCode = false, output } = flags;
-  const measured: MeasuredModel[] = [];
-  for (const { label, model } of models) {
-    const options = { model, dtype, computeDtype: dtype, device, seed, revision, trustRemoteCode };
-    const lmEvalOutput = output === undefined ? null : join(output, label, 'lm_eval');
-    measured.push(await measureModel(options, measurement, lmEvalOutput));
-  }
-  return measured;
+  const all = models.map(({ label, model }) => ({
+    options: { model, dtype, computeDtype: dtype, device, seed, revision, trustRemoteCode },
+    lmEvalOutput: output === undefined ? null : join(output, label, 'lm_eval'),
+  }));
+  return measureModels(all, measurement);
 }
 
 function print(

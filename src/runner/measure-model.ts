@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { parseConfig } from '../config/load.ts';
 import type { RunConfig } from '../config/schema.ts';
+import { asksAsChat } from '../config/set-settings.ts';
+import { UsageError } from '../errors.ts';
 import { evaluateModel } from '../evaluation/evaluate.ts';
 import {
   type EvaluationContext,
@@ -45,11 +47,49 @@ export type MeasuredModel = {
   readonly sets: readonly { readonly record: SetRecord; readonly questions: readonly Question[] }[];
 };
 
-/** `options` load it; `lmEvalOutput`: where lm-eval writes its own files, which what the store has does not bring back. */
-export async function measureModel(
-  options: LoadOptions,
+/** A model, and where lm-eval writes its own files, which what the store has does not bring back; null: nowhere. */
+type ModelToMeasure = { readonly options: LoadOptions; readonly lmEvalOutput: string | null };
+
+/** One after the other; all are asked the same. */
+export async function measureModels(
+  models: readonly ModelToMeasure[],
   measurement: Measurement,
-  lmEvalOutput: string | null,
+): Promise<MeasuredModel[]> {
+  const agreed = await agreeOnChat(models, measurement);
+  const measured: MeasuredModel[] = [];
+  for (const model of models) measured.push(await measureModel(model, agreed));
+  return measured;
+}
+
+/**
+ * The same measurement with one way of asking for models that are held against each other: in the chat template, or as plain text. Each is loaded
+ * for a look before anything is measured. Throws `UsageError` where only some have a template and the suites leave it open.
+ */
+async function agreeOnChat(
+  models: readonly ModelToMeasure[],
+  measurement: Measurement,
+): Promise<Measurement> {
+  const { sets } = configOf('model', measurement).retention;
+  const isOpen = sets.some(set => asksAsChat(set, true) !== asksAsChat(set, false));
+  if (measurement.isChat !== null || models.length < 2 || !isOpen) return measurement;
+  const { worker, progress, signal } = measurement;
+  const found: { readonly model: string; readonly has: boolean }[] = [];
+  for (const { options } of models) {
+    progress.say(`loading ${options.model} to see whether it has a chat template`);
+    const { hasChatTemplate: has } = await worker.load(options, { signal });
+    found.push({ model: options.model, has });
+  }
+  const isChat = found.every(({ has }) => has);
+  if (isChat || !found.some(({ has }) => has)) return { ...measurement, isChat };
+  const facts = found.map(({ model, has }) => `${model} has ${has ? 'a' : 'no'} chat template`);
+  throw new UsageError(`${facts.join(' and ')}: they would be asked different prompts`, {
+    fix: '--no-chat asks all as plain text; or save a chat template with the one that has none',
+  });
+}
+
+async function measureModel(
+  { options, lmEvalOutput }: ModelToMeasure,
+  measurement: Measurement,
 ): Promise<MeasuredModel> {
   const { worker, progress, signal, home } = measurement;
   progress.say(`loading ${options.model}`);

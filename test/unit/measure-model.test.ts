@@ -5,7 +5,9 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { writeEvaluation } from '../../src/cli/eval-files.ts';
 import { compareModels, modelTable } from '../../src/report/model-comparison.ts';
 import type { SetRecord } from '../../src/run/records.ts';
-import { type Measurement, measureModel } from '../../src/runner/measure-model.ts';
+import { type Measurement, measureModels } from '../../src/runner/measure-model.ts';
+import { asCall, type Call, type Reply } from '../../src/worker/channel.ts';
+import type { Params, VerbName } from '../../src/worker/protocol.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { temporaryDirectory, temporaryFile } from '../support/temporary-directory.ts';
 import { ToyChannel } from '../support/toy-worker.ts';
@@ -32,6 +34,11 @@ function measurement(suites: readonly object[]): Measurement & { readonly said: 
   };
 }
 
+async function measureOne(model: string, asked: Measurement) {
+  const [measured] = await measureModels([{ options: { model }, lmEvalOutput: null }], asked);
+  return measured as NonNullable<typeof measured>;
+}
+
 describe('a model', () => {
   test('is asked every suite; what is known of its weights is not asked again', async () => {
     const path = jsonl('piqa.jsonl', rows);
@@ -43,7 +50,7 @@ describe('a model', () => {
         max_new_tokens: 3,
       },
     ]);
-    const first = await measureModel({ model: 'toy:1' }, asked, null);
+    const first = await measureOne('toy:1', asked);
     expect(first.sets.map(({ record }) => [record.name, record.scorer, record.items.length])).toEqual([
       ['piqa', 'multiple_choice', 4],
       ['lambada', 'lambada', 1],
@@ -52,16 +59,16 @@ describe('a model', () => {
       first.sets[0]?.record.items.map(({ id }) => id),
     );
     expect(asked.said.filter(line => line.includes('in the store'))).toEqual([]);
-    const again = await measureModel({ model: 'toy:1' }, asked, null);
+    const again = await measureOne('toy:1', asked);
     expect(asked.said.filter(line => line.includes('in the store'))).toHaveLength(2);
     expect(again.sets).toEqual(first.sets);
-    await measureModel({ model: 'toy:2' }, asked, null);
+    await measureOne('toy:2', asked);
     expect(asked.said.filter(line => line.includes('in the store'))).toHaveLength(2);
   });
 
   test('without the data of a suite is refused with the file that is not there', async () => {
     const asked = measurement([{ name: 'piqa', path: temporaryDirectory() }]);
-    await expect(measureModel({ model: 'toy:1' }, asked, null)).rejects.toThrow(/piqa\/validation\.jsonl/);
+    await expect(measureOne('toy:1', asked)).rejects.toThrow(/piqa\/validation\.jsonl/);
   });
 });
 
@@ -77,6 +84,60 @@ const setOf = (name: string, verdicts: string, more: Partial<SetRecord> = {}): S
   accuracy: [...verdicts].filter(one => one === '1').length / verdicts.length,
   items: [...verdicts].map((one, i) => ({ id: `${i}`, isCorrect: one === '1', answer: `said ${i}` })),
   ...more,
+});
+
+/** The toy, whose `toy:2` has no chat template; `asked`: in which way each model is asked. */
+class TwoToys extends ToyChannel {
+  readonly asked: string[] = [];
+  #model = '';
+
+  override call<V extends VerbName>(verb: V, params: Params<V>, ...rest: unknown[]): Call<Reply<V>> {
+    if (verb === 'load') this.#model = (params as Params<'load'>).model;
+    if (verb === 'encode')
+      for (const one of (params as Params<'encode'>).examples)
+        this.asked.push(`${this.#model} ${typeof one.prompt === 'string' ? 'text' : 'chat'}`);
+    const call = super.call(verb, params, ...(rest as []));
+    if (this.#model !== 'toy:2' || verb !== 'load') return call;
+    const reply = call.then(({ result, ...others }) => ({
+      ...others,
+      result: { ...result, hasChatTemplate: false },
+    }));
+    return asCall(call.id, reply);
+  }
+}
+
+describe('two models of which one has a chat template', () => {
+  const ask = async (base: string, tuned: string, how: { isChat?: boolean; as_chat?: boolean } = {}) => {
+    const path = jsonl('gsm8k.jsonl', [{ question: '1 + 1?', answer: '#### 2' }]);
+    const { isChat = null, ...said } = how;
+    const channel = new TwoToys();
+    const worker = new Worker(channel);
+    onTestFinished(() => worker.close());
+    const suites = [{ name: 'gsm8k', path, max_new_tokens: 2, num_fewshot: 0, ...said }];
+    const models = [base, tuned].map(model => ({ options: { model }, lmEvalOutput: null }));
+    const run = measureModels(models, { ...measurement(suites), worker, isChat });
+    await run.catch(() => {});
+    return { run, asked: channel.asked };
+  };
+
+  test('are refused before anything is asked where nothing says how', async () => {
+    const { run, asked } = await ask('toy:1', 'toy:2');
+    await expect(run).rejects.toMatchObject({
+      message:
+        'toy:1 has a chat template and toy:2 has no chat template: they would be asked different prompts',
+      fix: expect.stringContaining('--no-chat'),
+    });
+    expect(asked).toEqual([]);
+  });
+
+  test.for([
+    ['toy:1', 'toy:2', { isChat: false }, 'text'],
+    ['toy:1', 'toy:2', { as_chat: false }, 'text'],
+    ['toy:1', 'toy:3', {}, 'chat'],
+    ['toy:2', 'toy:2', {}, 'text'],
+  ] as const)('%s and %s with %o are both asked as %s', async ([base, tuned, how, way]) => {
+    expect((await ask(base, tuned, how)).asked).toEqual([`${base} ${way}`, `${tuned} ${way}`]);
+  });
 });
 
 describe('two models', () => {
@@ -110,7 +171,7 @@ describe('two models', () => {
 
   test('leave every document and what flipped', async () => {
     const output = join(temporaryDirectory(), 'out');
-    const { info } = await measureModel({ model: 'toy:1' }, measurement([]), null);
+    const { info } = await measureOne('toy:1', measurement([]));
     const named = [base, tuned].map((sets, i) => ({
       ...{ label: i === 0 ? 'base' : 'tuned', model: `toy:${i}` },
       measured: {
