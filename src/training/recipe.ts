@@ -31,6 +31,7 @@ export function recipeOf(
     optimiser: { optim, weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm },
     gradient_checkpointing: model.gradientCheckpointing,
     adapter: newAdapter(config),
+    ...(config.dtype === 'bfloat16' && { weight_rounding: config.weight_rounding }),
     seed: config.seed,
     numerics,
   };
