@@ -58,6 +58,11 @@ export async function* readLines(file: string): AsyncGenerator<Line[]> {
 
 const none = Buffer.alloc(0);
 
+/** The lines as texts. Node's readline also ends one at U+2028, which JSON leaves as it is. */
+export async function* readTextLines(file: string): AsyncGenerator<string> {
+  for await (const lines of readLines(file)) yield* lines.map(({ bytes }) => bytes.toString());
+}
+
 /** Lines of a file; the last one counts even without a newline. Much faster than reading them. */
 export async function countLines(file: string): Promise<number> {
   let lines = 0;

@@ -1,13 +1,12 @@
 /** A file of answers as a stream, some at a time. */
-import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
+import { readTextLines } from '../data/json-lines.ts';
 import { type AnswerRecord, answerRecord } from '../run/records.ts';
 
 const answersAtOnce = 256;
 
 export async function* readAnswers(path: string): AsyncGenerator<AnswerRecord[]> {
   let records: AnswerRecord[] = [];
-  for await (const line of createInterface({ input: createReadStream(path) })) {
+  for await (const line of readTextLines(path)) {
     records.push(answerRecord.parse(JSON.parse(line)));
     if (records.length < answersAtOnce) continue;
     yield records;

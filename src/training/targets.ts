@@ -1,8 +1,8 @@
 /** What a training learns from: token ids and weights for every visit of a prompt. */
 
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
-import { createInterface } from 'node:readline';
+import { existsSync } from 'node:fs';
+import { readTextLines } from '../data/json-lines.ts';
 import { TokenFile, type TokenRow } from '../data/token-file.ts';
 import { sha256OfFile } from '../files/atomic.ts';
 import { sha256OfText } from '../files/digest.ts';
@@ -140,7 +140,7 @@ export async function readTargets(run: Run, { training, tokens, digest, visits }
 }
 
 async function* linesOf(path: string): AsyncGenerator<string> {
-  if (existsSync(path)) yield* createInterface({ input: createReadStream(path) });
+  if (existsSync(path)) yield* readTextLines(path);
 }
 
 /** `training` is the first key of a line. */

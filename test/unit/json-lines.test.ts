@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { countLines, readLines } from '../../src/data/json-lines.ts';
+import { countLines, readLines, readTextLines } from '../../src/data/json-lines.ts';
 import { temporaryFile } from '../support/temporary-directory.ts';
 
 async function linesOf(file: string) {
@@ -27,6 +27,15 @@ describe('readLines', () => {
     const found = await linesOf(temporaryFile('a', long.join('\n')));
     expect(found.map(([, , text]) => text)).toEqual(long);
     expect(found.map(([, offset]) => offset)).toEqual([0, 300_001, 1_000_002]);
+  });
+});
+
+describe('readTextLines', () => {
+  it('ends a line at a newline alone', async () => {
+    const lines = ['{"text":"a\u2028b\u2029c\u0085d\re"}', '', 'é'];
+    const found: string[] = [];
+    for await (const line of readTextLines(temporaryFile('a', `${lines.join('\n')}\n`))) found.push(line);
+    expect(found).toEqual(lines);
   });
 });
 
