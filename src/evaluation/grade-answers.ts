@@ -13,11 +13,11 @@ export type GradedColumns = { readonly answer: string | null; readonly gold: str
 export const usualColumns = {
   answer: [
     'response',
-    'completion',
     'output',
     'generation',
     'generated_text',
     'model_output',
+    'completion',
     'prediction',
     'pred',
   ],
@@ -106,6 +106,8 @@ function answerOf(record: DataRecord, { answer }: GradedColumns, hasGold: boolea
     throw new ColumnError(
       `no column with an answer (${usual.join(', ')}); there are: ${Object.keys(record).join(', ')}`,
     );
+  if (answer === null && column === 'completion' && Object.hasOwn(record, 'prediction'))
+    throw new ColumnError('completion and prediction could both be the answer: --columns answer=NAME');
   const value = readColumn(record, column);
   const single = Array.isArray(value) && value.length === 1 ? value[0] : value;
   if (typeof single === 'string' || isNumber(single)) return String(single);

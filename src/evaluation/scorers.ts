@@ -9,7 +9,7 @@ import { letterScorer } from './letter.ts';
 import { moduleScorer } from './module-scorer.ts';
 import { ifevalScorer, mathScorer } from './python-scorers.ts';
 import { type Grade, type Question, type Scorer, scorerOf } from './scorer.ts';
-import { firstWord, hotpotForm, shortAnswer, triviaForm, wordOverlap } from './short-answer.ts';
+import { firstWord, haveSameForm, hotpotForm, shortAnswer, triviaForm, wordOverlap } from './short-answer.ts';
 import { callsIn, sameCalls } from './tool-calls.ts';
 
 type ScorerSettings = Pick<DeepReadonly<EvaluationSet>, 'scorer' | 'command' | 'module' | 'scorer_inputs'>;
@@ -72,11 +72,11 @@ const countdown = scorerOf({
 /** Exact match of the official script; F1 beside it. */
 const hotpotqa = scorerOf({
   name: 'hotpotqa',
-  version: 1,
+  version: 2,
   problemOf: noGold,
   judge: ({ gold }, { text }) => {
     const said = shortAnswer(text);
-    const isSame = hotpotForm(said) === hotpotForm(gold ?? '');
+    const isSame = haveSameForm(hotpotForm, said, gold ?? '');
     return { ...verdict(isSame, said), measures: { f1: wordOverlap(said, gold ?? '') } };
   },
 });
@@ -84,13 +84,13 @@ const hotpotqa = scorerOf({
 /** Any of the aliases, or the gold answer, in the official script's form. */
 const triviaqa = scorerOf({
   name: 'triviaqa',
-  version: 1,
+  version: 2,
   problemOf: noGold,
   judge: ({ gold, record: { aliases } }, { text }) => {
     const said = shortAnswer(text);
     const right = [gold ?? '', ...(Array.isArray(aliases) ? aliases.map(String) : [])];
     return verdict(
-      right.some(name => triviaForm(name) === triviaForm(said)),
+      right.some(name => haveSameForm(triviaForm, said, name)),
       said,
     );
   },

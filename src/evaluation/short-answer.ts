@@ -21,6 +21,13 @@ export function triviaForm(text: string): string {
   );
 }
 
+/** The same in that form; where nothing is left of either ("The The"), as they were written. */
+export function haveSameForm(form: (text: string) => string, one: string, other: string): boolean {
+  const [said, wanted] = [form(one), form(other)];
+  if (said !== '' || wanted !== '') return said === wanted;
+  return one.trim() !== '' && one.trim().toLowerCase() === other.trim().toLowerCase();
+}
+
 /** Harmonic mean of the shares of common words; of yes, no and noanswer only whole answers count. */
 export function wordOverlap(answer: string, gold: string): number {
   const [said, wanted] = [hotpotForm(answer), hotpotForm(gold)];

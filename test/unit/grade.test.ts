@@ -37,6 +37,15 @@ describe('grade', () => {
     expect(found.means).toEqual({ accuracy: 0.5, f1: 0.75 });
   });
 
+  test('asks which column is the answer where two could be', async () => {
+    const rows = [
+      { prompt: 'p', completion: '<answer>1+2</answer>', nums: [1, 2], target: 3, prediction: 'no idea' },
+    ];
+    await expect(grade('countdown', rows)).rejects.toThrow('--columns answer=NAME');
+    const found = await grade('countdown', rows, { columns: { answer: 'prediction' } });
+    expect(found.means).toEqual({ accuracy: 0 });
+  });
+
   test('leaves out what the task leaves out', async () => {
     const rows = [
       {
@@ -61,7 +70,7 @@ describe('grade', () => {
       message: [
         'a.jsonl: 4 lines are wrong',
         '  line 3: no column "question"; there are: response',
-        '  line 5: no column with an answer (response, completion, output, generation, generated_text, model_output, prediction, pred, answer); there are: gold',
+        '  line 5: no column with an answer (response, output, generation, generated_text, model_output, completion, prediction, pred, answer); there are: gold',
         '  line 8: no number in the gold answer',
         '  line 9: response is [1,2], not a text',
       ].join('\n'),

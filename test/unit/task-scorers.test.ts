@@ -168,6 +168,13 @@ describe('triviaqa', () => {
     ];
     expect(await scores('triviaqa', question, texts)).toEqual([1, 1, 1, 1, 0, 0, 0]);
   });
+
+  test('takes no empty answer for a name that is nothing but an article', async () => {
+    const question = { gold: 'The The', record: { aliases: ['The The'] } };
+    expect(await scores('triviaqa', question, ['', 'a', '...', 'the the', ' The The '])).toEqual([
+      0, 0, 0, 1, 1,
+    ]);
+  });
 });
 
 describe('lambada', () => {
