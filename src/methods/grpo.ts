@@ -94,5 +94,8 @@ function groupsOf(scores: readonly number[], size: number): number[][] {
 function advantagesIn(group: readonly number[]): number[] | null {
   const mean = group.reduce((sum, score) => sum + score, 0) / group.length;
   const variance = group.reduce((sum, score) => sum + (score - mean) ** 2, 0) / (group.length - 1);
-  return variance === 0 ? null : group.map(score => (score - mean) / (Math.sqrt(variance) + 1e-4));
+  // Shares such as 0.1 have a mean that is not one of them.
+  return group.every(score => score === group[0])
+    ? null
+    : group.map(score => (score - mean) / (Math.sqrt(variance) + 1e-4));
 }

@@ -96,7 +96,7 @@ function* roundsOf(refresh: number): Generator<{ student: string; trajectory: st
     };
 }
 
-/** Of each answer exp(−λ·d), d the mean of −log π_base over its tokens. */
+/** Of each answer −λ·d, d the mean of −log π_base over its tokens. */
 function likedByBase(trainer: Trainer, lambda: number): Weigh {
   const of: Weigh['of'] = async answers => {
     const sequences = answers.map(({ ids }) => ids);
@@ -104,8 +104,8 @@ function likedByBase(trainer: Trainer, lambda: number): Weigh {
     return answers.map(({ promptLength }, i) => {
       const own = found[i]?.subarray(promptLength) ?? new Float32Array();
       const sum = own.reduce((total, logprob) => total + logprob, 0);
-      return Math.exp((lambda * sum) / Math.max(1, own.length));
+      return (lambda * sum) / Math.max(1, own.length);
     });
   };
-  return { key: `exp of ${lambda} × mean log p under ${trainer.recipeOf(trainer.base)}`, of };
+  return { key: `${lambda} × mean log p under ${trainer.recipeOf(trainer.base)}`, of };
 }

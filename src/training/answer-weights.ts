@@ -6,7 +6,7 @@ import type { Encoded } from '../worker/worker.ts';
 import type { Harvest } from './harvest.ts';
 import type { Run } from './run.ts';
 
-/** A function of the answers; `key` differs whenever it does. */
+/** Natural logarithms of weights, up to a number that all answers to a prompt share; `key` differs whenever the function does. */
 export type Weigh = {
   readonly key: string;
   readonly of: (answers: readonly Encoded[]) => Promise<number[]>;

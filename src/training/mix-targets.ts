@@ -183,10 +183,12 @@ function incomplete(file: string, example: number): string {
   return `no answer of ${file} to example ${example}: the harvest is incomplete`;
 }
 
-/** As drawn; where answers have weights, the one that a number from 0 to before 1 falls on, each as wide as its weight. */
+/** As drawn; where answers have weights, the one that a number from 0 to before 1 falls on, each as wide as its weight (softmax of the logarithms). */
 function policyOf({ checkpoint, unit }: Draw, { weights }: AnswerTable, places: () => number[]): number {
   if (weights === null) return checkpoint;
-  const own = places().map(place => weights[place] ?? 0);
+  const logs = places().map(place => weights[place] ?? 0);
+  const most = Math.max(...logs);
+  const own = logs.map(log => Math.exp(log - most));
   let left = unit * own.reduce((sum, weight) => sum + weight, 0);
   const found = own.findIndex(weight => {
     left -= weight;

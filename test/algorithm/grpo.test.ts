@@ -19,7 +19,7 @@ const folder = workFolder();
 const module = join(folder, 'letters.mjs');
 writeFileSync(
   module,
-  'export const score = (question, answer) => Math.min(2, answer.replace(/[^a-z]/g, "").length) / 2;\n',
+  'export const score = (question, answer) => 0.1 + 0.3 * Math.min(2, answer.replace(/[^a-z]/g, "").length);\n',
 );
 
 const settings = (keys: Settings = {}, more: Settings = {}) =>
@@ -32,13 +32,15 @@ const settings = (keys: Settings = {}, more: Settings = {}) =>
     ...more,
   });
 
-const rewardOf = (answer: readonly number[]) => Math.min(2, textOf(answer).replace(/[^a-z]/g, '').length) / 2;
+/** The mean of three times 0.1 is not 0.1. */
+const rewardOf = (answer: readonly number[]) =>
+  0.1 + 0.3 * Math.min(2, textOf(answer).replace(/[^a-z]/g, '').length);
 
 /** (r − mean)/(s + 10⁻⁴) with the unbiased s; nothing in a group without differences. */
 function advantages(rewards: readonly number[]): number[] | null {
   const mean = rewards.reduce((a, b) => a + b, 0) / rewards.length;
   const s = Math.sqrt(rewards.reduce((sum, reward) => sum + (reward - mean) ** 2, 0) / (rewards.length - 1));
-  return s === 0 ? null : rewards.map(reward => (reward - mean) / (s + 1e-4));
+  return new Set(rewards).size === 1 ? null : rewards.map(reward => (reward - mean) / (s + 1e-4));
 }
 
 describe('a run of method grpo', () => {
