@@ -4,7 +4,7 @@ import { UsageError } from '../errors.ts';
 import { accuracyChange, type Change } from '../metrics/retention.ts';
 import { changeText, exclusionOf } from './changes.ts';
 import { columnsFor, shortLabel, tableNotes } from './columns.ts';
-import { lostUpdateNotes } from './fallback-notes.ts';
+import { endlessBound, endlessSets, lostUpdateNotes, unjudgedText } from './fallback-notes.ts';
 import { dash, settingText } from './format.ts';
 import { haveSameItems, pairsOf } from './pairs.ts';
 import { bootstrapSeed, type Curve, evaluationOf, lastPoint, setsOf } from './points.ts';
@@ -24,6 +24,8 @@ export type RunDifference = {
   readonly againstLabel: string;
   readonly retention: Change | null;
   readonly target: Change | null;
+  /** Whether too many answers of one of them have no end for `retention` to mean anything. */
+  readonly isDoubtful: boolean;
 };
 
 export type Comparison = {
@@ -128,7 +130,11 @@ function differencesOf(before: Analysis, after: Analysis, run: string): RunDiffe
     const change = (role: 'target' | 'retention') =>
       isPaired ? accuracyChange(setsOf(old, role), setsOf(now, role), bootstrapSeed) : null;
     const changes = { retention: change('retention'), target: change('target') };
-    return [{ run, training, label, against, againstLabel, ...changes }];
+    const isDoubtful = [
+      endlessSets(old.sets, endlessBound(before.results)),
+      endlessSets(now.sets, endlessBound(after.results)),
+    ].some(names => names.length > 0);
+    return [{ run, training, label, against, againstLabel, ...changes, isDoubtful }];
   });
 }
 
@@ -137,7 +143,7 @@ function lastEvaluation({ results }: Analysis, curve: Curve) {
   return point === null ? undefined : evaluationOf(results, point);
 }
 
-function differenceText({ run, label, againstLabel, retention, target }: RunDifference): string {
+function differenceText({ run, label, againstLabel, retention, target, isDoubtful }: RunDifference): string {
   const name =
     label === againstLabel
       ? `${run} minus A, ${label}, last points`
@@ -148,7 +154,8 @@ function differenceText({ run, label, againstLabel, retention, target }: RunDiff
     change === null
       ? []
       : [`${what} ${[changeText(change), exclusionOf(change)].filter(part => part !== null).join(', ')}`];
-  return `${name}: ${[...text('retention accuracy', retention), ...text('target accuracy', target)].join(', ')} (paired item by item; covers items, not seeds).`;
+  const kept = isDoubtful ? [unjudgedText] : text('retention accuracy', retention);
+  return `${name}: ${[...kept, ...text('target accuracy', target)].join(', ')} (paired item by item; covers items, not seeds).`;
 }
 
 /** Cautions, differences, verdicts, and notes on the table of all runs; which point is best is seen in it. */

@@ -11,8 +11,8 @@ import type { ResultRow, RowMixture } from './rows.ts';
 /** Answers in words, and how many of them were cut at their length limit. */
 export type Endless = { readonly answers: number; readonly unfinished: number };
 
-/** Of runs that were made before there was a bound. */
-const usualBound = 0.1;
+/** Of runs that were made before there was a bound, and of models that no run made. */
+export const usualBound = 0.1;
 
 /** Over the sets of a role that are answered in words; null where there are none. */
 export function endlessOf({ sets }: Pick<Point, 'sets'>, role: SetRecord['role']): Endless | null {
@@ -23,14 +23,26 @@ export function endlessOf({ sets }: Pick<Point, 'sets'>, role: SetRecord['role']
 }
 
 /** Whether more than this share of the answers to a set has no end. */
-export function isEndless({ scorer, unfinished, items }: SetAccuracy, bound: number): boolean {
+export function isEndless({ scorer, unfinished, items }: Answered, bound: number): boolean {
   return scorer !== 'multiple_choice' && unfinished > bound * items;
+}
+
+type Answered = Pick<SetAccuracy, 'scorer' | 'unfinished' | 'items'>;
+
+/** Names of the retention sets of which too many answers have no end for their accuracy to say what is known. */
+export function endlessSets(sets: readonly SetRecord[], bound: number): string[] {
+  return sets.flatMap(({ name, role, scorer, unfinished, items }) =>
+    role === 'retention' && isEndless({ scorer, unfinished, items: items.length }, bound) ? [name] : [],
+  );
 }
 
 export function endlessBound({ config }: Results): number {
   const bound = valueAt(config, ['retention', 'max_unfinished_fraction']);
   return typeof bound === 'number' ? bound : usualBound;
 }
+
+/** In the place of a difference of retention. */
+export const unjudgedText = 'retention not measured, because too many answers have no end';
 
 /** What the visits of a training trained on; null where its targets are not drawn. */
 export function mixtureOfTraining({ curricula }: Results, { name, goldShare }: Training): RowMixture | null {

@@ -1,5 +1,5 @@
 /** Items that a training got wrong or right in contrast to the base, set by set. */
-import { type Change, type Flips, flipsBetween, type Verdict, verdictOf } from '../metrics/retention.ts';
+import { type Change, type Flips, flipsBetween, type Verdict } from '../metrics/retention.ts';
 import { changeText } from './changes.ts';
 import { counted } from './format.ts';
 import { type Html, html, numberText, plainTable, type Section, trainingName } from './html-parts.ts';
@@ -21,7 +21,7 @@ export type TrainingFlips = {
   readonly step: number;
   /** Over all retention sets. */
   readonly change: Change | null;
-  readonly verdict: Verdict;
+  readonly verdict: Verdict | null;
   readonly sets: readonly SetFlips[];
   readonly items: readonly FlippedItem[];
 };
@@ -30,24 +30,26 @@ export type TrainingFlips = {
 export type SetFlips = Flips & { readonly change: Change | null; readonly verdict: Verdict | null };
 
 /** Flips from the base to the last point of every training. Empty where the base was not measured. */
-export function flipsOf({ results, base, curves, margin }: Analysis): TrainingFlips[] {
+export function flipsOf({ results, base, curves, rows }: Analysis): TrainingFlips[] {
   const before = base === null ? undefined : evaluationOf(results, base);
   if (before === undefined) return [];
   return curves.flatMap(curve => {
     const point = lastPoint(curve);
     const after = point === null ? undefined : evaluationOf(results, point);
     if (point === null || after === undefined) return [];
+    const { name: training, label } = curve.training;
+    // What the table says of it: one judgement of one number.
+    const row = rows.find(one => one.training === training && one.kind === 'last');
     const sets = flipsBetween(before.sets, after.sets).map(flips => {
-      const set = point.sets.find(({ name }) => name === flips.name);
-      const change = set?.change ?? null;
-      return { ...flips, change, verdict: set?.role === 'retention' ? verdictOf(change, margin) : null };
+      const change = point.sets.find(({ name }) => name === flips.name)?.change ?? null;
+      const verdict = row?.sets.find(({ name }) => name === flips.name)?.verdict ?? null;
+      return { ...flips, change, verdict };
     });
     const items = sets.flatMap(flips =>
       flippedItems(flips, answersIn(before, flips.name), answersIn(after, flips.name)),
     );
     const { step, change } = point;
-    const { name: training, label } = curve.training;
-    return [{ training, label, step, change, verdict: verdictOf(change, margin), sets, items }];
+    return [{ training, label, step, change, verdict: row?.verdict ?? null, sets, items }];
   });
 }
 

@@ -11,6 +11,7 @@ import {
 } from '../metrics/retention.ts';
 import type { SetRecord } from '../run/records.ts';
 import { exclusionOf, intervalNote, shortChangeText } from './changes.ts';
+import { isEndless, usualBound } from './fallback-notes.ts';
 import { counted, fixed, withInterval } from './format.ts';
 import { bootstrapSeed } from './points.ts';
 import { alignedTable, markdownTable, wrap } from './table.ts';
@@ -47,11 +48,12 @@ export function compareModels(
 ): ModelComparison {
   const of = (sets: readonly SetRecord[], others: readonly SetRecord[] | null) => {
     const change = others === null ? null : accuracyChange(sets, others, bootstrapSeed);
+    const isDoubtful = [...sets, ...(others ?? [])].some(isCut);
     return {
       base: accuracyOf(sets, bootstrapSeed) as Accuracy,
       tuned: others === null ? null : accuracyOf(others, bootstrapSeed),
       change,
-      verdict: others === null ? null : verdictOf(change, margin),
+      verdict: others === null ? null : verdictOf(isDoubtful ? null : change, margin),
     };
   };
   const suites = base.map((set, i): ComparedSuite => {
@@ -66,6 +68,10 @@ export function compareModels(
     };
   });
   return { margin, suites, overall: of(base, tuned) };
+}
+
+function isCut({ scorer, unfinished, items }: SetRecord): boolean {
+  return isEndless({ scorer, unfinished, items: items.length }, usualBound);
 }
 
 /** Lines for a terminal, at most 100 columns. */
@@ -106,12 +112,12 @@ function cellsOf(
 }
 
 function notesOf({ suites, overall, margin }: ModelComparison): string[] {
-  const exclusions = suites.flatMap(({ name, change }) => {
-    const text = change === null ? null : exclusionOf(change);
+  const exclusions = suites.flatMap(({ name, change, verdict }) => {
+    const text = change === null || verdict === 'not measured' ? null : exclusionOf(change);
     return text === null ? [] : [`${name}: ${text}.`];
   });
-  const unfinished = suites.flatMap(({ name, items, unfinished: counts }) =>
-    counts.some(count => count > items / 10)
+  const unfinished = suites.flatMap(({ name, scorer, items, unfinished: counts }) =>
+    counts.some(count => isEndless({ scorer, items, unfinished: count }, usualBound))
       ? [
           `${name}: ${counts.join(' and ')} of ${counted(items, 'answer')} have no end: it measures who stops.`,
         ]
@@ -121,7 +127,7 @@ function notesOf({ suites, overall, margin }: ModelComparison): string[] {
     const texts = measures.map(one => (one === null ? '' : measuresText(one)));
     return texts.every(text => text === '') ? [] : [`${name}, lm-eval's own numbers: ${texts.join(' | ')}`];
   });
-  const verdicts = `Δ: tuned minus base on the same items, ${intervalNote}. Verdicts: kept, where it lies above −${margin} (--margin); lost, where it lies below 0 and reaches the margin; else inconclusive.`;
+  const verdicts = `Δ: tuned minus base on the same items, ${intervalNote}. Verdicts: kept, where it lies above −${margin} (--margin); lost, where it lies below 0 and reaches the margin; not measured, where more than a tenth of the answers have no end; else inconclusive.`;
   return [...own, ...unfinished, ...exclusions, ...(overall.tuned === null ? [] : [verdicts])];
 }
 

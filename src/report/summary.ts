@@ -2,9 +2,17 @@
 import { describeFaults, mixtureOf } from '../run/sources.ts';
 import type { Training } from '../run/trainings.ts';
 import { changeText } from './changes.ts';
+import { endlessBound, endlessSets, unjudgedText } from './fallback-notes.ts';
 import { counted, fixed, percent } from './format.ts';
 import { type Gate, gateOf } from './gate.ts';
-import { bestPoint, lastPoint, type Point, retentionDifference, targetDifference } from './points.ts';
+import {
+  bestPoint,
+  evaluationOf,
+  lastPoint,
+  type Point,
+  retentionDifference,
+  targetDifference,
+} from './points.ts';
 import type { Results } from './results.ts';
 import type { Analysis, ResultRow } from './rows.ts';
 
@@ -68,8 +76,10 @@ function differenceSentence(
 ): string[] {
   const retention = retentionDifference(results, before, after);
   const target = targetDifference(results, before, after);
+  const sets = [before, after].flatMap(point => evaluationOf(results, point)?.sets ?? []);
+  const isDoubtful = endlessSets(sets, endlessBound(results)).length > 0;
   const parts = [
-    ...(retention === null ? [] : [`retention ${changeText(retention)}`]),
+    ...(retention === null ? [] : [isDoubtful ? unjudgedText : `retention ${changeText(retention)}`]),
     ...(target === null ? [] : [`target accuracy ${changeText(target)}`]),
   ];
   return parts.length === 0 ? [] : [`${what}: ${parts.join(', ')} (paired item by item).`];

@@ -9,7 +9,7 @@ type Judged = Pick<ResultRow, 'change' | 'verdict' | 'margin'>;
 /** `kept`, `lost`, `inconclusive`, `not measured`; a dash for what has none. */
 export function verdictText({ verdict, change, margin }: Judged): string {
   if (verdict === null) return dash;
-  return isSmallLoss(change, margin) ? `${verdict}, small loss` : verdict;
+  return verdict === 'kept' && isSmallLoss(change, margin) ? `${verdict}, small loss` : verdict;
 }
 
 /** What became of retention in one row: over all, in each set, and what few or unanimous items exclude. Null for the base. */

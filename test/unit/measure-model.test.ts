@@ -164,6 +164,21 @@ describe('two models', () => {
     expect(text).toContain('two: 0 of 8 items changed');
   });
 
+  test('of which one does not stop are not judged: 2 of 10 answers without an end, 1 is a tenth', () => {
+    const of = (unfinished: number) =>
+      compareModels(
+        base,
+        [setOf('one', '1110010000', { scorer: 'exact_match', unfinished }), base[1] as SetRecord],
+        0.02,
+      );
+    expect([of(1), of(2)].map(({ suites, overall }) => [suites[0]?.verdict, overall.verdict])).toEqual([
+      ['inconclusive', 'inconclusive'],
+      ['not measured', 'not measured'],
+    ]);
+    expect(of(2).suites[1]?.verdict).toBe('inconclusive');
+    expect(modelTable(of(2)).join('\n')).toMatch(/one +10 .* not measured/);
+  });
+
   test('alone has accuracies only', () => {
     const { suites, overall } = compareModels(base, null, 0.02);
     expect([suites[0]?.change, suites[0]?.verdict, overall.tuned]).toEqual([null, null, null]);

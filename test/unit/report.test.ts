@@ -5,11 +5,12 @@ import { describe, expect, test } from 'vitest';
 import { compareResults, comparisonRecord, comparisonText } from '../../src/report/compare.ts';
 import { flipsOf } from '../../src/report/flips.ts';
 import { amount, duration, fixed, shortDuration, signed } from '../../src/report/format.ts';
-import { readResults } from '../../src/report/results.ts';
+import { type Results, readResults } from '../../src/report/results.ts';
 import { costLines, loadingLines } from '../../src/report/row-costs.ts';
 import { analyse } from '../../src/report/rows.ts';
 import { differenceSentences, statusSentence } from '../../src/report/summary.ts';
 import { alignedTable, finalTable, markdownTable } from '../../src/report/table.ts';
+import { verdictText } from '../../src/report/verdicts.ts';
 import { writeReport } from '../../src/report/write-report.ts';
 import {
   evaluationOf,
@@ -302,6 +303,13 @@ describe('final table', () => {
       .replace(/ +/g, ' ');
     expect(text).toContain('SFT @912 0.660 0.680 −.313 [−.411, −.229] ? 0% ');
     expect(text).toContain('No end: 2 of 96 answers of base to the retention sets never ended');
+    // What changed in the set is listed, and judged as in the table.
+    const sft = flipsOf(analyse(await leave(2))).find(({ training }) => training === 'sft');
+    expect(sft?.sets.find(({ name }) => name === 'reverse')?.rightToWrong).toHaveLength(4);
+    const [countdown, , reverse, ...rest] = sft?.sets.map(({ verdict }) => verdict) ?? [];
+    expect([countdown, reverse]).toEqual([null, 'not measured']);
+    expect(rest).not.toContain('not measured');
+    expect(sft?.verdict).toBe('not measured');
     const accepted = analyse(await leave(1)).rows; // 1 of 12 is less
     expect(accepted.some(({ isDoubtful }) => isDoubtful)).toBe(false);
     const few = finalTable(await leave(1))
@@ -309,6 +317,20 @@ describe('final table', () => {
       .replace(/ +/g, ' ');
     expect(few).toContain('No end: 1 of 96 answers of base to the retention sets never ended');
     expect(few).not.toContain('not to be trusted');
+  });
+
+  test('calls no loss small of which it says that it was not measured', () => {
+    // Between −margin and 0: kept with a small loss, unless too many answers have no end.
+    const change = {
+      mean: -0.015,
+      interval: { low: -0.019, high: -0.011 },
+      items: 9,
+      sets: 1,
+      gained: 0,
+      lost: 1,
+    };
+    const textOf = (verdict: 'kept' | 'not measured') => verdictText({ verdict, change, margin: 0.02 });
+    expect([textOf('kept'), textOf('not measured')]).toEqual(['kept, small loss', 'not measured']);
   });
 
   test('says what the interval covers and that the best point is chosen on the test items', async () => {
@@ -565,6 +587,25 @@ describe('comparison of runs', () => {
     expect(cautions[1]).toContain('different base models');
     expect(differences.map(({ training }) => training)).toEqual(['sft']);
     expect(differences[0]?.retention?.mean).toBeCloseTo((30 - 10) / 96, 12);
+  });
+
+  test('does not call retention measured of which too many answers have no end', async () => {
+    const [first, second] = [finishedRun('one'), finishedRun('two')];
+    const file = join(second, 'evaluation', 'student-step-000912.json');
+    const record = JSON.parse(readFileSync(file, 'utf8'));
+    // 2 of 12 are more than a tenth
+    const sets = record.sets.map((set: { name: string }) => ({
+      ...set,
+      unfinished: set.name === 'sort' ? 2 : 0,
+    }));
+    writeFileSync(file, JSON.stringify({ ...record, sets }));
+    const results = [await readResults(first), await readResults(second)];
+    const text = comparisonText(compareResults(results)).join(' ').replace(/\s+/g, ' ');
+    const instead =
+      'last points: retention not measured, because too many answers have no end, target accuracy 0.000';
+    expect(text).toContain('B minus A, SFT, last points: retention accuracy 0.000');
+    expect(text).toContain(`B minus A, TMS, ${instead}`);
+    expect(differenceSentences(analyse(results[1] as Results))[0]).toContain(`TMS minus SFT, ${instead}`);
   });
 
   test('gives a program both runs with their verdicts, and the differences', async () => {
