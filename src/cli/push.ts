@@ -100,6 +100,13 @@ async function modelIn(directory: string, repository: string): Promise<{ folder:
     throw new UsageError(`${directory} has no model yet: the run is ${results.run.status}`, {
       fix: `go on with it: npx tms resume ${directory}`,
     });
-  const { path: folder } = results.model;
+  const { path: folder, training } = results.model;
+  if (training.name !== results.made?.name)
+    throw new UsageError(
+      `${directory} holds the model of ${training.label}, not that of ${results.made?.label}`,
+      {
+        fix: `name the directory of the model that you mean: npx tms push ${folder} ${repository}`,
+      },
+    );
   return { folder, card: modelCard(results, { repository, isAdapter: adapterOf(folder) }) };
 }

@@ -24,15 +24,16 @@ export type Gate = {
 };
 
 /**
- * Null where nothing is demanded, or where the model that the run was made for is not there yet. `maxDrop`: what is demanded, by default
+ * Null where nothing is demanded, or where the training that the run was made for has not ended. `maxDrop`: what is demanded, by default
  * what the run noted.
  */
 export function gateOf(
   { results, rows }: Pick<Analysis, 'results' | 'rows'>,
   maxDrop: unknown = valueAt(results.config, ['retention', 'max_drop']),
 ): Gate | null {
-  const made = results.model?.training.name;
-  const row = rows.find(({ training, kind }) => kind === 'last' && training === made);
+  const { made, model, run } = results;
+  const hasEnded = run.status === 'finished' || model?.training.name === made?.name; // controls come after it
+  const row = rows.find(({ training, kind }) => hasEnded && kind === 'last' && training === made?.name);
   if (typeof maxDrop !== 'number' || row === undefined) return null;
   const checks = checksOf(row, maxDrop);
   const outcome = gateOutcomes.find(one => checks.some(check => check.outcome === one)) ?? 'not measured';

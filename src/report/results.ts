@@ -15,7 +15,14 @@ import {
   type TimingLine,
   timingLine,
 } from '../run/records.ts';
-import { baseName, listTrainings, resultModel, type SavedModel, type Training } from '../run/trainings.ts';
+import {
+  baseName,
+  listTrainings,
+  resultModel,
+  resultTraining,
+  type SavedModel,
+  type Training,
+} from '../run/trainings.ts';
 import { type AnswerSet, type Curriculum, readAnswers, type ShownPrompt } from './answers.ts';
 import { checkSameItems } from './pairs.ts';
 import { checkFiles, readJson, readJsonLines, readYamlMapping } from './run-files.ts';
@@ -53,7 +60,9 @@ export type Results = {
   readonly prompts: readonly ShownPrompt[];
   /** Of the trainings whose targets are drawn, in their order. */
   readonly curricula: readonly Curriculum[];
-  /** The model that the run was made for; null where it is not there yet. */
+  /** What the run was made for. */
+  readonly made: Training | null;
+  /** Its model, else the nearest one that lies in the directory: to load, not to judge by. */
   readonly model: SavedModel | null;
   /** Files whose last line was cut off by the end of the process. */
   readonly tornFiles: readonly string[];
@@ -90,6 +99,7 @@ export async function readResults(runDirectory: string): Promise<Results> {
     guessed: plan?.guessed ?? [],
     trainings,
     ...inOrder(measured, trainings),
+    made: resultTraining(trainings),
     model: resultModel(directory, trainings),
     tornFiles: [...torn],
   };

@@ -29,13 +29,25 @@ function undeclared(name: string): Training {
 /** A trained model that lies in the directory of a run. */
 export type SavedModel = { readonly training: Training; readonly path: string };
 
-/** The model that a run was made for: of the last method, else of the last baseline, that has finished; null where none has. */
-export function resultModel(directory: string, trainings: readonly Training[]): SavedModel | null {
+const rolesOfResults = ['method', 'baseline', 'control'] as const;
+
+/** Best first: the last method, the one before it, then baselines. A control by itself is what its run was made for, too. */
+function resultOrder(trainings: readonly Training[]): Training[] {
   const of = (role: Training['role']) => trainings.filter(training => training.role === role).toReversed();
-  const models = [...of('method'), ...of('baseline')].map(training => ({
-    training,
-    path: join(directory, 'models', training.name),
-  }));
+  return rolesOfResults.flatMap(of);
+}
+
+/** What a run was made for, wherever its model is by now; null where there is no training. */
+export function resultTraining(trainings: readonly Training[]): Training | null {
+  return resultOrder(trainings)[0] ?? null;
+}
+
+/** The nearest to it whose model lies in the directory, for who needs a path. A control is no result beside others; null where there is none. */
+export function resultModel(directory: string, trainings: readonly Training[]): SavedModel | null {
+  const made = resultTraining(trainings);
+  const models = resultOrder(trainings)
+    .filter(({ role }) => role !== 'control' || made?.role === 'control')
+    .map(training => ({ training, path: join(directory, 'models', training.name) }));
   return models.find(({ path }) => existsSync(path)) ?? null;
 }
 

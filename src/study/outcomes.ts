@@ -32,9 +32,7 @@ export type Outcome = {
 export async function outcomeOf(cell: Cell): Promise<Outcome | null> {
   const analysis = analyse(await readResults(cell.config.output_dir));
   const { results, curves } = analysis;
-  // A control by itself is the model of its run, too.
-  const made = results.model?.training.name ?? results.trainings.at(-1)?.name;
-  const curve = curves.find(({ training }) => training.name === made);
+  const curve = curves.find(({ training }) => training.name === results.made?.name);
   const base = results.evaluations.find(({ training, step }) => training === 'base' && step === 0);
   if (curve === undefined || base === undefined) return null;
   const measured = measuredIn(curve, results.evaluations);

@@ -1,5 +1,5 @@
 /** `retention.max_drop`: the ends of intervals are from a maximisation of the likelihood on a grid, outside this code. */
-import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { changeOf, gateOutcomeOf } from '../../src/metrics/retention.ts';
@@ -75,6 +75,18 @@ describe('the gate of a run', () => {
   test('is inconclusive while no interval lies below the bound, and passes far from it', async () => {
     expect((await gateIn(lossyRun(0.4)))?.outcome).toBe('inconclusive');
     expect((await gateIn(lossyRun(0.87)))?.outcome).toBe('passed');
+  });
+
+  test('judges the same training when its model was moved away, and before that has ended none', async () => {
+    const [directory, unfinished] = [lossyRun(0.2), temporaryDirectory()];
+    writeUnfinishedRun(unfinished);
+    appendFileSync(join(unfinished, 'config.resolved.yaml'), 'retention:\n  max_drop: 0.2\n');
+    for (const of of [directory, unfinished]) mkdirSync(join(of, 'models', 'sft'), { recursive: true });
+    rmSync(join(directory, 'models', 'student'), { recursive: true });
+    expect(await gateIn(directory)).toMatchObject({ training: 'student', label: 'TMS @912' });
+    rmSync(join(directory, 'models'), { recursive: true });
+    expect(await gateIn(directory)).toMatchObject({ training: 'student', label: 'TMS @912' });
+    expect(await gateIn(unfinished)).toBeNull();
   });
 
   test('is none where nothing is demanded', async () => {

@@ -14,7 +14,10 @@ import { curriculumSentences, differenceSentences } from '../../src/report/summa
 import { finalTable } from '../../src/report/table.ts';
 import { writeReport } from '../../src/report/write-report.ts';
 import { plannedTrainings } from '../../src/run/records.ts';
-import { findResultModel, listTrainings } from '../../src/run/trainings.ts';
+import { findResultModel, listTrainings, resultTraining } from '../../src/run/trainings.ts';
+import type { Cell } from '../../src/study/cells.ts';
+import { outcomeOf } from '../../src/study/outcomes.ts';
+import { called } from '../support/in-process.ts';
 import { rounds, writeRounds } from '../support/rounds-fixture.ts';
 import { writeFinishedRun } from '../support/run-fixture.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
@@ -243,6 +246,28 @@ describe('the model of a run', () => {
     expect(found(directory)).toBe('plain');
     remove('plain');
     expect(found(directory)).toBe(null); // a control is no result
+  });
+
+  test('is what a study reads, also when all models were deleted; a baseline is not pushed in its place', async () => {
+    const directory = roundsRun();
+    for (const name of ['mixed', 'round-1', 'round-2'])
+      rmSync(join(directory, 'models', name), { recursive: true });
+    const { error } = await called(['push', directory, 'me/model', '--dry-run']);
+    expect(error).toMatchObject({
+      message: `${directory} holds the model of gold only, not that of gold + replay`,
+      fix: expect.stringContaining(`npx tms push ${join(directory, 'models', 'plain')} me/model`),
+    });
+    rmSync(join(directory, 'models'), { recursive: true });
+    const cell = { config: { output_dir: directory, retention: { max_drop: null } } } as unknown as Cell;
+    const point = (await outcomeOf(cell))?.last.point;
+    expect([point?.training, point?.target?.mean]).toEqual(['mixed', 37 / 50]);
+    expect(point?.change?.mean).toBeCloseTo(-5 / (8 * 12), 12); // 3 and 2 items of eight sets of 12
+  });
+
+  test('is that of a control where there is nothing else', async () => {
+    const { self } = rounds;
+    const trainings = listTrainings(plannedTrainings.parse({ self: self.declared }), []);
+    expect(resultTraining(trainings)?.name).toBe('self');
   });
 
   test('is found where the plan is gone or damaged', () => {
