@@ -4,11 +4,12 @@ import { mean } from '../metrics/statistics.ts';
 import { mixtureOf } from '../run/sources.ts';
 import { baseName } from '../run/trainings.ts';
 import { checkpointLabel, counted, withInterval } from './format.ts';
-import { type Look, type LookOf, markOf } from './marks.ts';
+import { type Look, markOf } from './marks.ts';
 import { axes, drawPanel, logScale, panelWidth } from './plot.ts';
 import { lastPoint, type Point, type SetAccuracy } from './points.ts';
 import type { Curriculum, LossPoint } from './results.ts';
 import type { Analysis } from './rows.ts';
+import { temperaturesText } from './temperatures.ts';
 
 type Bar = SetAccuracy & { readonly training: string };
 
@@ -16,7 +17,7 @@ const barHeight = 10;
 const setsPerPanel = 4;
 
 /** Accuracy on each set, of the base and of every training's last point; a few sets a panel, targets first. */
-export function setPanels({ base, curves, lookOf }: Analysis): string[] {
+export function setPanels({ base, curves, lookOf, temperatures }: Analysis): string[] {
   const points = [base, ...curves.map(lastPoint)].filter((point): point is Point => point !== null);
   const names = [...new Set(points.flatMap(({ sets }) => sets.map(({ name }) => name)))];
   const panels = Math.ceil(names.length / setsPerPanel);
@@ -24,13 +25,13 @@ export function setPanels({ base, curves, lookOf }: Analysis): string[] {
   const groups = Array.from({ length: names.length === 0 ? 0 : panels }, (_, i) =>
     names.slice(i * size, (i + 1) * size),
   );
-  return groups.map(group => setPanel(group, points, { rows: size, lookOf }));
+  return groups.map(group => setPanel(group, points, { rows: size, lookOf, temperatures }));
 }
 
 function setPanel(
   names: readonly string[],
   points: readonly Point[],
-  { rows, lookOf }: { readonly rows: number; readonly lookOf: LookOf },
+  { rows, lookOf, temperatures }: { readonly rows: number } & Pick<Analysis, 'lookOf' | 'temperatures'>,
 ): string {
   const bars: Bar[] = points.flatMap(({ training, sets }) =>
     sets.filter(({ name }) => names.includes(name)).map(set => ({ ...set, training })),
@@ -48,7 +49,7 @@ function setPanel(
     marks: [
       Plot.gridX({ stroke: 'var(--grid)', strokeOpacity: 1, ticks: 5 }),
       Plot.axisX({
-        label: 'accuracy (greedy)',
+        label: `accuracy (${temperaturesText(temperatures)})`,
         labelAnchor: 'center',
         labelArrow: 'none',
         tickSize: 0,

@@ -6,7 +6,7 @@ import { type Curve, ownPoints, type Point } from './points.ts';
 import type { Analysis } from './rows.ts';
 
 /** Target accuracy against Δ retention, a path over steps for each training. */
-export function accuracyRetentionPanel({ base, curves, lookOf }: Analysis): string | null {
+export function accuracyRetentionPanel({ base, curves, lookOf, temperatures }: Analysis): string | null {
   const paths = curves.map(curve => ({ ...curve, points: curve.points.filter(isOnPlane) }));
   if (paths.every(({ points }) => points.length === 0)) return null;
   const ends = paths.flatMap(({ points }) => points.slice(-1));
@@ -15,7 +15,7 @@ export function accuracyRetentionPanel({ base, curves, lookOf }: Analysis): stri
     x: { nice: true, inset: 8 },
     y: { ...linearScale([0, ...ends.map(({ change }) => change?.interval.low ?? 0)]), inset: 6 },
     marks: [
-      ...axes('target accuracy (greedy)', 'Δ retention'),
+      ...axes(`target accuracy (${temperatures.target})`, 'Δ retention'),
       Plot.ruleY([0], { stroke: 'var(--rule)' }),
       ...ends.flatMap(end => crossOf(lookOf, end)),
       ...paths.flatMap(path => pathOf(lookOf, named(path), onPlane)),

@@ -26,7 +26,7 @@ export function columnsFor(rows: readonly ResultRow[], width: Width): Column[] {
   const pld = isWide ? 'test PLD' : 'PLD';
   const columns: Column[] = [
     { group: '', title: '', textOf: isWide ? rowLabel : shortLabel },
-    { group: target, title: 'greedy', textOf: row => accuracyText(row.target, isWide) },
+    { group: target, title: targetTemperature(rows), textOf: row => accuracyText(row.target, isWide) },
     { group: target, title: 'T=1', textOf: row => fixed(row.sampledTarget) },
     {
       group: isWide ? 'retention' : '',
@@ -70,6 +70,11 @@ export function columnsFor(rows: readonly ResultRow[], width: Width): Column[] {
     { group: '', title: 'time', textOf: row => costText(row, cost => shortDuration(cost.seconds)) },
   ];
   return columns.filter(({ textOf }) => rows.some(row => textOf(row) !== dash));
+}
+
+/** Tables of several runs may have several. */
+function targetTemperature(rows: readonly ResultRow[]): string {
+  return [...new Set(rows.map(({ temperatures }) => temperatures.target))].join(' or ');
 }
 
 /** Of what a model says itself. */
@@ -128,7 +133,9 @@ export function tableNotes({
     ...(change === null ? [] : [retentionNote(change), ...margins.map(verdictNote)]),
     ...(target === null
       ? []
-      : [`Target accuracy: ${items(target)}, greedy; T=1: one sampled answer for each item.`]),
+      : [
+          `Target accuracy: ${items(target)}, ${targetTemperature(rows)}${has(row => row.sampledTarget !== null) ? '; T=1: one sampled answer for each item' : ''}.`,
+        ]),
     ...bestNotes(rows, curves),
     ...controlNotes(rows),
     ...(has(({ pld }) => pld !== null)

@@ -9,6 +9,7 @@ import { counted, dash, fixed } from './format.ts';
 import { lastPoint, ownPoints, type Point } from './points.ts';
 import type { Analysis } from './rows.ts';
 import { curriculumSentences } from './summary.ts';
+import { temperaturesText } from './temperatures.ts';
 
 /** All figures that have something to show, in the order of the report. */
 export function makeFigures(analysis: Analysis): Figure[] {
@@ -47,7 +48,7 @@ function accuracyAndRetention(analysis: Analysis): Figure {
   const measures = [
     ...(accuracy
       ? [
-          `Target accuracy: greedy answers to ${counted(accuracy.items, 'target item')}, ${accuracy.sets === 1 ? 'Wilson 95 % interval' : 'the outer one of Wilson’s and a bootstrap’s 95 % interval'}.`,
+          `Target accuracy: ${sampledAnswers(analysis)} to ${counted(accuracy.items, 'target item')}, ${accuracy.sets === 1 ? 'Wilson 95 % interval' : 'the outer one of Wilson’s and a bootstrap’s 95 % interval'}.`,
         ]
       : []),
     ...(change
@@ -73,6 +74,10 @@ function accuracyAndRetention(analysis: Analysis): Figure {
       { after: measures.join(' ') },
     ),
   };
+}
+
+function sampledAnswers({ temperatures: { target } }: Analysis): string {
+  return target === 'greedy' ? 'greedy answers' : `answers at ${target}`;
 }
 
 function divergence(analysis: Analysis): Figure {
@@ -133,7 +138,7 @@ function accuracyOfSets(analysis: Analysis): Figure {
     shortTitle: 'Each set',
     legend: 'all',
     panels: setPanels(analysis),
-    caption: `Base and the last point of every training, greedy or by log-likelihood; ${perSet}; whiskers are Wilson 95 % intervals over items. ${roles}`,
+    caption: `Base and the last point of every training, ${temperaturesText(analysis.temperatures)} or by log-likelihood; ${perSet}; whiskers are Wilson 95 % intervals over items. ${roles}`,
   };
 }
 

@@ -5,6 +5,7 @@ import { counted } from './format.ts';
 import { type Html, html, numberText, plainTable, type Section, trainingName } from './html-parts.ts';
 import { evaluationOf, lastPoint } from './points.ts';
 import type { Analysis } from './rows.ts';
+import { temperaturesText } from './temperatures.ts';
 import { verdictText } from './verdicts.ts';
 
 export type FlippedItem = {
@@ -101,7 +102,7 @@ export function flipsSection(analysis: Analysis): Section | null {
     id: 'flips',
     title: 'Items that changed',
     shortTitle: 'Changed items',
-    body: html`<p>Items whose result differs from that of the base, greedy or by log-likelihood, at the last point of each training. Accuracy moves by the difference of the two counts; their sum is the number of items that changed.</p>
+    body: html`<p>Items whose result differs from that of the base, ${temperaturesText(analysis.temperatures)} or by log-likelihood, at the last point of each training. Accuracy moves by the difference of the two counts; their sum is the number of items that changed.</p>
 ${flips.map(one => html`${flipsTable(one, analysis)}${itemsTable(one, analysis)}`)}`,
   };
 }

@@ -7,6 +7,7 @@ import { type Endless, endlessBound, endlessOf, isEndless, mixtureOfTraining } f
 import { type LookOf, looksOf } from './marks.ts';
 import { basePoint, bestPoint, type Curve, curvesOf, lastPoint, type Point, valueAt } from './points.ts';
 import type { Results } from './results.ts';
+import { type Temperatures, temperaturesOf } from './temperatures.ts';
 
 /** What a model cost: tokens trained on and sampled, and seconds of both; without evaluation, loading and saving. */
 export type RowCost = {
@@ -34,6 +35,8 @@ export type ResultRow = {
   readonly kind: 'base' | 'last' | 'best';
   readonly step: number;
   readonly target: Accuracy | null;
+  /** Of the answers that accuracy counts. */
+  readonly temperatures: Temperatures;
   readonly sampledTarget: number | null;
   /** Δ retention over all sets, and of each. */
   readonly change: Change | null;
@@ -78,6 +81,7 @@ export type Analysis = {
   readonly rows: readonly ResultRow[];
   /** The largest loss of retention that is still called kept. */
   readonly margin: number;
+  readonly temperatures: Temperatures;
 };
 
 /** Points, curves and rows of a run: the base, then each training that was measured, last point and best point. */
@@ -85,10 +89,11 @@ export function analyse(results: Results): Analysis {
   const base = basePoint(results);
   const curves = curvesOf(results);
   const margin = marginOf(results);
-  const facts = { margin, base, bound: endlessBound(results) };
+  const temperatures = temperaturesOf(results);
+  const facts = { margin, temperatures, base, bound: endlessBound(results) };
   const baseRows = base === null ? [] : [rowOf(base, { ...facts, ...ofBase })];
   const rows = [...baseRows, ...curves.flatMap(curve => rowsOf(curve, results, facts))];
-  return { results, base, curves, lookOf: looksOf(results.trainings), rows, margin };
+  return { results, base, curves, lookOf: looksOf(results.trainings), rows, margin, temperatures };
 }
 
 const ofBase = {
@@ -120,7 +125,10 @@ function rowsOf(curve: Curve, results: Results, facts: RunFacts): ResultRow[] {
 }
 
 /** The same for every row of a run. */
-type RunFacts = Pick<ResultRow, 'margin'> & { readonly base: Point | null; readonly bound: number };
+type RunFacts = Pick<ResultRow, 'margin' | 'temperatures'> & {
+  readonly base: Point | null;
+  readonly bound: number;
+};
 type RowFacts = RunFacts & Pick<ResultRow, 'label' | 'role' | 'trainsOn' | 'kind' | 'cost' | 'mixture'>;
 
 function rowOf(point: Point, facts: RowFacts): ResultRow {
@@ -139,6 +147,7 @@ function rowOf(point: Point, facts: RowFacts): ResultRow {
     kind,
     step,
     target,
+    temperatures: facts.temperatures,
     sampledTarget,
     change,
     sets: retention.map(set => ({

@@ -217,7 +217,7 @@ export const overlapRecord = z.object({
 const itemRecord = z.strictObject({
   id: z.string(),
   isCorrect: z.boolean(),
-  /** Greedy answer, or the chosen option; null where items are scored by log-likelihood only. */
+  /** The answer that counts for accuracy, or the chosen option; null where items are scored by log-likelihood only. */
   answer: z.string().nullable(),
 });
 
@@ -226,7 +226,7 @@ const setRecord = z.strictObject({
   role: z.enum(['target', 'retention']),
   scorer: z.string(),
   scorerVersion: count,
-  /** Share of right answers, greedy or by log-likelihood. */
+  /** Share of right answers, at the lowest temperature that was asked for or by log-likelihood. */
   accuracy: z.number(),
   /** The same at temperature 1; null where it was not measured. */
   sampledAccuracy: z.number().nullable(),

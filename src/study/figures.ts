@@ -47,7 +47,7 @@ export function endPanel(study: Study, lookOf: LookOf): string | null {
     x: { nice: true, inset: 8 },
     y: { ...linearScale([0, ...cells.map(({ retention }) => retention ?? 0)]), inset: 6 },
     marks: [
-      ...axes('target accuracy (greedy)', 'Δ retention'),
+      ...axes('target accuracy', 'Δ retention'),
       Plot.ruleY([0], { stroke: 'var(--rule)' }),
       ...small,
       ...study.methods.flatMap(row => meanMarks(row, lookOf)),

@@ -1,5 +1,5 @@
 /** The report of a run whose trainings nobody named in this program. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseHTML } from 'linkedom';
 import { describe, expect, test } from 'vitest';
@@ -281,6 +281,22 @@ describe('the model of a run', () => {
 });
 
 describe('pages', () => {
+  test('name the lowest temperature, at which the answers were sampled that accuracy counts', async () => {
+    const directory = roundsRun();
+    const asked = 'eval:\n  temperatures: [1, 0.7]\nretention:\n  temperatures: [0.5]\n';
+    appendFileSync(join(directory, 'config.resolved.yaml'), asked);
+    expect(finalTable(await readResults(directory))[1]).toMatch(/^ +T=0\.7 +T=1 +Δ retention/);
+    const { html, markdown } = await writeReport(directory);
+    const texts = [html, markdown].map(file => readFileSync(file, 'utf8'));
+    const [page, plain] = texts.map(text => text.replaceAll('retention sets greedy only', '')); // of the environment
+    expect(page).toContain('>target accuracy (T=0.7)<');
+    expect(page).toContain('>accuracy (T=0.7 or T=0.5)<');
+    expect(page).toContain('answers at T=0.7 to 50 target items');
+    expect(plain).toContain('| target accuracy: T=0.7 |');
+    expect(plain).toContain('50 items, T=0.7; T=1: one sampled answer for each item.');
+    expect(`${page}${plain}`).not.toContain('greedy');
+  });
+
   test('show every training in its place with a look of its own', async () => {
     const { html, markdown } = await writeReport(roundsRun());
     const { document } = parseHTML(readFileSync(html, 'utf8'));
