@@ -17,3 +17,13 @@ export function pointsOf(axes: StudyFile['replicates']): readonly Settings[] {
 export function fits(recipe: Settings, where: Settings): boolean {
   return Object.entries(where).every(([key, value]) => JSON.stringify(recipe[key]) === JSON.stringify(value));
 }
+
+/** Keys in which replicates differ, each with the value that every one of them has. */
+export function levelsOf(
+  replicates: readonly Settings[],
+): { readonly key: string; readonly values: readonly string[] }[] {
+  const keys = new Set(replicates.flatMap(({ name: _, ...keys }) => Object.keys(keys)));
+  return [...keys]
+    .map(key => ({ key, values: replicates.map(replicate => JSON.stringify(replicate[key]) ?? '') }))
+    .filter(({ values }) => new Set(values).size > 1);
+}

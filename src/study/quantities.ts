@@ -1,11 +1,11 @@
 /** Numbers of a study with replicates as their outer level: of a method, or of one minus another, at equal recipe or equal target accuracy. Pure. */
-import { changeEstimate, type Estimate, estimateOf, within } from '../metrics/replicates.ts';
+import { changeEstimate, type Estimate, estimateOf, type Levels, within } from '../metrics/replicates.ts';
 import { accuracyOf } from '../metrics/retention.ts';
 import { mean, outer } from '../metrics/statistics.ts';
 import { bootstrapSeed } from '../report/points.ts';
 import { settingsText } from './cells.ts';
 import { flippedSets, type Measured, numberOf, type Outcome, type Split, splitSets } from './outcomes.ts';
-import { fits, type Settings } from './points.ts';
+import { fits, levelsOf, type Settings } from './points.ts';
 import type { Measure } from './study-file.ts';
 
 /** One point of one replicate, with its base. */
@@ -59,9 +59,13 @@ export function estimate(points: readonly Picked[], measure: Measure, split: Spl
       points.map(({ outcome, record }) =>
         flippedSets(splitSets(outcome.base, measure, split), splitSets(record, measure, split)),
       ),
+      levelsIn(points),
     );
   if (measure === 'target') return accuracyEstimate(points, split);
-  return numbersOf(points.map(point => numberOf(point, measure)));
+  return numbersOf(
+    points.map(point => numberOf(point, measure)),
+    levelsIn(points),
+  );
 }
 
 /** One method minus `times` another, replicate by replicate. */
@@ -70,11 +74,13 @@ export function differenceEstimate(
   measure: Measure,
   { split = 'all', times = 1 }: { readonly split?: Split; readonly times?: number } = {},
 ): Estimate | null {
+  const levels = levelsIn(pairs.map(([of]) => of));
   if (times === 1 && (measure === 'retention' || measure === 'target'))
     return changeEstimate(
       pairs.map(([of, against]) =>
         flippedSets(splitSets(against.record, measure, split), splitSets(of.record, measure, split)),
       ),
+      levels,
     );
   const values = pairs.map(([of, against]) => {
     const [one, other] = [of, against].map(point => estimate([point], measure, split)?.mean ?? null);
@@ -82,18 +88,25 @@ export function differenceEstimate(
       ? null
       : one - times * other;
   });
-  return numbersOf(values);
+  return numbersOf(values, levels);
 }
 
-function numbersOf(values: readonly (number | null)[]): Estimate | null {
+function numbersOf(values: readonly (number | null)[], levels: Levels): Estimate | null {
   const known = values.filter(value => value !== null);
-  return known.length < values.length ? null : estimateOf(known);
+  return known.length < values.length ? null : estimateOf(known, levels);
+}
+
+function levelsIn(points: readonly Picked[]): Levels {
+  return levelsOf(points.map(({ outcome }) => outcome.cell.replicate)).map(({ values }) => values);
 }
 
 /** The outer one of t over replicates and Wilson's interval at the items of one. */
 function accuracyEstimate(points: readonly Picked[], split: Split): Estimate | null {
   const each = points.map(({ record }) => accuracyOf(splitSets(record, 'target', split), bootstrapSeed));
-  const estimated = numbersOf(each.map(one => one?.mean ?? null));
+  const estimated = numbersOf(
+    each.map(one => one?.mean ?? null),
+    levelsIn(points),
+  );
   if (estimated === null) return null;
   const widths = each.flatMap(one => (one === null ? [] : [one.interval]));
   const ofItems = {
@@ -113,7 +126,10 @@ export function setEstimates(
   return names.flatMap(name => {
     const only = (picked: Picked) =>
       splitSets(picked.record, 'retention', 'all').filter(set => set.name === name);
-    const found = changeEstimate(pairs.map(([of, against]) => flippedSets(only(against), only(of))));
+    const found = changeEstimate(
+      pairs.map(([of, against]) => flippedSets(only(against), only(of))),
+      levelsIn(pairs.map(([of]) => of)),
+    );
     return found === null ? [] : [{ name, estimate: found }];
   });
 }

@@ -3,6 +3,7 @@ import type { Estimate } from '../metrics/replicates.ts';
 import { dash, duration, fixed, signed, withInterval } from '../report/format.ts';
 import type { MethodRow, Study } from './analysis.ts';
 import { placeText, settingsText } from './cells.ts';
+import { levelsOf } from './points.ts';
 import type { Measure } from './study-file.ts';
 
 /** `texts`: columns that read from the left beside the first. */
@@ -111,12 +112,27 @@ function methodsTable(study: Study): StudyTable {
     texts: [1],
     notes: [
       'Mean over replicates with its 95 % interval: of accuracies and of Δ retention the outer one of Student’s t over replicates and the score interval of the items; of other measures t alone. Two replicates have t = 12.7 and three 4.3: few replicates show little of others. One covers its items alone.',
+      ...crossedNotes(study),
       ...floor.map(
         ({ recipe, measures }) =>
           `Noise floor, ${study.noiseFloor}${settingsText(recipe) === '' ? '' : ` at ${settingsText(recipe)}`}: Δ retention ${estimateText(measures.retention)}. Training as such, on nothing new, loses that much.`,
       ),
     ],
   };
+}
+
+/** Nine replicates of three bases are not nine bases. */
+function crossedNotes({ cells }: Study): string[] {
+  const replicates = new Map(cells.map(({ replicate }) => [JSON.stringify(replicate), replicate]));
+  const levels = levelsOf([...replicates.values()]).map(({ key, values }) => ({
+    key,
+    count: new Set(values).size,
+  }));
+  if (levels.every(({ count }) => count === replicates.size)) return [];
+  const texts = levels.map(({ key, count }) => `the ${count} of ${key}`);
+  return [
+    `Replicates share values of their keys, so t is not over all ${replicates.size}: it is the outer one of t over the means at ${texts.join(' and at ')}.`,
+  ];
 }
 
 function differencesTable({ differences, reference }: Study): StudyTable {

@@ -89,6 +89,49 @@ describe('a change over replicates', () => {
     expect(covered / studies).toBeGreaterThan(0.93);
   });
 
+  test('of two bases × two seeds has one degree of freedom, not three: .4 ± 12.706 · .1', () => {
+    const levels = [
+      ['a', 'a', 'b', 'b'],
+      ['0', '1', '0', '1'],
+    ];
+    // means of bases .3 and .5, of seeds .4 and .4; p of t = 4 at 1 degree: 1 − 2 atan(4)/π
+    const found = estimateOf([0.28, 0.32, 0.52, 0.48], levels);
+    expect(found?.mean).toBeCloseTo(0.4, 12);
+    expect(found?.interval?.low).toBeCloseTo(0.4 - 1.2706, 4);
+    expect(found?.interval?.high).toBeCloseTo(0.4 + 1.2706, 4);
+    expect(found?.p).toBeCloseTo(1 - (2 / Math.PI) * Math.atan(4), 6);
+    // The order of the keys is nothing to it.
+    const swapped = estimateOf([0.28, 0.32, 0.52, 0.48], levels.toReversed());
+    expect(swapped?.interval).toEqual(found?.interval);
+    const lost = [28, 32, 52, 48].map(count => [{ gained: count * 10, lost: 0, items: 1000 }]);
+    expect(changeEstimate(lost, levels)).toMatchObject({
+      p: expect.closeTo(1 - (2 / Math.PI) * Math.atan(4), 6),
+      interval: { low: expect.closeTo(-0.8706, 4), high: 1 },
+    });
+  });
+
+  test('covers the true mean in at least 93 of 100 studies of three bases × three seeds', () => {
+    const random = randomAt(9, 'crossed');
+    // The sum of twelve uniform numbers, less 6, is nearly normal with variance 1.
+    const normal = () =>
+      Array.from({ length: 12 }, () => random() / 2 ** 32).reduce((sum, one) => sum + one, -6);
+    const studies = 800;
+    const places = [0, 1, 2].flatMap(base => [0, 1, 2].map(seed => [base, seed] as const));
+    const levels = [0, 1].map(key => places.map(place => String(place[key as 0 | 1])));
+    const covered = { crossed: 0, independent: 0 };
+    for (let i = 0; i < studies; i++) {
+      const bases = [normal(), normal(), normal()];
+      const values = places.map(([base]) => (bases[base] ?? 0) + 0.3 * normal());
+      const isCovered = (found: ReturnType<typeof estimateOf>) =>
+        Number((found?.interval?.low ?? 1) <= 0 && 0 <= (found?.interval?.high ?? -1));
+      covered.crossed += isCovered(estimateOf(values, levels));
+      covered.independent += isCovered(estimateOf(values));
+    }
+    expect(covered.crossed / studies).toBeGreaterThan(0.93);
+    expect(covered.crossed / studies).toBeLessThan(0.98);
+    expect(covered.independent / studies).toBeLessThan(0.75); // what this is for
+  });
+
   test('of nothing is nothing', () => {
     expect([changeEstimate([]), estimateOf([])]).toEqual([null, null]);
   });

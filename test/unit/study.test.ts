@@ -245,6 +245,38 @@ describe('claims', () => {
     expect(evidence?.verdict).toBe('below noise');
   });
 
+  test('of replicates that cross bases and seeds are judged over bases: −.1, −.1, −.3, −.3 shows nothing', () => {
+    const crossed = [
+      ['a', 1, 90],
+      ['a', 2, 90],
+      ['b', 1, 70],
+      ['b', 2, 70],
+    ].map(([base, seed, right]) => {
+      const made = outcomeOf({ method: 'B', seed: Number(seed), points: [[58, Number(right)]] });
+      const replicate = { model_name_or_path: base, seed };
+      return { ...made, cell: { ...made.cell, replicate } } as typeof made;
+    });
+    const [evidence] = judgeClaim(claimOf({ below: 0 }), crossed, []).evidence;
+    // Means of bases −.1 and −.3: ± 12.706 · .1, cut at −1. Four independent ones: ± 3.182 · .0577.
+    expect(evidence?.interval).toEqual({ low: -1, high: 1 });
+    expect(evidence?.verdict).toBe('below noise');
+    const each = judgeClaim(
+      claimOf({ below: 0 }),
+      crossed.map((one, i) => ({ ...one, cell: { ...one.cell, replicate: { seed: i } } })),
+      [],
+    );
+    expect(each.evidence[0]?.interval?.high).toBeCloseTo(-0.2 + 3.182 * 0.057735, 3);
+    const page = studyMarkdown(
+      analyseStudy(crossed, {
+        ...{ file: file(), name: 's', command: '', tmsVersion: '0', expectations: null, total: 4 },
+        states: crossed.map(({ cell }) => [cell, { status: 'finished', note: null, seconds: 1 }] as const),
+      }),
+    );
+    expect(page).toContain(
+      't is not over all 4: it is the outer one of t over the means at the 2 of model_name_or_path and at the 2 of seed.',
+    );
+  });
+
   test('of text: B is .05 and .1 bits a byte less surprised than A, ± 12.706 · .025', () => {
     const at = (method: string, seed: number, text: number) =>
       outcomeOf({ method, seed, points: [[50, 90]], text });
