@@ -58,7 +58,7 @@ export const earlyStopped = defineMethod({
     return findings;
   },
 
-  plan({ training }) {
+  plan({ settings: { sets }, training }) {
     const sft = training({ label: 'SFT', role: 'baseline' });
     const points = sft.evaluationSteps.filter(step => step > 0);
     const trainsOn = 'gold, to the point that the selection sets chose';
@@ -69,6 +69,7 @@ export const earlyStopped = defineMethod({
         // No step of its own: it stands where SFT ends.
         'early-stopped': { ...chosen, visits: 0, evaluationSteps: [sft.steps] },
       },
+      selectionSets: sets,
     };
   },
 

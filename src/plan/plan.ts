@@ -63,6 +63,8 @@ export type MethodPlan = {
   readonly sampling?: SamplingPlan;
   /** Answers that are sampled so. */
   readonly answers?: number;
+  /** Names of evaluation sets that choose a point: reports, gates and studies leave them out. */
+  readonly selectionSets?: readonly string[];
   /** For `tms plan`, without colours. */
   readonly lines?: readonly string[];
 };

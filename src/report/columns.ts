@@ -7,6 +7,7 @@ import { againNotes } from './noise-floor.ts';
 import { bestPoint, type Curve, lastPoint } from './points.ts';
 import type { Results } from './results.ts';
 import type { Analysis, ResultRow } from './rows.ts';
+import { selectionNote } from './selection-sets.ts';
 import { verdictNote, verdictText } from './verdicts.ts';
 
 /** Narrow gives no intervals but that of Δ retention. */
@@ -130,6 +131,7 @@ export function tableNotes({
   return [
     ...fallbackNotes(rows, shortLabel),
     ...lostUpdateNotes(results),
+    ...selectionNote(results?.selectionSets ?? []),
     ...(change === null ? [] : [retentionNote(change), ...margins.map(verdictNote)]),
     ...(target === null
       ? []

@@ -10,6 +10,7 @@ import { haveSameItems, pairsOf } from './pairs.ts';
 import { bootstrapSeed, type Curve, evaluationOf, lastPoint, setsOf } from './points.ts';
 import type { Results } from './results.ts';
 import { type Analysis, analyse } from './rows.ts';
+import { selectionNote, withoutSets } from './selection-sets.ts';
 import { statusSentence, summaryRecord } from './summary.ts';
 import { alignedTable, markdownTable, wrap } from './table.ts';
 import { verdictSentence } from './verdicts.ts';
@@ -39,7 +40,9 @@ export type Comparison = {
 };
 
 /** What is the same and what differs. Throws `UsageError` for fewer than two runs. */
-export function compareResults(results: readonly Results[]): Comparison {
+export function compareResults(given: readonly Results[]): Comparison {
+  const chose = given.flatMap(({ selectionSets }) => selectionSets);
+  const results = given.map(one => withoutSets(one, chose));
   if (results.length < 2)
     throw new UsageError('a comparison needs at least two runs', { fix: 'npx tms compare RUN RUN …' });
   const runs = results.map((one, i) => ({ letter: letterOf(i), analysis: analyse(one) }));
@@ -168,6 +171,7 @@ function notesOf({ runs, differences, cautions }: Comparison, caution: string): 
     ...differences.map(differenceText),
     ...verdicts.filter(text => text !== null),
     ...runs.flatMap(({ letter, analysis }) => lostUpdateNotes(analysis.results, `${letter} `)),
+    ...selectionNote(runs[0]?.analysis.results.selectionSets ?? []),
     ...tableNotes({ rows: runs.flatMap(({ analysis }) => analysis.rows), curves: [] }),
   ];
 }

@@ -26,6 +26,7 @@ import {
 import { type AnswerSet, type Curriculum, readAnswers, type ShownPrompt } from './answers.ts';
 import { checkSameItems } from './pairs.ts';
 import { checkFiles, readJson, readJsonLines, readYamlMapping } from './run-files.ts';
+import { withoutSets } from './selection-sets.ts';
 
 export type { Curriculum };
 
@@ -47,6 +48,8 @@ export type Results = {
   readonly guessed: readonly Guessed[];
   /** In the order in which they run. */
   readonly trainings: readonly Training[];
+  /** Names of evaluation sets that chose a point; `evaluations` are without them. */
+  readonly selectionSets: readonly string[];
   /** The base, then the trainings in their order, each by step. */
   readonly evaluations: readonly EvaluationRecord[];
   /** By training. */
@@ -90,7 +93,8 @@ export async function readResults(runDirectory: string): Promise<Results> {
     ...(await readAnswers(directory, noteTornEnd)),
   };
   const trainings = listTrainings(plan?.trainings ?? {}, namesIn(measured));
-  return {
+  const chose = Object.values(plan?.methods ?? {}).flatMap(({ selectionSets }) => selectionSets);
+  const results: Results = {
     directory,
     name: typeof config?.run_name === 'string' ? config.run_name : basename(directory),
     run,
@@ -98,11 +102,13 @@ export async function readResults(runDirectory: string): Promise<Results> {
     environment: await readJson(at('environment.json'), environmentRecord),
     guessed: plan?.guessed ?? [],
     trainings,
+    selectionSets: [],
     ...inOrder(measured, trainings),
     made: resultTraining(trainings),
     model: resultModel(directory, trainings),
     tornFiles: [...torn],
   };
+  return withoutSets(results, chose);
 }
 
 type Measured = Pick<
@@ -143,6 +149,7 @@ const guessedSetting = z.union([
 const planFields = z.object({
   trainings: plannedTrainings.optional(),
   guessed: z.array(guessedSetting).optional(),
+  methods: z.record(z.string(), z.object({ selectionSets: z.array(z.string()).default([]) })).optional(),
 });
 
 async function readEvaluations(folder: string): Promise<EvaluationRecord[]> {

@@ -57,6 +57,8 @@ export type Study = {
   readonly tmsVersion: string;
   readonly environment: EnvironmentRecord | null;
   readonly trainings: { readonly all: number; readonly stored: number };
+  /** Names of evaluation sets that chose a point in some cell: left out of all. */
+  readonly selectionSets: readonly string[];
   /** Cells of the study; `cells` are those that were meant. */
   readonly total: number;
   readonly cells: readonly CellRow[];
@@ -103,6 +105,7 @@ export function analyseStudy(outcomes: readonly Outcome[], facts: StudyFacts): S
       all: outcomes.reduce((sum, one) => sum + one.trainings, 0),
       stored: outcomes.reduce((sum, one) => sum + one.stored, 0),
     },
+    selectionSets: first?.selectionSets ?? [],
     total,
     cells: states.map(([cell, state]) => cellRow(cell, state, outcomes)),
     methods: methods.flatMap(method => methodRows(method, outcomes)),

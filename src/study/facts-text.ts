@@ -1,5 +1,6 @@
 /** What was run in a study, on what, when, and what of it is there. Pure. */
 import { counted, duration } from '../report/format.ts';
+import { selectionNote } from '../report/selection-sets.ts';
 import type { Study } from './analysis.ts';
 import { keyOf } from './quantities.ts';
 
@@ -15,6 +16,7 @@ export function studyFacts(study: Study): string[] {
     `Replicates: ${replicates} (${cells.length === 0 ? '' : replicateKeys(study)}).`,
     ...(begun === null ? [] : [timeText(begun, ended, seconds)]),
     `Of ${counted(trainings.all, 'training')} ${trainings.stored} came from the store, where another cell had left them.`,
+    ...selectionNote(study.selectionSets),
     ...(environment === null ? [] : [environmentText(study.tmsVersion, environment)]),
   ];
 }

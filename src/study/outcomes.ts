@@ -7,6 +7,7 @@ import { type Gate, gateOf } from '../report/gate.ts';
 import { type Curve, lastPoint, ownPoints, type Point, setsOf } from '../report/points.ts';
 import { readResults } from '../report/results.ts';
 import { analyse } from '../report/rows.ts';
+import { withoutSets } from '../report/selection-sets.ts';
 import type { EnvironmentRecord, EvaluationRecord, RunRecord, SetRecord } from '../run/records.ts';
 import type { Cell } from './cells.ts';
 import type { Measure } from './study-file.ts';
@@ -21,6 +22,8 @@ export type Outcome = {
   readonly points: readonly Measured[];
   readonly last: Measured;
   readonly gate: Gate | null;
+  /** Names of evaluation sets that chose a point: nothing is measured on them. */
+  readonly selectionSets: readonly string[];
   /** Trainings of the run, and how many of them came from the store. */
   readonly trainings: number;
   readonly stored: number;
@@ -28,9 +31,24 @@ export type Outcome = {
   readonly environment: EnvironmentRecord | null;
 };
 
-/** Null where the run measured nothing of what it was made for. */
-export async function outcomeOf(cell: Cell): Promise<Outcome | null> {
-  const analysis = analyse(await readResults(cell.config.output_dir));
+/** Of all that have measured something, on sets that all of them report: what chooses a point in one is left out of every other, too. */
+export async function outcomesOf(cells: readonly Cell[]): Promise<Outcome[]> {
+  const read = async (without: readonly string[]) => {
+    const outcomes: Outcome[] = [];
+    for (const cell of cells) {
+      const found = await outcomeOf(cell, without);
+      if (found !== null) outcomes.push(found);
+    }
+    return outcomes;
+  };
+  const all = await read([]);
+  const chose = [...new Set(all.flatMap(({ selectionSets }) => selectionSets))];
+  return chose.length === 0 ? all : read(chose);
+}
+
+/** Null where the run measured nothing of what it was made for. `without`: sets to leave out besides those that chose a point. */
+export async function outcomeOf(cell: Cell, without: readonly string[] = []): Promise<Outcome | null> {
+  const analysis = analyse(withoutSets(await readResults(cell.config.output_dir), without));
   const { results, curves } = analysis;
   const curve = curves.find(({ training }) => training.name === results.made?.name);
   const base = results.evaluations.find(({ training, step }) => training === 'base' && step === 0);
@@ -47,6 +65,7 @@ export async function outcomeOf(cell: Cell): Promise<Outcome | null> {
     last,
     // It changes no result, so a finished cell is not run again for it.
     gate: gateOf(analysis, cell.config.retention.max_drop),
+    selectionSets: results.selectionSets,
     trainings: results.trainings.length,
     stored: results.trainings.filter(({ name }) => !trained.has(name)).length,
     run: results.run,

@@ -13,7 +13,7 @@ import { startWorker } from '../worker/start.ts';
 import { analyseStudy, type Study } from './analysis.ts';
 import { type CellState, stateOf } from './cell-state.ts';
 import { type Cell, cellsOf, placeText } from './cells.ts';
-import { type Outcome, outcomeOf } from './outcomes.ts';
+import { type Outcome, outcomeOf, outcomesOf } from './outcomes.ts';
 import { type Failure, runStudy, type StudySurroundings } from './run-study.ts';
 import { type Expectation, readExpectations, readStudyFile, type StudyFile } from './study-file.ts';
 
@@ -169,11 +169,8 @@ export async function studyOf(
   { command, tmsVersion }: { readonly command: string; readonly tmsVersion: string },
 ): Promise<Study> {
   const states = cells.map(cell => [cell, stateOf(cell.config.output_dir)] as const);
-  const outcomes: Outcome[] = [];
-  for (const [cell, { status }] of states) {
-    const found = status === 'finished' ? await outcomeOf(cell) : null;
-    if (found !== null) outcomes.push(found);
-  }
+  const finished = states.filter(([, { status }]) => status === 'finished');
+  const outcomes = await outcomesOf(finished.map(([cell]) => cell));
   const name = file.name ?? basename(file.output_dir);
   return analyseStudy(outcomes, { file, name, command, tmsVersion, states, total, expectations });
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.ts';
 import { choosePoint } from '../../src/methods/early-stopped.ts';
+import { readResults } from '../../src/report/results.ts';
 import { callsOf, stepsOf } from '../support/recorded-calls.ts';
 import {
   interruptedRun,
@@ -149,6 +150,9 @@ describe('a run of method early-stopped', () => {
     const then = readRecord(run.output, `evaluation/sft-step-00000${step}.json`);
     expect(own.weightsDigest).toBe(then.weightsDigest);
     expect(own.sets).toEqual(then.sets);
+    expect(readRecord(run.output, 'plan.json').methods['early-stopped'].selectionSets).toEqual(['dev']);
+    const { evaluations } = await readResults(run.output);
+    expect(new Set(evaluations.flatMap(one => one.sets.map(({ name }) => name)))).toEqual(new Set(['test']));
     expect(run.said).toContain(`dev chose SFT at step ${step} of 9`);
     expect(stepsOf(run.calls)).toHaveLength(9);
     expect(callsOf(run.calls, 'generate')).toHaveLength(4); // the base and three points; the chosen one is known

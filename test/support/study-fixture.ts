@@ -95,6 +95,7 @@ export function outcomeOf({ method, seed, recipe = 1, points, drift = 0, text }:
     points: measured,
     last,
     gate: null,
+    selectionSets: [],
     trainings: 2,
     stored: 1,
     run,

@@ -16,7 +16,7 @@ import { writeReport } from '../../src/report/write-report.ts';
 import { plannedTrainings } from '../../src/run/records.ts';
 import { findResultModel, listTrainings, resultTraining } from '../../src/run/trainings.ts';
 import type { Cell } from '../../src/study/cells.ts';
-import { outcomeOf } from '../../src/study/outcomes.ts';
+import { outcomeOf, outcomesOf } from '../../src/study/outcomes.ts';
 import { called } from '../support/in-process.ts';
 import { rounds, writeRounds } from '../support/rounds-fixture.ts';
 import { writeFinishedRun } from '../support/run-fixture.ts';
@@ -277,6 +277,43 @@ describe('the model of a run', () => {
     writeFileSync(join(directory, 'plan.json'), '{"trainings":');
     expect(found(directory)).toBe('mine');
     expect(found(join(directory, 'nowhere'))).toBe(null);
+  });
+});
+
+describe('sets that chose a point', () => {
+  const chosenOn = (...sets: string[]) => {
+    const directory = roundsRun();
+    const plan = JSON.parse(readFileSync(join(directory, 'plan.json'), 'utf8'));
+    const methods = { rounds: { trainings: {}, selectionSets: sets }, other: {} };
+    writeFileSync(join(directory, 'plan.json'), JSON.stringify({ ...plan, methods }));
+    return directory;
+  };
+  const note = 'Left out everywhere, because a point was chosen on them: next.';
+
+  test('are left out of every mean, of all trainings of the run, and a note says so', async () => {
+    const results = await readResults(chosenOn('next'));
+    const { rows } = analyse(results);
+    const lost = (name: string) =>
+      rows.find(row => row.training === name && row.kind === 'last')?.change?.mean;
+    expect(lost('mixed')).toBeCloseTo(-2 / (7 * 12), 12); // minus, of seven sets of 12
+    expect(lost('plain')).toBeCloseTo(-(6 + 4) / (7 * 12), 12);
+    expect(rows.flatMap(({ sets }) => sets.map(({ name }) => name))).not.toContain('next');
+    expect(oneLine(finalTable(results))).toContain(note);
+  });
+
+  test('are left out of what is held against it, in comparisons and studies', async () => {
+    const directories = [roundsRun(), chosenOn('next')];
+    const all = await Promise.all(directories.map(readResults));
+    const compared = oneLine(comparisonText(compareResults(all)));
+    expect(compared).toContain(note);
+    expect(compared).toContain('averaged over 7 sets, 84 items');
+    const cells = directories.map(output_dir => ({ config: { output_dir, retention: { max_drop: null } } }));
+    const outcomes = await outcomesOf(cells as unknown as Cell[]);
+    for (const { last, base } of outcomes) {
+      expect(last.point.change?.mean).toBeCloseTo(-2 / (7 * 12), 12);
+      for (const { sets } of [last.record, base]) expect(sets).toHaveLength(8); // the target, too
+    }
+    expect(outcomes).toHaveLength(2);
   });
 });
 
