@@ -126,6 +126,7 @@ async function write(
   const found = await studyOf(opened, { command, tmsVersion: version });
   const { html, markdown } = writeStudyPages(opened.file.output_dir, found);
   if (flags.json) return found;
+  for (const caution of found.cautions) terminal.print(`Caution: ${caution}`);
   for (const line of claimLines(found)) terminal.print(line);
   terminal.print(`study  ${html}\n       ${markdown}`);
   return found;

@@ -187,8 +187,25 @@ function cautionsOf(results: readonly Results[]): string[] {
       ? ['the runs have different base models, so each Δ retention is against another base.']
       : []),
     ...(differ(({ run }) => run.dataDigest) ? ['the runs have different data.'] : []),
+    ...changedSets(results),
     ...(differ(({ run }) => run.tmsVersion) ? ['the runs were made by different versions of tms.'] : []),
   ];
+}
+
+/** Sets of one name that are not asked and scored alike in all runs: a path may differ. */
+function changedSets(results: readonly Results[]): string[] {
+  const names = new Set(
+    results.flatMap(({ evaluations }) => evaluations[0]?.sets.map(({ name }) => name) ?? []),
+  );
+  const digestsOf = (name: string) =>
+    results.flatMap(({ run }) =>
+      Object.entries(run.evaluationDigests).flatMap(([key, digest]) =>
+        key.startsWith(`evaluation set ${name} (`) ? [digest] : [],
+      ),
+    );
+  return [...names]
+    .filter(name => new Set(digestsOf(name)).size > 1)
+    .map(name => `the evaluation set ${name} is not the same: its items, how they are asked, or the scorer.`);
 }
 
 /** Differ by design between runs. */

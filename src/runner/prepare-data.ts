@@ -110,8 +110,8 @@ export async function prepareData(
   }
 }
 
-/** Those of all methods of the run. */
-function furtherDatasets(config: RunConfig): (readonly [string, DatasetSettings])[] {
+/** Data sets beside the training data, by name: those of all methods of the run. */
+export function furtherDatasets(config: RunConfig): (readonly [string, DatasetSettings])[] {
   return methodsOf(config).flatMap(method =>
     Object.entries(method.datasets?.(settingsOf(config, method)) ?? {}),
   );

@@ -3,6 +3,7 @@ import type { Estimate } from '../metrics/replicates.ts';
 import { holm } from '../metrics/t-test.ts';
 import type { Gate } from '../report/gate.ts';
 import type { EnvironmentRecord } from '../run/records.ts';
+import { changedInputs } from './cautions.ts';
 import type { CellState } from './cell-state.ts';
 import type { Cell } from './cells.ts';
 import { type JudgedClaim, type JudgedExpectation, judgeClaim, judgeExpectation } from './claims.ts';
@@ -52,6 +53,8 @@ export type Study = {
   readonly reference: string;
   readonly noiseFloor: string | null;
   readonly command: string;
+  /** Why numbers may not belong together. */
+  readonly cautions: readonly string[];
   readonly begun: string | null;
   readonly ended: string | null;
   readonly tmsVersion: string;
@@ -97,6 +100,7 @@ export function analyseStudy(outcomes: readonly Outcome[], facts: StudyFacts): S
     reference,
     noiseFloor: file.noise_floor,
     command,
+    cautions: changedInputs(outcomes),
     begun: times(({ run }) => run.startedAt)[0] ?? null,
     ended: times(({ run }) => run.finishedAt).at(-1) ?? null,
     tmsVersion,

@@ -2,6 +2,7 @@
 import { counted, duration } from '../report/format.ts';
 import { selectionNote } from '../report/selection-sets.ts';
 import type { Study } from './analysis.ts';
+import { levelsOf } from './points.ts';
 import { keyOf } from './quantities.ts';
 
 /** What was run, and what of it is there. */
@@ -13,6 +14,7 @@ export function studyFacts(study: Study): string[] {
   return [
     `Command: ${study.command}`,
     wholeText(study),
+    ...study.cautions.map(text => `Caution: ${text}`),
     `Replicates: ${replicates} (${cells.length === 0 ? '' : replicateKeys(study)}).`,
     ...(begun === null ? [] : [timeText(begun, ended, seconds)]),
     `Of ${counted(trainings.all, 'training')} ${trainings.stored} came from the store, where another cell had left them.`,
@@ -59,4 +61,18 @@ function environmentText(version: string, environment: NonNullable<Study['enviro
     platform,
   ];
   return `${parts.join(', ')}.`;
+}
+
+/** Nine replicates of three bases are not nine bases. */
+export function crossedNotes({ cells }: Study): string[] {
+  const replicates = new Map(cells.map(({ replicate }) => [JSON.stringify(replicate), replicate]));
+  const levels = levelsOf([...replicates.values()]).map(({ key, values }) => ({
+    key,
+    count: new Set(values).size,
+  }));
+  if (levels.every(({ count }) => count === replicates.size)) return [];
+  const texts = levels.map(({ key, count }) => `the ${count} of ${key}`);
+  return [
+    `Replicates share values of their keys, so t is not over all ${replicates.size}: it is the outer one of t over the means at ${texts.join(' and at ')}.`,
+  ];
 }

@@ -2,6 +2,7 @@
 import { changeEstimate, type Estimate, estimateOf, type Levels, within } from '../metrics/replicates.ts';
 import { accuracyOf } from '../metrics/retention.ts';
 import { mean, outer } from '../metrics/statistics.ts';
+import { haveSameItems } from '../report/pairs.ts';
 import { bootstrapSeed } from '../report/points.ts';
 import { settingsText } from './cells.ts';
 import { flippedSets, type Measured, numberOf, type Outcome, type Split, splitSets } from './outcomes.ts';
@@ -48,7 +49,8 @@ export function pairsOf(ofs: readonly Picked[], againsts: readonly Picked[]): (r
     const twin = againsts.find(
       against => keyOf(against.outcome.cell.replicate) === keyOf(of.outcome.cell.replicate),
     );
-    return twin === undefined ? [] : [[of, twin] as const];
+    // Of other items (a set was changed in between) there is no paired difference.
+    return twin === undefined || !haveSameItems(of.record, twin.record) ? [] : [[of, twin] as const];
   });
 }
 

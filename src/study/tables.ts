@@ -3,7 +3,7 @@ import type { Estimate } from '../metrics/replicates.ts';
 import { dash, duration, fixed, signed, withInterval } from '../report/format.ts';
 import type { MethodRow, Study } from './analysis.ts';
 import { placeText, settingsText } from './cells.ts';
-import { levelsOf } from './points.ts';
+import { crossedNotes } from './facts-text.ts';
 import type { Measure } from './study-file.ts';
 
 /** `texts`: columns that read from the left beside the first. */
@@ -119,20 +119,6 @@ function methodsTable(study: Study): StudyTable {
       ),
     ],
   };
-}
-
-/** Nine replicates of three bases are not nine bases. */
-function crossedNotes({ cells }: Study): string[] {
-  const replicates = new Map(cells.map(({ replicate }) => [JSON.stringify(replicate), replicate]));
-  const levels = levelsOf([...replicates.values()]).map(({ key, values }) => ({
-    key,
-    count: new Set(values).size,
-  }));
-  if (levels.every(({ count }) => count === replicates.size)) return [];
-  const texts = levels.map(({ key, count }) => `the ${count} of ${key}`);
-  return [
-    `Replicates share values of their keys, so t is not over all ${replicates.size}: it is the outer one of t over the means at ${texts.join(' and at ')}.`,
-  ];
 }
 
 function differencesTable({ differences, reference }: Study): StudyTable {

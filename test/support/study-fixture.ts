@@ -59,7 +59,7 @@ export function outcomeOf({ method, seed, recipe = 1, points, drift = 0, text }:
     replicate: { seed },
     group: '',
     input: '',
-    config: {},
+    config: { method: 'sft', controls: {} },
   } as unknown as Cell;
   const measured = points.map((point, i) => {
     const record = recordOf('model', i + 1, point);
@@ -88,6 +88,7 @@ export function outcomeOf({ method, seed, recipe = 1, points, drift = 0, text }:
   const run = {
     startedAt: '2026-11-27T09:00:00.000Z',
     finishedAt: '2026-11-27T09:01:00.000Z',
+    ...{ tmsVersion: '0', baseDigest: 'base', dataDigest: 'data', evaluationDigests: {} },
   } as Outcome['run'];
   return {
     cell,

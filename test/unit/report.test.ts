@@ -585,6 +585,15 @@ describe('comparison of runs', () => {
     expect(cautions).toHaveLength(2);
     expect(cautions[0]).toMatch(/^B: This run was interrupted/);
     expect(cautions[1]).toContain('different base models');
+    const name = first.evaluations[0]?.sets[1]?.name;
+    const scored = (path: string, digest: string) => ({
+      ...first,
+      run: { ...first.run, evaluationDigests: { [`evaluation set ${name} (${path})`]: digest } },
+    });
+    expect(compareResults([scored('here', 'one'), scored('there', 'two')]).cautions).toEqual([
+      `the evaluation set ${name} is not the same: its items, how they are asked, or the scorer.`,
+    ]);
+    expect(compareResults([scored('here', 'one'), scored('there', 'one')]).cautions).toEqual([]);
     expect(differences.map(({ training }) => training)).toEqual(['sft']);
     expect(differences[0]?.retention?.mean).toBeCloseTo((30 - 10) / 96, 12);
   });

@@ -1,6 +1,7 @@
 /** What a study reads, and what it makes of numbers that are worked out by hand. */
 import { describe, expect, test } from 'vitest';
 import { analyseStudy } from '../../src/study/analysis.ts';
+import { changedInputs } from '../../src/study/cautions.ts';
 import { judgeClaim, judgeExpectation, verdictOf } from '../../src/study/claims.ts';
 import { demandCases, unmetDemands } from '../../src/study/demands.ts';
 import { chosenAt, matchedAt, usualLevels } from '../../src/study/matched.ts';
@@ -420,6 +421,77 @@ describe('equal target accuracy', () => {
   test('is looked at from the base on, as far as some method gets', () => {
     // Of the 52 items of the selection half the base has 42 % right, A 60 % at most, B 56 %.
     expect(usualLevels(outcomes)).toEqual([0.45, 0.5, 0.55]);
+  });
+});
+
+describe('cells that were run before an input changed', () => {
+  const at = (of: (typeof outcomes)[number], { config = {}, ...run }: Record<string, unknown>) => ({
+    ...of,
+    cell: { ...of.cell, config: { ...of.cell.config, ...(config as object) } },
+    run: { ...of.run, ...run },
+  });
+  const [a, , , b] = outcomes as [(typeof outcomes)[number], unknown, unknown, (typeof outcomes)[number]];
+  const later = { startedAt: '2026-11-28T09:00:00.000Z' };
+  const set = 'evaluation set keep (k.jsonl)';
+
+  test.each([
+    ['the base model', { baseDigest: 'other' }],
+    ['the data', { dataDigest: 'other' }],
+    [set, { evaluationDigests: { [set]: 'other' } }],
+    ['the version of tms', { tmsVersion: '0.2.0' }],
+  ])('are named with %s', (what, changed) => {
+    const before = at(a, { evaluationDigests: { [set]: 'one' } });
+    const after = at(b, { evaluationDigests: { [set]: 'one' }, ...later, ...changed });
+    const found = changedInputs([after, before]);
+    expect(found).toHaveLength(1);
+    expect(found[0]).toContain(`${what} changed after A, learning_rate 1, seed 1 had been run`);
+    expect(changedInputs([before, at(b, { ...before.run, ...later })])).toEqual([]);
+  });
+
+  test('are not those that say something else: a base, data, or further data of their own', () => {
+    const of = (config: object, run: object) => changedInputs([a, at(b, { ...later, config, ...run })]);
+    expect(of({ model_name_or_path: 'b' }, { baseDigest: 'other', dataDigest: 'other' })).toEqual([]);
+    expect(of({ dataset_name: 'd' }, { dataDigest: 'other' })).toEqual([]);
+    const replay = { dataset_name: 'more.jsonl', columns: {}, max_samples: null };
+    expect(of({ method: 'replay', replay }, { dataDigest: 'other' })).toEqual([]);
+    // Seeds split the data, unless it names what is held out.
+    const seeds = (more: object) =>
+      changedInputs([
+        at(a, { config: { seed: 1, dataset_test_split: null, ...more } }),
+        at(b, { ...later, dataDigest: 'other', config: { seed: 2, dataset_test_split: null, ...more } }),
+      ]);
+    expect(seeds({ dataset_test_name: null })).toEqual([]);
+    expect(seeds({ dataset_test_name: 't.jsonl' })).toHaveLength(1);
+  });
+
+  test('are not compared where their items are others, and the page says what changed', () => {
+    const renamed = (record: typeof b.base) => ({
+      ...record,
+      sets: record.sets.map(one => ({
+        ...one,
+        items: one.items.map(item => ({ ...item, id: `new ${item.id}` })),
+      })),
+    });
+    const points = b.points.map(({ point, record }) => ({ point, record: renamed(record) }));
+    const last = points.at(-1) as typeof b.last;
+    const changed = at({ ...b, base: renamed(b.base), points, last }, { ...later, dataDigest: 'other' });
+    expect(judgeClaim(claimOf({ against: 'A', above: 0 }), [a, changed], []).verdict).toBe('not measured');
+    const page = studyMarkdown(
+      analyseStudy([a, changed], {
+        ...{
+          file: file({ match: [0.5] }),
+          name: 's',
+          command: '',
+          tmsVersion: '0',
+          expectations: null,
+          total: 2,
+        },
+        states: [a, changed].map(
+          ({ cell }) => [cell, { status: 'finished', note: null, seconds: 1 }] as const,
+        ),
+      }),
+    );
+    expect(page).toContain('- Caution: the data changed after A, learning_rate 1, seed 1 had been run');
   });
 });
 
