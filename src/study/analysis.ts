@@ -1,19 +1,19 @@
 /** Everything that the pages of a study are made of: study.json. Pure. */
-import type { Estimate } from '../metrics/replicates.ts';
 import { holm } from '../metrics/t-test.ts';
 import type { Gate } from '../report/gate.ts';
 import type { EnvironmentRecord } from '../run/records.ts';
-import { changedInputs } from './cautions.ts';
+import { changedInputs, endlessAnswers } from './cautions.ts';
 import type { CellState } from './cell-state.ts';
 import type { Cell } from './cells.ts';
 import { type JudgedClaim, type JudgedExpectation, judgeClaim, judgeExpectation } from './claims.ts';
 import { type MatchedLevel, matchedAt, usualLevels } from './matched.ts';
-import type { Outcome } from './outcomes.ts';
+import { doubtfulSets, type Outcome } from './outcomes.ts';
 import type { Settings } from './points.ts';
 import {
   counterpartsOf,
   differenceEstimate,
   estimate,
+  type Found,
   lastPoints,
   pairsOf,
   recipePairText,
@@ -27,6 +27,8 @@ export type CellRow = Pick<Cell, 'id' | 'method' | 'recipe' | 'replicate'> & {
   readonly state: CellState;
   readonly target: number | null;
   readonly retention: number | null;
+  /** Whether too many answers have no end for `retention` to mean anything. */
+  readonly isDoubtful: boolean;
 };
 
 /** A method at the end of one recipe. */
@@ -34,7 +36,7 @@ export type MethodRow = {
   readonly method: string;
   readonly recipe: Settings;
   readonly replicates: number;
-  readonly measures: Readonly<Record<Measure, Estimate | null>>;
+  readonly measures: Readonly<Record<Measure, Found | null>>;
 };
 
 /** A method minus the reference at the end of the same recipe (in words), or of one that agrees with it; `sets` with p-values by Holm over them. */
@@ -42,9 +44,9 @@ export type DifferenceRow = {
   readonly method: string;
   readonly recipe: string;
   readonly replicates: number;
-  readonly retention: Estimate | null;
-  readonly target: Estimate | null;
-  readonly sets: readonly { readonly name: string; readonly estimate: Estimate; readonly adjusted: number }[];
+  readonly retention: Found | null;
+  readonly target: Found | null;
+  readonly sets: readonly { readonly name: string; readonly estimate: Found; readonly adjusted: number }[];
 };
 
 export type Study = {
@@ -100,7 +102,7 @@ export function analyseStudy(outcomes: readonly Outcome[], facts: StudyFacts): S
     reference,
     noiseFloor: file.noise_floor,
     command,
-    cautions: changedInputs(outcomes),
+    cautions: [...changedInputs(outcomes), ...endlessAnswers(outcomes)],
     begun: times(({ run }) => run.startedAt)[0] ?? null,
     ended: times(({ run }) => run.finishedAt).at(-1) ?? null,
     tmsVersion,
@@ -125,9 +127,12 @@ export function analyseStudy(outcomes: readonly Outcome[], facts: StudyFacts): S
 
 function cellRow(cell: Cell, state: CellState, outcomes: readonly Outcome[]): CellRow {
   const { id, method, recipe, replicate } = cell;
-  const point = outcomes.find(outcome => outcome.cell.id === id)?.last.point;
+  const outcome = outcomes.find(one => one.cell.id === id);
+  const point = outcome?.last.point;
+  const isDoubtful =
+    outcome !== undefined && doubtfulSets(outcome, [outcome.base, outcome.last.record]).length > 0;
   const [target, retention] = [point?.target?.mean ?? null, point?.change?.mean ?? null];
-  return { id, method, recipe, replicate, state, target, retention };
+  return { id, method, recipe, replicate, state, target, retention, isDoubtful };
 }
 
 function methodRows(method: string, outcomes: readonly Outcome[]): MethodRow[] {

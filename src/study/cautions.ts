@@ -6,7 +6,7 @@ import { modelSettings } from '../config/model-settings.ts';
 import { sha256OfRecord } from '../files/digest.ts';
 import { furtherDatasets } from '../runner/prepare-data.ts';
 import { placeText } from './cells.ts';
-import type { Outcome } from './outcomes.ts';
+import { doubtfulSets, type Outcome } from './outcomes.ts';
 
 /**
  * The name of a cell digests what its configuration says, not the files that it names: where their contents changed, finished cells stay
@@ -49,6 +49,20 @@ function inputsOf({ cell: { config }, run }: Outcome): Input[] {
       input(name, digest, [data, valuesOf(evaluationSettings), !name.startsWith('evaluation set ') && seeds]),
     ),
   ];
+}
+
+/** Cells whose Δ retention their own report does not trust, with the sets. */
+export function endlessAnswers(outcomes: readonly Outcome[]): string[] {
+  const found = outcomes.map(outcome => ({
+    outcome,
+    sets: doubtfulSets(outcome, [outcome.base, outcome.last.record]).join(', '),
+  }));
+  return [...new Set(found.map(({ sets }) => sets))]
+    .filter(sets => sets !== '')
+    .map(sets => {
+      const cells = found.filter(one => one.sets === sets).map(({ outcome }) => outcome);
+      return `too many answers to ${sets} have no end, of the base or of the model of ${namesOf(cells)}: retention with a ? measures who stops, not who knows, and what is claimed or expected of such a number is not measured (retention.max_unfinished_fraction).`;
+    });
 }
 
 const mostNamed = 4;

@@ -1,15 +1,15 @@
 /** What a study claims, and what its numbers say to it. Pure. */
 
-import type { Estimate } from '../metrics/replicates.ts';
 import { type Interval, mean, pearson, spearman } from '../metrics/statistics.ts';
 import { correlationInterval } from '../metrics/t-test.ts';
 import { settingsText } from './cells.ts';
 import { chosenAt } from './matched.ts';
-import { numberOf, type Outcome } from './outcomes.ts';
+import { doubtfulSets, numberOf, type Outcome } from './outcomes.ts';
 import {
   counterpartsOf,
   differenceEstimate,
   estimate,
+  type Found,
   lastPoints,
   type Picked,
   pairsOf,
@@ -51,7 +51,9 @@ export function judgeClaim(
     interval: found.interval,
     values: found.values,
     // One replicate says nothing of others, whatever its items show.
-    verdict: verdictOf(found.values.length < 2 ? null : found.interval, claim),
+    verdict: found.isDoubtful
+      ? ('not measured' as const)
+      : verdictOf(found.values.length < 2 ? null : found.interval, claim),
   }));
   return { claim: claim.claim, asked: askedText(claim), verdict: overall(evidence), evidence, note: null };
 }
@@ -64,7 +66,7 @@ function quantityOf(
   quantity: Quantity,
   outcomes: readonly Outcome[],
   levels: readonly number[],
-): { readonly at: string; readonly estimate: Estimate }[] {
+): { readonly at: string; readonly estimate: Found }[] {
   const { of, against, at, where, measure, times } = quantity;
   const split = at === 'matched' ? ('test' as const) : ('all' as const);
   const places: Placed[] =
@@ -113,6 +115,7 @@ export function verdictOf(interval: Interval | null, { above, below, within }: D
 function overall(evidence: readonly Evidence[]): ClaimVerdict {
   if (evidence.length === 0) return 'not measured';
   if (evidence.some(({ verdict }) => verdict === 'does not hold')) return 'does not hold';
+  if (evidence.some(({ verdict }) => verdict === 'not measured')) return 'not measured';
   return evidence.every(({ verdict }) => verdict === 'holds') ? 'holds' : 'below noise';
 }
 
@@ -131,7 +134,7 @@ function directionText({ above, below, within }: Direction): string {
 function judgeCorrelation(claim: CorrelationClaim, outcomes: readonly Outcome[]): JudgedClaim {
   const [measure] = claim.correlation;
   const among = outcomes.filter(({ cell }) => claim.over.includes(cell.method));
-  const pooled = among.flatMap(({ last, cell }) => pointOf(last, measure, cell.method));
+  const pooled = among.flatMap(outcome => pointOf(outcome, outcome.last, measure));
   const groups = [
     { at: 'last points of all cells', points: pooled },
     ...claim.over.map(method => ({
@@ -156,8 +159,8 @@ function judgeCorrelation(claim: CorrelationClaim, outcomes: readonly Outcome[])
 
 /** The mean correlation along single trainings, of the measure and of the mere step number. */
 function withinText(outcomes: readonly Outcome[], measure: CorrelationClaim['correlation'][0]): string {
-  const along = outcomes.flatMap(({ points, cell }) => {
-    const own = points.flatMap(one => pointOf(one, measure, cell.method));
+  const along = outcomes.flatMap(outcome => {
+    const own = outcome.points.flatMap(one => pointOf(outcome, one, measure));
     const y = own.map(point => point.forgetting);
     const [r, byStep] = [
       pearson(
@@ -176,11 +179,13 @@ function withinText(outcomes: readonly Outcome[], measure: CorrelationClaim['cor
   return `Along single trainings ${text(({ r }) => r)} on average (${along.length} trainings), of the mere step number ${text(({ byStep }) => byStep)}.`;
 }
 
-function pointOf(measured: Outcome['last'], measure: CorrelationClaim['correlation'][0], method: string) {
+/** None where too many answers have no end: forgetting was not measured there. */
+function pointOf(outcome: Outcome, measured: Outcome['last'], measure: CorrelationClaim['correlation'][0]) {
   const [x, change] = [numberOf(measured, measure), measured.point.change];
-  return x === null || change === null
+  const isDoubtful = doubtfulSets(outcome, [outcome.base, measured.record]).length > 0;
+  return x === null || change === null || isDoubtful
     ? []
-    : [{ x, forgetting: -change.mean, step: measured.point.step, method }];
+    : [{ x, forgetting: -change.mean, step: measured.point.step, method: outcome.cell.method }];
 }
 
 // Expectations: points and not intervals, because they are asserted of a few replicates.
@@ -206,11 +211,13 @@ export function judgeExpectation(
     found.length > 0 &&
     found.every(
       ({ estimate: one }) =>
-        isAround(one.mean, 0) && (slack === null || one.values.every(value => isAround(value, slack))),
+        !one.isDoubtful &&
+        isAround(one.mean, 0) &&
+        (slack === null || one.values.every(value => isAround(value, slack))),
     );
   const text = found.map(
     ({ at, estimate: one }) =>
-      `${at}: ${one.mean.toFixed(3)} (${one.values.map(value => value.toFixed(3)).join(', ')})`,
+      `${at}: ${one.isDoubtful ? 'not measured, because too many answers have no end: ' : ''}${one.mean.toFixed(3)} (${one.values.map(value => value.toFixed(3)).join(', ')})`,
   );
   return {
     expect: expectation.expect,

@@ -2,11 +2,10 @@
  * Methods at equal target accuracy. For each replicate and method the recipe and step with the best retention is chosen among all
  * recorded points that reach the accuracy on the selection split; what it is worth is read on the test split, which nothing was chosen on. Pure.
  */
-import type { Estimate } from '../metrics/replicates.ts';
 import { mean } from '../metrics/statistics.ts';
 import { flippedSets, type Outcome, splitSets } from './outcomes.ts';
 import type { Settings } from './points.ts';
-import { differenceEstimate, estimate, keyOf, type Picked, pairsOf } from './quantities.ts';
+import { differenceEstimate, estimate, type Found, keyOf, type Picked, pairsOf } from './quantities.ts';
 
 /** A method at an accuracy. */
 export type MatchedRow = {
@@ -15,10 +14,10 @@ export type MatchedRow = {
   readonly reached: number;
   readonly replicates: number;
   /** On the test split, of those that reached it. */
-  readonly target: Estimate | null;
-  readonly retention: Estimate | null;
+  readonly target: Found | null;
+  readonly retention: Found | null;
   /** Minus the reference, of replicates in which both reached it. */
-  readonly difference: Estimate | null;
+  readonly difference: Found | null;
   readonly chosen: readonly { readonly recipe: Settings; readonly step: number }[];
 };
 

@@ -3,6 +3,7 @@
 import { sha256OfText } from '../files/digest.ts';
 import { flipsBetween } from '../metrics/retention.ts';
 import type { Flipped } from '../metrics/statistics.ts';
+import { endlessBound, endlessSets } from '../report/fallback-notes.ts';
 import { type Gate, gateOf } from '../report/gate.ts';
 import { type Curve, lastPoint, ownPoints, type Point, setsOf } from '../report/points.ts';
 import { readResults } from '../report/results.ts';
@@ -21,6 +22,8 @@ export type Outcome = {
   /** Of the model that the cell was run for, in order of steps. */
   readonly points: readonly Measured[];
   readonly last: Measured;
+  /** The largest share of answers without an end with which retention still is measured. */
+  readonly bound: number;
   readonly gate: Gate | null;
   /** Names of evaluation sets that chose a point: nothing is measured on them. */
   readonly selectionSets: readonly string[];
@@ -63,6 +66,7 @@ export async function outcomeOf(cell: Cell, without: readonly string[] = []): Pr
     base,
     points: measured,
     last,
+    bound: endlessBound(results),
     // It changes no result, so a finished cell is not run again for it.
     gate: gateOf(analysis, cell.config.retention.max_drop),
     selectionSets: results.selectionSets,
@@ -127,4 +131,9 @@ export function numberOf({ point }: Measured, measure: Measure): number | null {
     gold_overlap: point.goldOverlap,
   };
   return numbers[measure];
+}
+
+/** Retention sets of which too many answers of one of these evaluations have no end: their accuracy says who stops, not who knows. */
+export function doubtfulSets({ bound }: Outcome, records: readonly EvaluationRecord[]): string[] {
+  return [...new Set(records.flatMap(({ sets }) => endlessSets(sets, bound)))];
 }

@@ -5,7 +5,15 @@ import { mean, outer } from '../metrics/statistics.ts';
 import { haveSameItems } from '../report/pairs.ts';
 import { bootstrapSeed } from '../report/points.ts';
 import { settingsText } from './cells.ts';
-import { flippedSets, type Measured, numberOf, type Outcome, type Split, splitSets } from './outcomes.ts';
+import {
+  doubtfulSets,
+  flippedSets,
+  type Measured,
+  numberOf,
+  type Outcome,
+  type Split,
+  splitSets,
+} from './outcomes.ts';
 import { fits, levelsOf, type Settings } from './points.ts';
 import type { Measure } from './study-file.ts';
 
@@ -54,8 +62,23 @@ export function pairsOf(ofs: readonly Picked[], againsts: readonly Picked[]): (r
   });
 }
 
+/** `isDoubtful`: it is of retention, and too many answers have no end for that to mean anything. */
+export type Found = Estimate & { readonly isDoubtful: boolean };
+
 /** A measure of these points over replicates; null where one of them lacks it. Δ retention and changes of accuracy keep the interval of their items, too. */
-export function estimate(points: readonly Picked[], measure: Measure, split: Split = 'all'): Estimate | null {
+export function estimate(points: readonly Picked[], measure: Measure, split: Split = 'all'): Found | null {
+  const found = plainEstimate(points, measure, split);
+  return found === null
+    ? null
+    : { ...found, isDoubtful: measure === 'retention' && points.some(point => runsOn(point, true)) };
+}
+
+/** `isOfBase`: Δ retention is against the base, so both must stop; in a plain difference of two models the base cancels. */
+function runsOn({ outcome, record }: Picked, isOfBase: boolean): boolean {
+  return doubtfulSets(outcome, isOfBase ? [outcome.base, record] : [record]).length > 0;
+}
+
+function plainEstimate(points: readonly Picked[], measure: Measure, split: Split): Estimate | null {
   if (measure === 'retention')
     return changeEstimate(
       points.map(({ outcome, record }) =>
@@ -74,6 +97,18 @@ export function estimate(points: readonly Picked[], measure: Measure, split: Spl
 export function differenceEstimate(
   pairs: readonly (readonly [Picked, Picked])[],
   measure: Measure,
+  options: { readonly split?: Split; readonly times?: number } = {},
+): Found | null {
+  const found = plainDifference(pairs, measure, options);
+  const isDoubtful =
+    measure === 'retention' &&
+    pairs.flat().some(point => runsOn(point, options.times !== undefined && options.times !== 1));
+  return found === null ? null : { ...found, isDoubtful };
+}
+
+function plainDifference(
+  pairs: readonly (readonly [Picked, Picked])[],
+  measure: Measure,
   { split = 'all', times = 1 }: { readonly split?: Split; readonly times?: number } = {},
 ): Estimate | null {
   const levels = levelsIn(pairs.map(([of]) => of));
@@ -85,7 +120,7 @@ export function differenceEstimate(
       levels,
     );
   const values = pairs.map(([of, against]) => {
-    const [one, other] = [of, against].map(point => estimate([point], measure, split)?.mean ?? null);
+    const [one, other] = [of, against].map(point => plainEstimate([point], measure, split)?.mean ?? null);
     return one === null || one === undefined || other === null || other === undefined
       ? null
       : one - times * other;
@@ -122,7 +157,7 @@ function accuracyEstimate(points: readonly Picked[], split: Split): Estimate | n
 /** The retention sets of a difference, each by itself. */
 export function setEstimates(
   pairs: readonly (readonly [Picked, Picked])[],
-): { readonly name: string; readonly estimate: Estimate }[] {
+): { readonly name: string; readonly estimate: Found }[] {
   const names =
     pairs[0]?.[0].record.sets.filter(({ role }) => role === 'retention').map(({ name }) => name) ?? [];
   return names.flatMap(name => {
@@ -132,6 +167,9 @@ export function setEstimates(
       pairs.map(([of, against]) => flippedSets(only(against), only(of))),
       levelsIn(pairs.map(([of]) => of)),
     );
-    return found === null ? [] : [{ name, estimate: found }];
+    const isDoubtful = pairs
+      .flat()
+      .some(({ outcome, record }) => doubtfulSets(outcome, [record]).includes(name));
+    return found === null ? [] : [{ name, estimate: { ...found, isDoubtful } }];
   });
 }

@@ -1,9 +1,9 @@
 /** The numbers of a study as tables and sentences, for study.md and study.html alike. Pure. */
-import type { Estimate } from '../metrics/replicates.ts';
 import { dash, duration, fixed, signed, withInterval } from '../report/format.ts';
 import type { MethodRow, Study } from './analysis.ts';
 import { placeText, settingsText } from './cells.ts';
 import { crossedNotes } from './facts-text.ts';
+import type { Found } from './quantities.ts';
 import type { Measure } from './study-file.ts';
 
 /** `texts`: columns that read from the left beside the first. */
@@ -57,7 +57,7 @@ function claimsTable({ claims }: Study): StudyTable {
 const empty = '\u00a0';
 
 function evidenceText(one: Study['claims'][number]['evidence'][number]): string {
-  return `${estimateText(one)}; ${one.values.map(value => signed(value)).join(', ')}`;
+  return `${estimateText({ ...one, isDoubtful: one.verdict === 'not measured' })}; ${one.values.map(value => signed(value)).join(', ')}`;
 }
 
 function expectationsTable({ expectations }: Study): StudyTable {
@@ -156,7 +156,8 @@ function setsTable({ differences, reference }: Study): StudyTable {
             method,
             recipe,
             ...sets.map(
-              ({ estimate, adjusted }) => `${signed(estimate.mean)}${adjusted < alpha ? ' *' : ''}`,
+              ({ estimate, adjusted }) =>
+                `${signed(estimate.mean)}${estimate.isDoubtful ? ' ?' : adjusted < alpha ? ' *' : ''}`,
             ),
           ]),
     texts: [1],
@@ -221,7 +222,7 @@ function cellsTable({ cells }: Study): StudyTable {
       placeText(row),
       row.state.note === null ? row.state.status : `${row.state.status}: ${row.state.note}`,
       fixed(row.target),
-      signed(row.retention),
+      `${signed(row.retention)}${row.isDoubtful ? ' ?' : ''}`,
       row.state.seconds === null ? dash : duration(row.state.seconds),
       `cells/${row.id}`,
     ]),
@@ -232,9 +233,10 @@ function cellsTable({ cells }: Study): StudyTable {
 
 /** `−0.144 [−0.178, −0.115]` */
 function estimateText(
-  found: Pick<Estimate, 'mean' | 'interval'> | null,
+  found: Pick<Found, 'mean' | 'interval' | 'isDoubtful'> | null,
   format: (value: number) => string = signed,
 ): string {
   if (found === null) return dash;
-  return found.interval === null ? format(found.mean) : withInterval(found.mean, found.interval, format);
+  const { mean, interval, isDoubtful } = found;
+  return `${interval === null ? format(mean) : withInterval(mean, interval, format)}${isDoubtful ? ' ?' : ''}`;
 }

@@ -95,6 +95,7 @@ export function outcomeOf({ method, seed, recipe = 1, points, drift = 0, text }:
     base,
     points: measured,
     last,
+    bound: 0.1,
     gate: null,
     selectionSets: [],
     trainings: 2,

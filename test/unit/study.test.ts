@@ -347,6 +347,54 @@ describe('claims', () => {
     expect(judged.verdict).toBe('does not hold');
   });
 
+  test('of retention are not measured where more than a tenth of the answers have no end; others are', () => {
+    const endless = (unfinished: number) =>
+      outcomes.map((one, i) => {
+        const sets = one.last.record.sets.map(set => (set.name === 'keep' ? { ...set, unfinished } : set));
+        const last = { ...one.last, record: { ...one.last.record, sets } };
+        return i === 4 ? { ...one, last, points: [...one.points.slice(0, -1), last] } : one;
+      });
+    const of = (unfinished: number, claim: object) =>
+      judgeClaim(claimOf(claim), endless(unfinished), []).verdict;
+    const retention = { against: 'A', above: 0 };
+    expect([of(10, retention), of(11, retention)]).toEqual(['holds', 'not measured']);
+    expect(of(11, { of: 'A', below: -0.01 })).toBe('holds'); // B alone runs on
+    expect(of(11, { against: 'A', measure: 'drift', below: 0 })).toBe('holds');
+    // A base that runs on is in every Δ against it, and cancels in a difference of two models.
+    const based = outcomes.map(one => ({
+      ...one,
+      base: { ...one.base, sets: one.base.sets.map(set => ({ ...set, unfinished: 11 })) },
+    }));
+    const ofBased = (claim: object) => judgeClaim(claimOf(claim), based, []).verdict;
+    expect([ofBased({ of: 'A', below: -0.01 }), ofBased(retention)]).toEqual(['not measured', 'holds']);
+    expect(ofBased({ of: 'A', against: 'B', times: 3, below: 9 })).toBe('not measured');
+    const written = { claim: 'c', correlation: ['drift', 'forgetting'], over: ['A', 'B'], above: 0.5 };
+    const [correlation] = file({ claims: [written] }).claims;
+    const { evidence } = judgeClaim(correlation as StudyFile['claims'][number], endless(11), []);
+    expect(evidence[0]?.at).toBe('last points of all cells (5)');
+    const expected = { expect: 'e', of: 'B', against: 'A', measure: 'retention', above: 0 };
+    const [one] = readExpectations(
+      temporaryFile('e.yaml', JSON.stringify({ expectations: [expected] })),
+      file(),
+    );
+    const judged = judgeExpectation(one as Parameters<typeof judgeExpectation>[0], endless(11), []);
+    expect(judged).toMatchObject({ isMet: false, found: expect.stringContaining('not measured, because') });
+    const page = studyMarkdown(
+      analyseStudy(endless(11), {
+        ...{ file: file(), name: 's', command: '', tmsVersion: '0', expectations: null, total: 6 },
+        states: endless(11).map(
+          ({ cell }) => [cell, { status: 'finished', note: null, seconds: 1 }] as const,
+        ),
+      }),
+    );
+    expect(page).toContain(
+      'Caution: too many answers to keep have no end, of the base or of the model of B, learning_rate 1, seed 2:',
+    );
+    expect(page).toMatch(/\| B \| learning_rate 1 \| 3 \| \+0\.163 \[[^\]]*\] \? \|/);
+    expect(page).toContain('| B | learning_rate 1 | +0.163 ? | +0.163 * |');
+    expect(page).toMatch(/\| B, learning_rate 1, seed 2 \| finished \| 0\.580 \| −0\.120 \? \|/);
+  });
+
   test('takes recipes with one name for two', () => {
     const named = shapes.flatMap(shape =>
       [1, 2].map(recipe => {
