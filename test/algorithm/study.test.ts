@@ -215,6 +215,8 @@ describe('a study', () => {
     // 4 cells of SFT whose one training came from the store; 4 of TMS that trained both.
     expect(found.trainings).toEqual({ all: 12, stored: 4 });
     const [keep] = found.claims[0].evidence;
+    // No input changed while it was run: methods, rates and seeds differ on purpose.
+    expect(found.cautions.filter((text: string) => text.includes(' changed after '))).toEqual([]);
     // By the files of the runs: mean over both seeds of the last accuracies, TMS minus SFT.
     const accuracies = (method: string) =>
       found.cells
