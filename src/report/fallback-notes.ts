@@ -16,7 +16,7 @@ export const usualBound = 0.1;
 
 /** Over the sets of a role that are answered in words; null where there are none. */
 export function endlessOf({ sets }: Pick<Point, 'sets'>, role: SetRecord['role']): Endless | null {
-  const answered = sets.filter(set => set.role === role && set.scorer !== 'multiple_choice');
+  const answered = sets.filter(set => set.role === role && needsEnd(set));
   if (answered.length === 0) return null;
   const sum = (key: 'items' | 'unfinished') => answered.reduce((total, set) => total + set[key], 0);
   return { answers: sum('items'), unfinished: sum('unfinished') };
@@ -24,7 +24,12 @@ export function endlessOf({ sets }: Pick<Point, 'sets'>, role: SetRecord['role']
 
 /** Whether more than this share of the answers to a set has no end. */
 export function isEndless({ scorer, unfinished, items }: Answered, bound: number): boolean {
-  return scorer !== 'multiple_choice' && unfinished > bound * items;
+  return needsEnd({ scorer }) && unfinished > bound * items;
+}
+
+/** Options have no end of their own, and of LAMBADA the first word counts. */
+function needsEnd({ scorer }: Pick<SetAccuracy, 'scorer'>): boolean {
+  return !['multiple_choice', 'lambada'].includes(scorer);
 }
 
 type Answered = Pick<SetAccuracy, 'scorer' | 'unfinished' | 'items'>;

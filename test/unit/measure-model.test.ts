@@ -179,6 +179,14 @@ describe('two models', () => {
     expect(modelTable(of(2)).join('\n')).toMatch(/one +10 .* not measured/);
   });
 
+  test('of which the first word counts are judged, however long the model goes on', () => {
+    const one = (items: string) => [setOf('one', items, { scorer: 'lambada', unfinished: items.length })];
+    expect(compareModels(one('1110010000'), one('1110010000'), 0.02).suites[0]?.verdict).not.toBe(
+      'not measured',
+    );
+    expect(compareModels(one('1'.repeat(400)), one('1'.repeat(400)), 0.02).suites[0]?.verdict).toBe('kept');
+  });
+
   test('alone has accuracies only', () => {
     const { suites, overall } = compareModels(base, null, 0.02);
     expect([suites[0]?.change, suites[0]?.verdict, overall.tuned]).toEqual([null, null, null]);
