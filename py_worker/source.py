@@ -76,13 +76,17 @@ def base_of_adapter(adapter: Source) -> Source:
         )
     with from_library(partial(_unreadable, name)):
         beside = adapter.directory / name
-        found = str(beside) if not Path(name).expanduser().exists() and beside.exists() else name
+        found = str(beside) if _holds_model(beside) and not _holds_model(Path(name).expanduser()) else name
     base = find_source(found, config.get("revision"))
     if base.is_adapter:
         raise WorkerError(
             "BAD_MODEL", f"The base of adapter {adapter.directory} is itself an adapter: {base.directory}."
         )
     return base
+
+
+def _holds_model(directory: Path) -> bool:
+    return any((directory / name).is_file() for name in ("config.json", "adapter_config.json"))
 
 
 def files_digest(directories: list[Path]) -> str:

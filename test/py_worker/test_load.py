@@ -133,11 +133,17 @@ def test_a_saved_adapter_is_loaded_on_its_base_and_trained_on(llama: Path, tmp_p
     assert refused(tmp_path / "adapter", adapter=adapter_params()).code == "BAD_PARAMS"
 
 
-def test_a_base_with_a_relative_path_is_found_beside_the_adapter(llama: Path, tmp_path: Path) -> None:
+def test_a_base_with_a_relative_path_is_found_beside_the_adapter(
+    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = load(llama, adapter=adapter_params(r=2))
     save_weights(model, tmp_path / "adapter")
     (tmp_path / "base").symlink_to(llama)
     edit_json(tmp_path / "adapter" / "adapter_config.json", base_model_name_or_path="../base")
+    here = tmp_path / "elsewhere" / "here"
+    here.mkdir(parents=True)
+    (tmp_path / "elsewhere" / "base").mkdir()  # of that name, and no model
+    monkeypatch.chdir(here)
     assert load(tmp_path / "adapter").network is not None
 
 
