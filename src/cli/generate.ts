@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline/promises';
 import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { UsageError } from '../errors.ts';
-import { readUserText } from '../files/user-file.ts';
+import { isMissing, readUserText } from '../files/user-file.ts';
 import { findResultModel } from '../run/trainings.ts';
 import type { ModelInfo } from '../worker/protocol.ts';
 import { startWorker } from '../worker/start.ts';
@@ -113,8 +113,7 @@ export function checkModel(model: string, command: 'generate' | 'eval' = 'genera
     const fix = found === null ? 'it has no finished model yet' : `npx tms ${command} ${found.path}`;
     throw new UsageError(`${model} is the directory of a run, not of a model`, { fix });
   }
-  const isPath = /^[./~]/.test(model) || model.split('/').length > 2;
-  if (isPath && !model.startsWith('~') && !existsSync(model)) {
+  if (isMissing(model)) {
     throw new UsageError(`there is no model at ${model}`, {
       fix: 'give the directory that holds config.json, or a hub id',
     });

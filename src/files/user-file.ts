@@ -1,5 +1,5 @@
 /** A text file that a person named: read whole, or refused in words. */
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { UsageError } from '../errors.ts';
 import { reasonOf } from './system-error.ts';
 
@@ -30,6 +30,12 @@ export function readUserText(path: string, what: string): string {
       cause,
     });
   }
+}
+
+/** Whether a model or a data set is named as a path where nothing is; what could be a hub id is not. */
+export function isMissing(name: string): boolean {
+  const isPath = /^[./]/.test(name) || name.split('/').length > 2;
+  return isPath && !name.startsWith('~') && !existsSync(name);
 }
 
 function readUpTo(path: string, most: number): Buffer {

@@ -8,6 +8,7 @@ import { UsageError } from '../errors.ts';
 import { writeFileAtomic } from '../files/atomic.ts';
 import { holdLock } from '../files/lock.ts';
 import { readRecord } from '../files/read-record.ts';
+import { isMissing } from '../files/user-file.ts';
 import { signed } from '../report/format.ts';
 import { startWorker } from '../worker/start.ts';
 import { analyseStudy, type Study } from './analysis.ts';
@@ -132,6 +133,7 @@ export type StudyRun = Pick<StudySurroundings, 'home' | 'progress' | 'signal' | 
 /** Run every cell that is not finished. */
 export async function runCells({ file, input, jobs, cells }: OpenStudy, run: StudyRun): Promise<Failure[]> {
   const { output_dir: path, gpus } = file;
+  refuseMissingModels(cells);
   const release = holdLock(join(path, 'lock'), `the study ${path}`);
   try {
     writeFileAtomic(join(path, 'study.input.yaml'), input);
@@ -152,6 +154,17 @@ export async function runCells({ file, input, jobs, cells }: OpenStudy, run: Stu
   } finally {
     release();
   }
+}
+
+/** Before the first cell begins, and not when the turn comes to the last one. */
+function refuseMissingModels(cells: readonly Cell[]): void {
+  const left = cells.filter(({ config }) => stateOf(config.output_dir).status !== 'finished');
+  const names = new Set(left.map(({ config }) => config.model_name_or_path).filter(isMissing));
+  if (names.size === 0) return;
+  const count = left.filter(({ config }) => names.has(config.model_name_or_path)).length;
+  throw new UsageError(`there is no model at ${[...names].join(' and ')}, which ${count} cells begin with`, {
+    fix: 'make it, name another one, or choose the other cells with --only',
+  });
 }
 
 function finishedText(outcome: Outcome | null, { seconds }: CellState): string {

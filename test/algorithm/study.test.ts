@@ -6,7 +6,7 @@ import { compareRuns } from '../../src/runner/compare-runs.ts';
 import { stateOf } from '../../src/study/cell-state.ts';
 import { type Cell, cellsOf, placeText } from '../../src/study/cells.ts';
 import { type Failure, runStudy } from '../../src/study/run-study.ts';
-import { cellsWith, openStudy } from '../../src/study/study.ts';
+import { cellsWith, openStudy, runCells } from '../../src/study/study.ts';
 import { parseStudy, type StudyFile } from '../../src/study/study-file.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import { called } from '../support/in-process.ts';
@@ -144,6 +144,17 @@ describe('the cells of a study', () => {
       sets: ['tms.alpha=0', 'seed=1', 'learning_rate=2', 'eval_points=3'],
     });
     await expect(lost).rejects.toThrow('--set tms.alpha, seed, learning_rate: methods, grid or replicates');
+  });
+
+  test('that begin with a model that is not there are refused before any runs', async () => {
+    const path = join(folder, 'missing.yaml');
+    const { output_dir, methods, grid } = study('missing');
+    const replicates = [{ model_name_or_path: 'runs/bases/2' }, { model_name_or_path: 'toy:1' }];
+    writeFileSync(path, JSON.stringify({ output_dir, run, methods, grid, replicates }));
+    const opened = await openStudy(path, { jobs: 1, only: [], sets: [], expect: null });
+    await expect(runCells(opened, {} as never)).rejects.toThrow(
+      `there is no model at runs/bases/2, which ${opened.cells.length / 2} cells begin with`,
+    );
   });
 
   test('that are the same run, or wrong, are refused with their place', async () => {
