@@ -11,8 +11,8 @@ export const mathVersion = 3;
 export function mathAnswer(text: string): string | null {
   const said = spokenPart(text).replace(hope, '').trim();
   const boxes = boxesIn(said);
-  const behind = said.slice(boxes.at(-1)?.end ?? 0);
-  if (boxes.length > 0) return statedAtLast(behind) ?? (boxed(said, boxes) || null);
+  const last = boxes.at(-1);
+  if (last !== undefined) return statedAtLast(said.slice(last.end)) ?? (boxed(said, boxes) || null);
   const found = marked(said) ?? stated(said) ?? concluded(said);
   return found === null || found.trim() === '' ? null : found.trim();
 }
@@ -53,11 +53,11 @@ function boxesIn(text: string): Box[] {
   return boxes;
 }
 
-const gap = String.raw`(?:\s|\$|\\q?quad(?![a-zA-Z])|\\[,;:! ()[\]])*`;
+const spaces = String.raw`(?:\s|\$|\\q?quad(?![a-zA-Z])|\\[,;:! ()[\]])*`;
 const between = new RegExp(
   [
-    String.raw`^${gap}(?:\\(?:text|mbox|textrm)\s*\{)?\s*(?:,\s*(?:and|or)|,|;|and|or)\s*\}?${gap}`,
-    String.raw`(?:[a-zA-Z](?:_\{?\w+\}?)?\s*(?:=|\\in)${gap})?$`,
+    String.raw`^${spaces}(?:\\(?:text|mbox|textrm)\s*\{)?\s*(?:,\s*(?:and|or)|,|;|and|or)\s*\}?${spaces}`,
+    String.raw`(?:[a-zA-Z](?:_\{?\w+\}?)?\s*(?:=|\\in)${spaces})?$`,
   ].join(''),
 );
 
