@@ -13,6 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from py_worker import grouped_heads
 from py_worker.adapter import new_adapter, saved_adapter
 from py_worker.batch import probe_packing, probe_varlen
 from py_worker.compile import compile_layers
@@ -65,6 +66,7 @@ def load_model(params: LoadParams, *, needs_tokenizer: bool = True) -> Model:
 def read_weights(params: LoadParams, *, needs_tokenizer: bool = False) -> Model:
     """Load a model and find out nothing of how it runs: enough where its weights are only read. Raises as ``load_model``."""
     transformers_logging.disable_progress_bar()
+    grouped_heads.install()
     notes: list[str] = []
     device = _choose_device(params.device)
     dtype, compute_dtype = choose_dtypes(params, device)

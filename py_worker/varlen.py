@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+from py_worker.grouped_heads import attend
 
 NAME = "tms_varlen"
 Kernel = Callable[..., Any]
@@ -64,9 +65,7 @@ def _forward_with(kernel: Kernel) -> Callable[..., tuple[torch.Tensor, None]]:
         **rest: Any,
     ) -> tuple[torch.Tensor, None]:
         if cu_seq_lens_q is None:
-            return sdpa_attention_forward(
-                module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **rest
-            )
+            return attend(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **rest)
         unknown = [name for name in ("softcap", "s_aux", "position_bias") if rest.get(name) is not None]
         if unknown or dropout:
             raise NotImplementedError(f"variable-length attention has no {unknown or 'dropout'}")
