@@ -1,6 +1,6 @@
 """What a step's queries may see, by kind of layer, and up to which position a row's angles are its own.
 
-Shape suffixes: A rows, S slots.
+Shape suffixes: A or B rows, T queries of a row, S slots.
 """
 
 from __future__ import annotations
@@ -57,15 +57,22 @@ def step_masks(model: Model, kind: AttentionKind, positions_A: torch.Tensor, see
 
     One for each kind of layer where the model tells kinds apart; else one for all layers.
     """
-    slots_S = torch.arange(seen, device=model.device)
-    is_later_AS = slots_S > positions_A[:, None]
-    if kind.window is None:
-        return _additive(model, is_later_AS)
-    outside = _additive(model, is_later_AS | (slots_S <= positions_A[:, None] - kind.window))
+    slots_S, position_A11 = torch.arange(seen, device=model.device), positions_A[:, None, None]
+    behind = None if kind.window is None else slots_S <= position_A11 - kind.window
+    return masks_of(model, kind, slots_S > position_A11, behind)
+
+
+def masks_of(
+    model: Model, kind: AttentionKind, hidden_BTS: torch.Tensor, behind_BTS: torch.Tensor | None
+) -> Masks:
+    """Return additive masks [B, 1, T, S] of the slots that all layers hide, and windowed ones those ``behind`` the window too."""
+    if behind_BTS is None:
+        return _additive(model, hidden_BTS)
+    windowed = _additive(model, hidden_BTS | behind_BTS)
     if kind.layer_types is None:
-        return outside
-    later = _additive(model, is_later_AS)
-    return {name: outside if name == SLIDING else later for name in kind.layer_types}
+        return windowed
+    whole = _additive(model, hidden_BTS)
+    return {name: windowed if name == SLIDING else whole for name in kind.layer_types}
 
 
 def independent_positions(model: Model) -> int | None:
@@ -102,9 +109,9 @@ def _window_of(model: Model) -> int | None:
     return _config(model).sliding_window if is_windowed else None
 
 
-def _additive(model: Model, is_hidden_AS: torch.Tensor) -> torch.Tensor:
-    mask_AS = torch.zeros(is_hidden_AS.shape, dtype=model.compute_dtype, device=model.device)
-    return mask_AS.masked_fill_(is_hidden_AS, torch.finfo(model.compute_dtype).min)[:, None, None]
+def _additive(model: Model, hidden_BTS: torch.Tensor) -> torch.Tensor:
+    mask_BTS = torch.zeros(hidden_BTS.shape, dtype=model.compute_dtype, device=model.device)
+    return mask_BTS.masked_fill_(hidden_BTS, torch.finfo(model.compute_dtype).min)[:, None]
 
 
 def _config(model: Model) -> Any:

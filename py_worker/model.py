@@ -58,6 +58,8 @@ class Model:
     """Bytes of the keys and values of one token in the row cache, all layers together; 0 where there is none."""
     varlen: bool = False
     """Packed rows attend through variable-length attention, padded to few widths."""
+    has_trees: bool | None = None
+    """Continuations of one context can be scored side by side; None: not tried yet."""
     rounding: str = "stochastic"
     """How updates are written into weights without float32 originals: so that their mean is right, or to the ``nearest``."""
     strict: bool = False

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from py_worker.batch import Collated, collate, most_spans, plan_micro_batches, spans_of
+from py_worker.batch import collate, most_spans, plan_micro_batches, spans_of
+from py_worker.contexts import grow_trees, plant, probe_trees, tree_masks
 from py_worker.model import Check, Model, mode
 from py_worker.network import Inputs, Tokens
-from py_worker.sequences import validate_sequences
+from py_worker.sequences import asked_tokens, validate_sequences
 from py_worker.transfer import to_device, to_host
 from py_worker.varlen import Spans
 
@@ -39,6 +40,20 @@ class Divergence:
     from_other: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class _Pass:
+    """What goes through the model together, and the tokens that are asked of it."""
+
+    ids_BT: np.ndarray
+    position_ids_BT: np.ndarray | None
+    predicted_P: np.ndarray
+    """Ragged index of each."""
+    predictor_slots_P: np.ndarray
+    branches_BT: np.ndarray | None = None
+    """Of trees, whose attention follows it."""
+    spans: tuple[np.ndarray, int] | None = None
+
+
 @torch.inference_mode()
 def score(
     model: Model,
@@ -49,10 +64,12 @@ def score(
     *,
     top: Top | None = None,
     divergence: Divergence | None = None,
+    starts: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return float32 [N] log-probabilities, and entropies (nats) if asked for; 0 at the first token of each sequence.
 
-    Raises WorkerError BAD_PARAMS for sequences that the model cannot take.
+    With ``starts`` [n] only of the tokens from there on, 0 before; neighbours that are equal up to there go through the model as one, which
+    may change the last bits. Raises WorkerError BAD_PARAMS for sequences that the model cannot take.
     """
     lengths = validate_sequences(model, ids, offsets)
     logprobs_N = np.zeros(len(ids), dtype=np.float32)
@@ -61,33 +78,29 @@ def score(
     if top.count > 0:
         shape = (len(ids), min(top.count, model.vocab_size))
         top.ids, top.logprobs = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
-    plan = plan_micro_batches(model, lengths)
-    collated = [(one, collate(one, ids, offsets)) for one in plan]
-    parts = [part for _, part in collated if len(part.predicted_P)]
-    rows = [one for one, part in collated if len(part.predicted_P)]
-    spans = [spans_of(one, offsets, most_spans(plan)) for one in rows] if model.varlen else []
     found, distances = [], []
     with mode(model, training=False):
-        for part, inputs, tokens in _sent(model, parts, spans, ids):
+        passes = _passes(model, ids, offsets, lengths, starts)
+        for inputs, tokens in _sent(model, passes, ids):
             check()
-            found.append((part, model.network.token_logprobs(inputs, tokens, entropy=entropy, top=top.count)))
+            found.append(model.network.token_logprobs(inputs, tokens, entropy=entropy, top=top.count))
             if divergence is not None:
                 distances.append(model.network.divergences(inputs, tokens, divergence.other))
     values = [
-        score for _, scores in found for score in (scores.logprobs_P, scores.entropy_P) if score is not None
+        score for scores in found for score in (scores.logprobs_P, scores.entropy_P) if score is not None
     ]
     arrays = iter(to_host(values))
-    for part, _ in found:
+    for part in passes:
         logprobs_N[part.predicted_P] = next(arrays)
         if entropy_N is not None:
             entropy_N[part.predicted_P] = next(arrays)
     if divergence is not None:
         divergence.to_other, divergence.from_other = np.zeros_like(logprobs_N), np.zeros_like(logprobs_N)
-        for part, (to_P, from_P) in zip(parts, distances, strict=True):
+        for part, (to_P, from_P) in zip(passes, distances, strict=True):
             divergence.to_other[part.predicted_P] = to_P.cpu().numpy()
             divergence.from_other[part.predicted_P] = from_P.cpu().numpy()
     if top.ids is not None and top.logprobs is not None:
-        for part, scores in found:
+        for part, scores in zip(passes, found, strict=True):
             assert scores.top_ids_PJ is not None
             assert scores.top_logprobs_PJ is not None
             top.ids[part.predicted_P] = scores.top_ids_PJ.cpu().numpy()
@@ -95,17 +108,61 @@ def score(
     return logprobs_N, entropy_N
 
 
-def _sent(
-    model: Model, parts: list[Collated], spans: list[tuple[np.ndarray, int]], ids: np.ndarray
-) -> Iterator[tuple[Collated, Inputs, Tokens]]:
-    """Bring all micro-batches to the device at once."""
-    arrays = [bounds for bounds, _ in spans]
-    for part in parts:
+def _passes(
+    model: Model, ids: np.ndarray, offsets: np.ndarray, lengths: np.ndarray, starts: np.ndarray | None
+) -> list[_Pass]:
+    """Return the passes that bring all that is asked for."""
+    sequences = np.arange(len(lengths))
+    if starts is None:
+        return _whole(model, ids, offsets, sequences, np.ones(len(ids), bool))
+    is_asked_N = asked_tokens(starts, lengths)
+    if model.has_trees is None:
+        model.has_trees = probe_trees(model)
+    if not model.has_trees:
+        return _whole(model, ids, offsets, sequences, is_asked_N)
+    trees, alone = grow_trees(ids, offsets, starts, model.max_positions)
+    passes = []
+    for forest in plant(model, trees, ids):
+        positions_BT, branches_BT = forest.layout or (None, None)
+        asked = (forest.predicted_P, forest.predictor_slots_P)
+        passes.append(_Pass(forest.ids_BT, positions_BT, *asked, branches_BT=branches_BT))
+    return passes + _whole(model, ids, offsets, np.array(alone, np.int64), is_asked_N)
+
+
+def _whole(
+    model: Model, ids: np.ndarray, offsets: np.ndarray, sequences: np.ndarray, is_asked_N: np.ndarray
+) -> list[_Pass]:
+    """Return passes of ``sequences`` as they are."""
+    plan = [
+        replace(part, sequences=tuple(sequences[list(part.sequences)].tolist()))
+        for part in plan_micro_batches(model, np.diff(offsets)[sequences])
+    ]
+    count = most_spans(plan) if model.varlen and plan else 0
+    passes = []
+    for part in plan:
+        rows = collate(part, ids, offsets)
+        is_asked_P = is_asked_N[rows.predicted_P]
+        asked = (rows.predicted_P[is_asked_P], rows.predictor_slots_P[is_asked_P])
+        spans = spans_of(part, offsets, count) if model.varlen else None
+        if len(asked[0]):
+            passes.append(_Pass(rows.ids_BT, rows.position_ids_BT, *asked, spans=spans))
+    return passes
+
+
+def _sent(model: Model, passes: list[_Pass], ids: np.ndarray) -> Iterator[tuple[Inputs, Tokens]]:
+    """Bring all passes to the device at once."""
+    arrays: list[np.ndarray] = []
+    for part in passes:
         arrays += [part.ids_BT, part.predictor_slots_P, ids[part.predicted_P].astype(np.int64)]
-        arrays += [] if part.position_ids_BT is None else [part.position_ids_BT]
+        given = (part.position_ids_BT, part.branches_BT, part.spans and part.spans[0])
+        arrays += [array for array in given if array is not None]
     sent = iter(to_device(arrays, model.device))
-    told = [Spans(next(sent), longest) for _, longest in spans] or [None] * len(parts)
-    for part, named in zip(parts, told, strict=True):
+    for part in passes:
         ids_BT, tokens = next(sent), Tokens(next(sent), next(sent))
-        positions = None if part.position_ids_BT is None else next(sent)
-        yield part, Inputs(ids_BT, positions, spans=named), tokens
+        positions_BT = None if part.position_ids_BT is None else next(sent)
+        branches_BT = None if part.branches_BT is None else next(sent)
+        spans = None if part.spans is None else Spans(next(sent), part.spans[1])
+        masks = None
+        if positions_BT is not None and branches_BT is not None:
+            masks = tree_masks(model, positions_BT, branches_BT)
+        yield Inputs(ids_BT, positions_BT, masks, spans=spans), tokens

@@ -59,6 +59,20 @@ def validate_sequences(model: Known, ids: np.ndarray, offsets: np.ndarray) -> np
     return lengths
 
 
+def asked_tokens(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Say of each token [N] whether it stands at or behind the start of its sequence; raise WorkerError BAD_PARAMS for a start without a token before it."""
+    if starts.shape != lengths.shape:
+        found = f"there are {len(starts)} starts for {len(lengths)} sequences"
+        raise WorkerError("BAD_PARAMS", f"{found}; each needs one")
+    bad = (starts < 1) | (starts > lengths)
+    if bad.any():
+        sequence = int(np.argmax(bad))
+        found = f"sequence {sequence} starts at {starts[sequence]} and has {lengths[sequence]} tokens"
+        raise _bad_token(f"{found}; a start from 1 to that number is needed", sequence)
+    ends = np.cumsum(lengths)
+    return np.arange(ends[-1]) >= np.repeat(ends - lengths + starts, lengths)
+
+
 ROUNDING = 1e-3
 """How far the probabilities of candidates may sum beyond 1."""
 

@@ -141,7 +141,14 @@ class Session:
         with kept.shown(model, self._kept) if params.kept else nullcontext():
             ids, offsets = tensors["ids"], tensors["offsets"]
             logprobs, entropy = score(
-                model, ids, offsets, params.return_entropy, job.check, top=top, divergence=divergence
+                model,
+                ids,
+                offsets,
+                params.return_entropy,
+                job.check,
+                top=top,
+                divergence=divergence,
+                starts=tensors.get("starts"),
             )
         require_finite(logprobs, offsets)
         digest = None if params.kept else self._digest

@@ -18,7 +18,7 @@ from py_worker.manifest import MANIFEST_FILE, damaged
 from py_worker.prompts import checked_prompts, require_sampling
 from py_worker.sampling import Sampling
 from py_worker.save import require_as_saved
-from py_worker.sequences import validate_sequences
+from py_worker.sequences import asked_tokens, validate_sequences
 from py_worker.status import status
 from py_worker.stop_texts import stop_texts
 from py_worker.text_verbs import decode_ids, encode_examples, tokenizer_of
@@ -162,6 +162,8 @@ class Session:
             logprobs[offsets[place] + 1 : offsets[place + 1]] = found
             job.check()
         require_finite(logprobs, offsets)
+        if "starts" in tensors:
+            logprobs[~asked_tokens(tensors["starts"], lengths)] = 0.0
         result = protocol.ForwardResult(tokens=len(ids), weights_digest=self._digest)
         return result, {"logprobs": logprobs}
 

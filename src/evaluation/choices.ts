@@ -12,8 +12,9 @@ export async function chooseOptions(worker: Worker, { options }: ChoiceSet, tall
   const every = options.flat();
   const logprobs = await logprobsOf(
     worker,
-    every.map(({ ids }) => ids),
+    every.map(({ ids, end }) => ids.subarray(0, Math.max(1, end))),
     tally,
+    every.map(({ start }) => start),
   );
   const sums = every.map(({ start, end }, i) => sumBetween(logprobs[i] as Float32Array, start, end));
   let place = 0;

@@ -59,6 +59,7 @@ async function scoreAll(
     worker,
     requests.map(({ ids }) => ids),
     answering.tally,
+    requests.map(({ start }) => start),
   );
   const known = requests.map(({ greedy, start }, i) =>
     greedy ? isLikeliest(at(logprobs, i).subarray(start), answering.vocabSize) : false,

@@ -6,16 +6,22 @@ import type { Tally } from './tally.ts';
 /** Of one call. */
 const limits = { sequences: 256, tokens: 16_384 } as const;
 
-/** Log-probability (nats) of each token of each sequence under the worker's model. */
+/**
+ * Log-probability (nats) of each token of each sequence under the worker's model; with `starts`, from that token of each on, 0 before it:
+ * what neighbours have in common up to there is computed once.
+ */
 export async function logprobsOf(
   worker: Worker,
   sequences: readonly Row[],
   tally: Tally,
+  starts?: readonly number[],
 ): Promise<Float32Array[]> {
   const found: Float32Array[] = [];
   while (found.length < sequences.length) {
-    const part = sequences.slice(found.length, found.length + partSize(sequences, found.length));
-    found.push(...(await worker.forward(part, tally.next())).logprobs);
+    const here = [found.length, found.length + partSize(sequences, found.length)] as const;
+    const part = sequences.slice(...here);
+    const asked = starts && { starts: starts.slice(...here).map(start => Math.max(1, start)) };
+    found.push(...(await worker.forward(part, { ...tally.next(), ...asked })).logprobs);
     tally.add(part.length, { scored: part.reduce((sum, { length }) => sum + length, 0) });
   }
   return found;

@@ -269,14 +269,22 @@ export const verbs = {
       'Log-probability (and entropy) in nats of each given token under the current weights; 0 at the first of a sequence. ' +
       '`weightsDigest` is of those weights, null where nobody asked for it since they changed. With `topK` also the likeliest ids in the ' +
       'place of each token, of the whole vocabulary where it has fewer. `kept`: all under the weights that `keep` holds, whose digest is null. ' +
-      'With `other`, a model that is loaded for this alone, also how far the two distributions in the place of each token are from each other.',
+      'With `other`, a model that is loaded for this alone, also how far the two distributions in the place of each token are from each other. ' +
+      'With `starts` only of the tokens from there on: neighbours that are equal up to there are a context and its continuations, and the context ' +
+      'is computed once, which may change last bits.',
     params: z.strictObject({
       returnEntropy: z.boolean(),
       topK: count,
       kept: z.boolean(),
       other: otherModel.nullable(),
     }),
-    tensors: sequences,
+    tensors: {
+      ...sequences,
+      starts: optionalTensor(
+        'i32',
+        'first token of each sequence that is asked for, 1 or later; 0 before it [n]',
+      ),
+    },
     result: z.strictObject({ tokens: count, weightsDigest: z.string().nullable() }),
     resultTensors: {
       logprobs: tensor('f32', 'log p(token | tokens before it) [N]'),

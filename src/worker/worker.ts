@@ -120,10 +120,11 @@ export class Worker {
   /**
    * Log-probability (nats) of each token given those before it; 0 at the first token of a sequence. `weightsDigest` is of the weights
    * that gave them, null where the worker does not know it. `kept`: under the weights that `keep` holds. `other` is loaded for each request.
+   * `starts`: from which token on, sequence by sequence; 0 before it. Neighbours that are equal up to there share the work of it.
    */
   async forward(
     sequences: readonly Row[],
-    options: Partial<Params<'forward'>> & CallOptions = {},
+    options: Partial<Params<'forward'>> & { readonly starts?: readonly number[] } & CallOptions = {},
   ): Promise<{
     logprobs: Float32Array[];
     entropy: Float32Array[] | null;
@@ -132,7 +133,7 @@ export class Worker {
     divergence: { to: Float32Array[]; from: Float32Array[] } | null;
     weightsDigest: string | null;
   }> {
-    const { returnEntropy = false, topK = 0, kept = false, other = null, ...call } = options;
+    const { returnEntropy = false, topK = 0, kept = false, other = null, starts, ...call } = options;
     const params = { returnEntropy, topK, kept, other };
     const logprobs: Float32Array[] = [];
     const entropy: Float32Array[] = [];
@@ -141,7 +142,8 @@ export class Worker {
     const digests = new Set<string | null>();
     for (const { start, end } of rowParts(sequences, this.#most, Math.max(1, topK))) {
       const packed = pack(sequences.slice(start, end));
-      const { result, tensors } = await this.#channel.call('forward', params, packed, call);
+      const asked = starts && { starts: tensorOf('i32', starts.slice(start, end)) };
+      const { result, tensors } = await this.#channel.call('forward', params, { ...packed, ...asked }, call);
       digests.add(result.weightsDigest);
       append(logprobs, perToken(tensors, 'logprobs', packed));
       append(entropy, optionalPerToken(tensors, 'entropy', packed));

@@ -15,6 +15,7 @@ from worker_verbs import gradients_of, greedy_answers, load, logprobs_of, save, 
 
 from bench.records import adapter_params
 from py_worker.errors import WorkerError
+from py_worker.score import score
 
 LENGTHS = (5, 12, 33, 1, 12, 20, 7)
 PROMPT_LENGTHS = (3, 17, 1, 9, 20, 17)
@@ -77,6 +78,34 @@ def test_a_family_computes_what_plain_transformers_does(
 
     save(model, tmp_path / "saved")
     assert_same_weights(plain_model(tmp_path / "saved", family.attention), plain)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_continuations_of_a_context_score_as_each_does_alone(name: str, tmp_path: Path):
+    family, directory = FAMILIES[name], write_family(name, tmp_path / "model")
+    model, plain = load(directory, attention=family.attention), plain_model(directory, family.attention)
+    sequences, starts = continuations()
+    scores = [
+        np.concatenate([np.zeros(start), plain_logprobs(plain, ids).detach().numpy()[start - 1 :]])
+        for ids, start in zip(sequences, starts, strict=True)
+    ]
+    ids, offsets = np.concatenate(sequences), np.cumsum([0, *map(len, sequences)]).astype(np.int32)
+    found, _ = score(model, ids, offsets, False, lambda: None, starts=starts)
+    np.testing.assert_allclose(found, np.concatenate(scores), atol=1e-5)
+    assert model.has_trees == model.row_cache  # whatever keeps only keys and values can share them
+
+
+def continuations() -> tuple[list[np.ndarray], np.ndarray]:
+    """Return sequences, neighbours of which have a context in common, and where their continuations start."""
+    draw = np.random.default_rng(1)
+    sequences, starts = [], []
+    for context, lengths in ((9, (4, 1, 6, 0, 4)), (20, (3, 5)), (3, (2,)), (7, (1, 1, 1))):
+        common = draw.integers(5, VOCAB_SIZE, context)
+        for length in lengths:
+            own = draw.integers(5, VOCAB_SIZE, length)
+            sequences.append(np.concatenate([common, own]).astype(np.int32))
+            starts.append(context)
+    return sequences, np.array(starts, np.int32)
 
 
 @pytest.mark.parametrize("name", ADAPTED)

@@ -50,6 +50,27 @@ export function scoring(subject: Subject): void {
       expect(entropy).toBeNull();
     });
 
+    it('gives what is behind a start the values that it has in the whole, and 0 to what is before it', async () => {
+      const [context, ends] = [
+        [7, 20, 33],
+        [[50, 8], [9], [50, 8, 21], [9]],
+      ];
+      const asked = [...ends.map(end => [...context, ...end]), [8, 7, 20]];
+      const starts = [3, 3, 3, 3, 1];
+      const { logprobs } = await subject.worker.forward(asked, { starts });
+      const whole = await subject.worker.forward(asked);
+      for (const [i, row] of logprobs.entries()) {
+        const start = starts[i] as number;
+        expect([...row.subarray(0, start)]).toEqual(Array(start).fill(0));
+        expectClose([...row.subarray(start)], [...(whole.logprobs[i] ?? [])].slice(start), 1e-4);
+      }
+      expect(logprobs[1]?.at(-1)).toBe(logprobs[3]?.at(-1)); // one and the same question
+    });
+
+    it('refuses a start that has nothing before it', async () => {
+      await expectRefusal(subject.worker.forward([[7, 8]], { starts: [0] }), 'BAD_PARAMS', /starts at 0/);
+    });
+
     it('gives the likeliest ids in the place of a token, and of a small vocabulary all', async ({ skip }) => {
       skip(!subject.trains, 'it trains nothing');
       const prefix = [7, 20, 33];

@@ -24,6 +24,19 @@ export function readRows(tensors: Tensors): Int32Array[] {
   return rows;
 }
 
+/** The first token of each sequence that is asked for. */
+export function readStarts(tensors: Tensors): number[] {
+  const rows = readSequences(tensors);
+  return rows.map(({ length }, sequence) => {
+    const start = tensors.starts ? (tensors.starts.data[sequence] ?? 0) : 1;
+    if (start >= 1 && start <= length) return start;
+    throw refuse('BAD_PARAMS', `sequence ${sequence} starts at ${start} and has ${length} tokens`, {
+      sequence,
+      token: null,
+    });
+  });
+}
+
 /** Rows that the model can take: at least one, none empty, none too long. */
 export function readSequences(tensors: Tensors): Int32Array[] {
   const rows = readRows(tensors);

@@ -14,21 +14,23 @@ export type Scores = {
 export function score(
   model: Bigram,
   sequences: readonly Int32Array[],
-  isEntropyAsked: boolean,
-  topK = 0,
+  asked: { readonly starts?: readonly number[]; readonly returnEntropy: boolean; readonly topK?: number },
 ): Scores {
+  const { starts = [], returnEntropy, topK = 0 } = asked;
   const after = (sequence: Int32Array, token: number) => distribution(model, sequence[token - 1] ?? 0);
   const perToken = (value: (sequence: Int32Array, token: number) => number) =>
     packRows(
       'f32',
-      sequences.map(sequence => Float32Array.from(sequence, (_, j) => (j === 0 ? 0 : value(sequence, j)))),
+      sequences.map((sequence, i) =>
+        Float32Array.from(sequence, (_, j) => (j < (starts[i] ?? 1) ? 0 : value(sequence, j))),
+      ),
     ).values;
   const logprobs = perToken((sequence, j) => after(sequence, j).logprobs[sequence[j] ?? 0] ?? 0);
   if (logprobs.data.some(Number.isNaN))
     throw refuse('NON_FINITE', 'log-probabilities are NaN: the weights are not finite');
   return {
     logprobs,
-    ...(isEntropyAsked && { entropy: perToken((sequence, j) => after(sequence, j).entropy) }),
+    ...(returnEntropy && { entropy: perToken((sequence, j) => after(sequence, j).entropy) }),
     ...(topK > 0 && topOf(model, sequences, Math.min(topK, vocabSize))),
   };
 }

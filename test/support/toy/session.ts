@@ -11,7 +11,15 @@ import {
   newAdamw,
 } from './adamw.ts';
 import type { Bigram } from './bigram.ts';
-import { data, maxPositions, readPrompts, readRows, readSequences, readWeights } from './checks.ts';
+import {
+  data,
+  maxPositions,
+  readPrompts,
+  readRows,
+  readSequences,
+  readStarts,
+  readWeights,
+} from './checks.ts';
 import { encodeExamples } from './encode.ts';
 import {
   blendWeights,
@@ -146,7 +154,7 @@ export class Session {
     const loaded = this.#model();
     if (kept && loaded.kept === null) throw refuse('BAD_PARAMS', 'kept: nothing is kept; ask `keep` first');
     const model = kept && loaded.kept ? { weights: loaded.kept, known: [] } : loaded.model;
-    const scores = score(model, readSequences(tensors), returnEntropy, topK);
+    const scores = score(model, readSequences(tensors), { starts: readStarts(tensors), returnEntropy, topK });
     const weightsDigest = kept ? null : this.#digest;
     const against = other && { weights: loadWeights(other.model, other.revision), known: [] };
     const divergence = against && divergences([model, against], readSequences(tensors));
@@ -191,7 +199,7 @@ export class Session {
     };
     const result = { ...losses, tokens, paddedTokens: tokens, microBatches };
     if (!isWhole) return { result };
-    const { logprobs, ...entropy } = score(model, sequences, params.returnEntropy);
+    const { logprobs, ...entropy } = score(model, sequences, { returnEntropy: params.returnEntropy });
     return { result, tensors: { ...entropy, ...(params.returnLogprobs && { logprobs }) } };
   }
 
