@@ -72,9 +72,17 @@ def set_defaults(environment: MutableMapping[str, str]) -> None:
         environment.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
 
 
+def skip_sklearn() -> None:
+    """Keep transformers' assisted generation, which nothing here calls, from importing scikit-learn: a fifth of every start."""
+    from transformers import utils
+
+    utils.is_sklearn_available = lambda: False
+
+
 def import_verbs() -> Run:
     """Import torch and the verbs; where a package is missing every request is told so."""
     try:
+        skip_sklearn()
         from py_worker.verbs import Session
     except (ImportError, MemoryError, OSError) as missing:
         if is_out_of_memory(missing):

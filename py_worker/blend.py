@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from peft import PeftModel
 
 from py_worker.digest import saved_tensors
 from py_worker.errors import WorkerError
@@ -18,7 +17,7 @@ def blend(model: Model, source: Source, other: Other, *, share: float) -> None:
 
     Raises BAD_PARAMS where the two do not fit together, before anything is changed.
     """
-    if isinstance(model.trained, PeftModel):
+    if model.adapter is not None:
         _weaken(model, source, other.source, share)
     else:
         _mix(model, other, share)
@@ -27,7 +26,7 @@ def blend(model: Model, source: Source, other: Other, *, share: float) -> None:
 
 def _mix(model: Model, other: Other, share: float) -> None:
     found = other.weights()
-    if isinstance(found.trained, PeftModel):
+    if found.adapter is not None:
         raise _unfit(other.source, "it is an adapter, and the loaded model is none")
     ours, theirs = saved_tensors(model), saved_tensors(found)
     shapes = ({name: tensor.shape for name, tensor in tensors.items()} for tensors in (ours, theirs))

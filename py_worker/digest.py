@@ -7,8 +7,6 @@ import json
 from collections.abc import Mapping
 
 import torch
-from peft import PeftModel
-from peft.utils import get_peft_model_state_dict
 
 from py_worker.model import Model
 
@@ -28,9 +26,11 @@ def weights_digest(model: Model) -> str:
 def saved_tensors(model: Model) -> dict[str, torch.Tensor]:
     """Return what a save holds, by name: the adapter's tensors, or all weights with tied ones once."""
     with model.network.exact():
-        if isinstance(model.trained, PeftModel):
+        if model.adapter is not None:
+            from peft.utils import get_peft_model_state_dict
+
             # "auto" would ask the hub whether the vocabulary was resized; this worker never resizes it.
-            return get_peft_model_state_dict(model.trained, save_embedding_layers=False)
+            return get_peft_model_state_dict(model.adapter, save_embedding_layers=False)
         return unique_tensors(model.causal_lm.state_dict())
 
 

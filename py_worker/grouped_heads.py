@@ -33,7 +33,7 @@ def attend(
     """Return [B, T, H, D] for queries [B, H, T, D], keys and values [B, G, S, D]; H is a multiple of G."""
     is_copied = query.shape[1] != key.shape[1] and attention_mask is not None and position_bias is None
     if not is_copied or query.device.type != "cpu" or torch.is_grad_enabled():
-        kept = rest if position_bias is None else rest | {"position_bias": position_bias}
+        kept: dict[str, Any] = rest if position_bias is None else rest | {"position_bias": position_bias}
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kept
         )

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
 import torch
-from peft import PeftModel
 from torch import nn
 
 from py_worker.errors import WorkerError
 from py_worker.load import Other
 from py_worker.model import Model
 from py_worker.source import Source, find_source
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 Kept = dict[str, torch.Tensor]
 """By the names of what is trained, in the type that the optimiser sees; in float32 once it moves."""
@@ -43,8 +46,8 @@ def keep_other(model: Model, other: Other, share: float) -> Kept:
     if share != 1.0:
         raise WorkerError("BAD_PARAMS", "share must be 1 with a model: nothing is moved towards another one")
     trained = model.network.trainable()
-    if isinstance(model.trained, PeftModel) and not other.source.is_adapter:
-        return _without_adapter(model.trained, trained, other.source)
+    if model.adapter is not None and not other.source.is_adapter:
+        return _without_adapter(model.adapter, trained, other.source)
     own = other.weights()
     if _shapes(own) != _shapes(model):
         raise _unfit(other.source, "its weights have other names or shapes")
@@ -54,9 +57,9 @@ def keep_other(model: Model, other: Other, share: float) -> Kept:
 
 def other_weights(model: Model, other: Other) -> Callable[[], AbstractContextManager[None]]:
     """Return what lets the network compute with the weights of another model for a while; BAD_PARAMS where they do not fit."""
-    if isinstance(model.trained, PeftModel) and not other.source.is_adapter:
-        _require_base(model.trained, other.source)
-        return model.trained.disable_adapter
+    if model.adapter is not None and not other.source.is_adapter:
+        _require_base(model.adapter, other.source)
+        return model.adapter.disable_adapter
     names = dict(model.trained.named_parameters())
     # In the type that is computed with, once and not at every look.
     held = {name: tensor.to(names[name].dtype) for name, tensor in keep_other(model, other, 1.0).items()}

@@ -14,7 +14,6 @@ from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from py_worker import grouped_heads
-from py_worker.adapter import new_adapter, saved_adapter
 from py_worker.batch import probe_packing, probe_varlen
 from py_worker.compile import compile_layers
 from py_worker.describe import declared_eos, is_token_id
@@ -127,11 +126,13 @@ def _wrap_adapter(causal_lm: PreTrainedModel, params: LoadParams, source: Source
         raise WorkerError(
             "BAD_PARAMS", f"adapter must be null: {source.directory} is an adapter, which is trained on."
         )
-    if source.is_adapter:
-        return saved_adapter(causal_lm, source, base.name)
+    if not source.is_adapter and not params.adapter:
+        return causal_lm
+    from py_worker.adapter import new_adapter, saved_adapter
+
     if params.adapter:
         return new_adapter(causal_lm, params.adapter, base.name, params.revision)
-    return causal_lm
+    return saved_adapter(causal_lm, source, base.name)
 
 
 def _choose_device(asked: str) -> torch.device:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from py_worker.network import Network
+
+if TYPE_CHECKING:
+    from peft import PeftModel  # importing it takes seconds, which a run without an adapter has no use for
 
 Check = Callable[[], None]
 """Raises WorkerError CANCELLED when the client has cancelled the running request; called once per micro-batch or token."""
@@ -82,6 +85,11 @@ class Model:
     def trained(self) -> nn.Module:
         """What is trained and saved: ``causal_lm`` itself, or the PEFT model around it."""
         return self.network.trained
+
+    @property
+    def adapter(self) -> PeftModel | None:
+        """The PEFT model around ``causal_lm``; None where there is none."""
+        return None if self.trained is self.causal_lm else cast("PeftModel", self.trained)
 
     @property
     def compute_dtype(self) -> torch.dtype:

@@ -7,10 +7,9 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig
 
@@ -20,6 +19,9 @@ from py_worker.errors import WorkerError
 from py_worker.manifest import MANIFEST_FILE, check_manifest, damaged, write_manifest
 from py_worker.model import Model
 from py_worker.source import read_json
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 STATE_FORMAT = 2
 STATE_FILE = "training_state.json"
@@ -112,8 +114,8 @@ def _save(
     bytes_needed = sum(tensor.numel() * tensor.element_size() for tensor in written)
     with atomic_directory(target, bytes_needed) as directory:
         digest = digest or weights_digest(model)
-        if isinstance(model.trained, PeftModel):
-            _write_adapter(model.trained, weights, directory)
+        if model.adapter is not None:
+            _write_adapter(model.adapter, weights, directory)
         else:
             _write_causal_lm(model, directory, stop_ids)
         if model.tokenizer is not None:
