@@ -20,10 +20,12 @@ from statistics import median
 
 import numpy as np
 import torch
-from transformers import GenerationConfig
+from transformers import AttentionInterface, GenerationConfig
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from bench.records import load_params
 from bench.report import conditions, median_ratio, table
+from py_worker import grouped_heads
 from py_worker.generate import generate
 from py_worker.load import load_model
 from py_worker.model import Model
@@ -122,6 +124,7 @@ def sample_transformers(model: Model, case: Case, seed: int) -> int:
     config = GenerationConfig(do_sample=True, top_k=0, top_p=1.0, **limits)
     model.causal_lm.generation_config = config
     longest_first = sorted(case.prompts, key=len, reverse=True)
+    AttentionInterface.register("sdpa", sdpa_attention_forward)
     tokens = 0
     for first in range(0, len(longest_first), case.batch):
         rows = longest_first[first : first + case.batch]
@@ -134,6 +137,7 @@ def sample_transformers(model: Model, case: Case, seed: int) -> int:
             )[:, width:].cpu()
         stops_BT = torch.isin(out_BT, torch.tensor(case.stop_ids, dtype=torch.long)).long()
         tokens += int((stops_BT.cumsum(1) == stops_BT).sum())  # up to the first stop, that one included
+    grouped_heads.install()
     return tokens
 
 
