@@ -16,9 +16,10 @@ export async function logprobsOf(
   tally: Tally,
   starts?: readonly number[],
 ): Promise<Float32Array[]> {
+  const added = sequences.map((_, i) => addedTokens(sequences, starts, i));
   const found: Float32Array[] = [];
   while (found.length < sequences.length) {
-    const here = [found.length, found.length + partSize(sequences, found.length)] as const;
+    const here = [found.length, partEnd(sequences, added, found.length)] as const;
     const part = sequences.slice(...here);
     const asked = starts && { starts: starts.slice(...here).map(start => Math.max(1, start)) };
     found.push(...(await worker.forward(part, { ...tally.next(), ...asked })).logprobs);
@@ -27,15 +28,30 @@ export async function logprobsOf(
   return found;
 }
 
-/** How many sequences from `start` on make one call. */
-function partSize(sequences: readonly Row[], start: number): number {
-  let [size, tokens] = [0, 0];
-  for (const { length } of sequences.slice(start, start + limits.sequences)) {
-    tokens += length;
-    if (size > 0 && tokens > limits.tokens) break;
-    size++;
+/** Tokens that a sequence adds to a call in which the one before it is. */
+function addedTokens(sequences: readonly Row[], starts: readonly number[] | undefined, i: number): number {
+  const [row, before] = [sequences[i] as Row, sequences[i - 1]];
+  const start = starts?.[i] ?? 0;
+  const isShared = before !== undefined && starts?.[i - 1] === start && isSame(row, before, start);
+  return isShared ? row.length - start : row.length;
+}
+
+function isSame(a: Row, b: Row, length: number): boolean {
+  for (let j = 0; j < length; j++) if (a[j] !== b[j]) return false;
+  return true;
+}
+
+/** Before which sequence a call ends that begins with `start`: never between two that share what they begin with. */
+function partEnd(sequences: readonly Row[], added: readonly number[], start: number): number {
+  let tokens = 0;
+  for (let i = start; i < sequences.length; i++) {
+    const { length } = sequences[i] as Row;
+    const own = added[i] as number;
+    tokens += i === start ? length : own;
+    const isFull = tokens > limits.tokens || i - start >= limits.sequences;
+    if (i > start && own === length && isFull) return i;
   }
-  return size;
+  return sequences.length;
 }
 
 /** Sum from place `start` to before `end`, in double precision. */

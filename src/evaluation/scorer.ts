@@ -73,4 +73,4 @@ export function isRight(score: number): boolean {
 }
 
 /** Version of the choice by log-likelihood, see choices.ts. */
-export const multipleChoiceVersion = 3;
+export const multipleChoiceVersion = 4;
