@@ -17,6 +17,8 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from py_worker.model import Model
 
 Masks = torch.Tensor | dict[str, torch.Tensor]
+UNFIT = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
+"""Of a model that does not take our cache or our masks."""
 SLIDING = "sliding_attention"
 """How transformers names layers that see a window."""
 

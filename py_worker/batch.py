@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from py_worker.attention_kind import independent_positions
 from py_worker.model import Model
 from py_worker.network import Inputs
 from py_worker.transfer import to_device
@@ -66,9 +67,19 @@ def micro_batches(lengths: Sequence[int] | np.ndarray, token_budget: int, layout
     return split(longest_first, lengths.tolist(), token_budget)
 
 
+def is_long(model: Model, lengths: np.ndarray) -> np.ndarray:
+    """Say which sequences change the rotary angles of all that go through the model with them: such go apart from others."""
+    return lengths > (independent_positions(model) or np.inf)
+
+
 def plan_micro_batches(model: Model, lengths: np.ndarray) -> list[MicroBatch]:
     """Split sequences as ``model`` wants them: its layout, its budget, and few widths where each costs a plan of kernels."""
-    plan = micro_batches(lengths, model.token_budget, model.layout)
+    long = is_long(model, lengths)
+    plan = [
+        replace(part, sequences=tuple(alike[list(part.sequences)].tolist()))
+        for alike in (np.flatnonzero(~long), np.flatnonzero(long))
+        for part in micro_batches(lengths[alike], model.token_budget, model.layout)
+    ]
     if not model.varlen:
         return plan
     step = max(1, model.token_budget // WIDTHS)

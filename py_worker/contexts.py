@@ -13,13 +13,16 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from py_worker.attention_kind import Masks, attention_kind, has_plain_layers, masks_of, narrowed
-from py_worker.batch import micro_batches
+from py_worker.attention_kind import UNFIT, Masks, attention_kind, has_plain_layers, masks_of, narrowed
+from py_worker.batch import is_long, micro_batches
+from py_worker.errors import is_out_of_memory
 from py_worker.model import Model
 from py_worker.network import Inputs
 from py_worker.transfer import to_device
 
 LONGEST_TREE = 8192
+LEAST_SAVED = 0.25
+"""Of the tokens that rows of their own would have; a mask is worth no less."""
 MOST_CELLS = 1 << 26
 """Of the masks of one pass."""
 CHEAP_TOKENS = 512
@@ -58,38 +61,49 @@ class Forest:
 
 
 def grow_trees(
-    ids: np.ndarray, offsets: np.ndarray, starts: np.ndarray, longest: int | None
+    model: Model, ids: np.ndarray, offsets: np.ndarray, starts: np.ndarray
 ) -> tuple[list[Tree], list[int]]:
-    """Return trees of neighbours with one context, ``longest`` tokens at most, and the sequences that share theirs with none."""
-    limit = min(longest or LONGEST_TREE, LONGEST_TREE)
+    """Return trees of neighbours with one context, and the sequences that are left: with none in common, or too little."""
+    lengths = np.diff(offsets)
+    stays_alone = is_long(model, lengths)
 
-    def context_of(sequence: int) -> bytes:
-        return ids[offsets[sequence] : offsets[sequence] + starts[sequence]].tobytes()
+    def context_of(sequence: int) -> bytes | None:
+        context = ids[offsets[sequence] : offsets[sequence] + starts[sequence]]
+        return None if stays_alone[sequence] else context.tobytes()
 
     trees: list[Tree] = []
     alone: list[int] = []
-    for _, group in groupby(range(len(starts)), context_of):
-        for part in _split(list(group), offsets, starts, limit):
-            if len(part) == 1:
+    for context, neighbours in groupby(range(len(starts)), context_of):
+        group = list(neighbours)
+        if context is None:
+            alone += group
+            continue
+        shared = int(starts[group[0]])
+        for part in _split(group, lengths - shared, shared, _longest_tree(model, shared, lengths[group])):
+            if shared * (len(part) - 1) < LEAST_SAVED * lengths[part].sum():
                 alone += part
             else:
                 trees.append(_tree(part, ids, offsets, starts))
     return trees, alone
 
 
-def _split(group: list[int], offsets: np.ndarray, starts: np.ndarray, limit: int) -> Iterator[list[int]]:
-    """Cut where a tree would be so long that its mask costs more than is saved."""
-    context = int(starts[group[0]])
-    most = min(limit, max(2 * context, CHEAP_TOKENS))
+def _longest_tree(model: Model, context: int, lengths: np.ndarray) -> int:
+    """Return the tokens up to which a tree costs less than it saves, and takes no more memory than its sequences may."""
+    longest = int(lengths.max())
+    most = min(max(2 * context, CHEAP_TOKENS), max(model.token_budget, longest + longest // 8))
+    return min(most, LONGEST_TREE, model.max_positions or LONGEST_TREE)
+
+
+def _split(group: list[int], own: np.ndarray, context: int, most: int) -> Iterator[list[int]]:
+    """Cut ``group``, whose continuations are of ``own`` tokens, where a tree would have more than ``most``."""
     part: list[int] = []
     tokens = context
     for sequence in group:
-        length = int(offsets[sequence + 1] - offsets[sequence]) - context
-        if part and tokens + length > most:
+        if part and tokens + own[sequence] > most:
             yield part
             part, tokens = [], context
         part.append(sequence)
-        tokens += length
+        tokens += int(own[sequence])
     yield part
 
 
@@ -104,7 +118,7 @@ def _tree(sequences: list[int], ids: np.ndarray, offsets: np.ndarray, starts: np
     for sequence in sequences:
         own = np.arange(offsets[sequence] + context, offsets[sequence + 1])
         said = ids[own].tobytes()
-        if said not in known:  # equal continuations have equal bits
+        if said not in known:  # equal continuations of a tree have equal bits
             inner = own[:-1]
             known[said] = np.concatenate([[context - 1], row + np.arange(len(inner))])[: len(own)]
             tokens.append(inner)
@@ -117,7 +131,7 @@ def _tree(sequences: list[int], ids: np.ndarray, offsets: np.ndarray, starts: np
 
 
 def plant(model: Model, trees: Sequence[Tree], ids: np.ndarray) -> list[Forest]:
-    """Put trees of like length together, within the token budget and what their masks may take."""
+    """Put trees of like length together, within the token budget (a longer one goes alone) and what their masks may take."""
     if not trees:
         return []
     lengths = [len(tree.tokens_T) for tree in trees]
@@ -165,14 +179,16 @@ def probe_trees(model: Model) -> bool:
         for other in (first, (first + 1) % model.vocab_size):
             ids = np.concatenate([context, other, context, second])
             offsets, starts = np.array([0, 12, 24]), np.array([6, 6])
-            (forest,) = plant(model, grow_trees(ids, offsets, starts, None)[0], ids)
+            (forest,) = plant(model, [_tree([0, 1], ids, offsets, starts)], ids)
             assert forest.layout is not None
             ids_BT, positions_BT, branches_BT = to_device([forest.ids_BT, *forest.layout], model.device)
             masks = tree_masks(model, positions_BT, branches_BT)
             try:
                 logits = model.network.next_logits(Inputs(ids_BT, positions_BT, masks))
-            except (NotImplementedError, RuntimeError, TypeError, ValueError):
-                return False  # a model that makes its own masks
+            except UNFIT as error:
+                if is_out_of_memory(error):
+                    raise
+                return False  # the model does not take our mask
             found.append(logits[forest.predictor_slots_P[6:]])
         whole = torch.from_numpy(np.concatenate([context, second]))[None].to(model.device)
         alone = model.network.next_logits(Inputs(whole))[5:-1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from py_worker.attention_kind import has_plain_layers, independent_positions, narrowed
+from py_worker.attention_kind import UNFIT, has_plain_layers, independent_positions, narrowed
 from py_worker.generate import generate
 from py_worker.kv_cache import RowCache
 from py_worker.model import Model
@@ -39,15 +39,7 @@ def probe_row_cache(model: Model) -> bool:
     with narrowed(model, PROBED_WINDOW):
         try:
             cached = _cached_logprobs(model, ids_2T, lengths)
-        except (
-            AttributeError,
-            IndexError,
-            KeyError,
-            NotImplementedError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ):
+        except UNFIT:
             return False  # the model does not take our cache or mask
         rows = [_plain_logprobs(model, ids_2T[row], length) for row, length in enumerate(lengths)]
     difference = (cached - torch.stack(rows, 1)).abs().max().item()

@@ -128,7 +128,10 @@ def _wrap_adapter(causal_lm: PreTrainedModel, params: LoadParams, source: Source
         )
     if not source.is_adapter and not params.adapter:
         return causal_lm
-    from py_worker.adapter import new_adapter, saved_adapter
+    try:
+        from py_worker.adapter import new_adapter, saved_adapter
+    except ImportError as missing:
+        raise WorkerError("NOT_FOUND", f"{missing}, which adapters need; run `tms setup`") from missing
 
     if params.adapter:
         return new_adapter(causal_lm, params.adapter, base.name, params.revision)

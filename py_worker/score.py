@@ -69,7 +69,7 @@ def score(
     """Return float32 [N] log-probabilities, and entropies (nats) if asked for; 0 at the first token of each sequence.
 
     With ``starts`` [n] only of the tokens from there on, 0 before; neighbours that are equal up to there go through the model as one, which
-    may change the last bits. Raises WorkerError BAD_PARAMS for sequences that the model cannot take.
+    may round otherwise. Raises WorkerError BAD_PARAMS for sequences that the model cannot take.
     """
     lengths = validate_sequences(model, ids, offsets)
     logprobs_N = np.zeros(len(ids), dtype=np.float32)
@@ -120,12 +120,13 @@ def _passes(
         model.has_trees = probe_trees(model)
     if not model.has_trees:
         return _whole(model, ids, offsets, sequences, is_asked_N)
-    trees, alone = grow_trees(ids, offsets, starts, model.max_positions)
+    trees, alone = grow_trees(model, ids, offsets, starts)
     passes = []
     for forest in plant(model, trees, ids):
         positions_BT, branches_BT = forest.layout or (None, None)
         asked = (forest.predicted_P, forest.predictor_slots_P)
-        passes.append(_Pass(forest.ids_BT, positions_BT, *asked, branches_BT=branches_BT))
+        if len(forest.predicted_P):
+            passes.append(_Pass(forest.ids_BT, positions_BT, *asked, branches_BT=branches_BT))
     return passes + _whole(model, ids, offsets, np.array(alone, np.int64), is_asked_N)
 
 

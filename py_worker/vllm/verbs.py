@@ -156,14 +156,15 @@ class Session:
             )
         ids, offsets = tensors["ids"], tensors["offsets"]
         lengths = validate_sequences(self.held, ids, offsets)
+        is_asked = asked_tokens(tensors["starts"], lengths) if "starts" in tensors else None
         engine = self._engine_for(int(lengths.max()), job)
         logprobs = np.zeros(len(ids), np.float32)
         for place, found in score(engine, np.split(ids, offsets[1:-1])):
             logprobs[offsets[place] + 1 : offsets[place + 1]] = found
             job.check()
+        if is_asked is not None:
+            logprobs[~is_asked] = 0.0
         require_finite(logprobs, offsets)
-        if "starts" in tensors:
-            logprobs[~asked_tokens(tensors["starts"], lengths)] = 0.0
         result = protocol.ForwardResult(tokens=len(ids), weights_digest=self._digest)
         return result, {"logprobs": logprobs}
 

@@ -12,7 +12,7 @@ import { isRight } from './scorer.ts';
 import type { AnySet, Encoding, LmEvalSet, SetRequest } from './sets.ts';
 
 /** Version of how lm-eval is asked. */
-export const lmEvalVersion = 1;
+export const lmEvalVersion = 2;
 
 type PreparedLmEval = { set: LmEvalSet; notes: string[]; stopIds: number[]; readsDate: boolean };
 

@@ -3,8 +3,9 @@ import type { Row } from '../worker/tensors.ts';
 import type { Worker } from '../worker/worker.ts';
 import type { Tally } from './tally.ts';
 
-/** Of one call. */
+/** After which a call ends, as soon as it parts no sequences that have much in common; at four times as many it ends anywhere. */
 const limits = { sequences: 256, tokens: 16_384 } as const;
+const farthest = 4;
 
 /**
  * Log-probability (nats) of each token of each sequence under the worker's model; with `starts`, from that token of each on, 0 before it:
@@ -32,7 +33,8 @@ export async function logprobsOf(
 function addedTokens(sequences: readonly Row[], starts: readonly number[] | undefined, i: number): number {
   const [row, before] = [sequences[i] as Row, sequences[i - 1]];
   const start = starts?.[i] ?? 0;
-  const isShared = before !== undefined && starts?.[i - 1] === start && isSame(row, before, start);
+  const isWorthIt = before !== undefined && starts?.[i - 1] === start && 2 * start >= row.length;
+  const isShared = isWorthIt && isSame(row, before, start);
   return isShared ? row.length - start : row.length;
 }
 
@@ -41,15 +43,15 @@ function isSame(a: Row, b: Row, length: number): boolean {
   return true;
 }
 
-/** Before which sequence a call ends that begins with `start`: never between two that share what they begin with. */
+/** Before which sequence a call ends that begins with `start`. */
 function partEnd(sequences: readonly Row[], added: readonly number[], start: number): number {
   let tokens = 0;
   for (let i = start; i < sequences.length; i++) {
     const { length } = sequences[i] as Row;
     const own = added[i] as number;
     tokens += i === start ? length : own;
-    const isFull = tokens > limits.tokens || i - start >= limits.sequences;
-    if (i > start && own === length && isFull) return i;
+    const isOver = (times: number) => tokens > times * limits.tokens || i - start >= times * limits.sequences;
+    if (i > start && (isOver(farthest) || (own === length && isOver(1)))) return i;
   }
   return sequences.length;
 }

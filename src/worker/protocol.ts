@@ -271,7 +271,7 @@ export const verbs = {
       'place of each token, of the whole vocabulary where it has fewer. `kept`: all under the weights that `keep` holds, whose digest is null. ' +
       'With `other`, a model that is loaded for this alone, also how far the two distributions in the place of each token are from each other. ' +
       'With `starts` only of the tokens from there on: neighbours that are equal up to there are a context and its continuations, and the context ' +
-      'is computed once, which may change last bits.',
+      'is computed once, which may round otherwise.',
     params: z.strictObject({
       returnEntropy: z.boolean(),
       topK: count,

@@ -24,14 +24,15 @@ def grouped_module(groups: int) -> nn.Module:
     return module
 
 
-def states() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def states(queries: int = 3, slots: int = 5) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     query_BHTD, key_BGSD, value_BGSD = (
-        torch.randn(2, heads, length, 8, generator=generator) for heads, length in ((6, 3), (2, 5), (2, 5))
+        torch.randn(2, heads, length, 8, generator=generator)
+        for heads, length in ((6, queries), (2, slots), (2, slots))
     )
-    hidden = torch.rand(2, 1, 3, 5, generator=generator) < 0.4
+    hidden = torch.rand(2, 1, queries, slots, generator=generator) < 0.4
     hidden[..., 0] = False
-    mask = torch.zeros(2, 1, 3, 5).masked_fill_(hidden, torch.finfo(torch.float32).min)
+    mask = torch.zeros(2, 1, queries, slots).masked_fill_(hidden, torch.finfo(torch.float32).min)
     return query_BHTD, key_BGSD, value_BGSD, mask
 
 
@@ -48,9 +49,10 @@ def test_each_query_head_attends_with_the_keys_of_its_group():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(3, 5), (1, 333), (1, 1600), (600, 700)])
 @torch.inference_mode()
-def test_the_bits_are_those_of_transformers(dtype: torch.dtype):
-    query, key, value, mask = (tensor.to(dtype) for tensor in states())
+def test_the_bits_are_those_of_transformers(dtype: torch.dtype, shape: tuple[int, int]):
+    query, key, value, mask = (tensor.to(dtype) for tensor in states(*shape))
     expected, _ = sdpa_attention.sdpa_attention_forward(grouped_module(3), query, key, value, mask)
     assert torch.equal(grouped_heads.attend(grouped_module(3), query, key, value, mask)[0], expected)
 

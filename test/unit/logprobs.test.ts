@@ -33,6 +33,17 @@ it('counts every token of sequences that share nothing: 16 of 1,001 in a call', 
   expect(calls[0]?.starts).toBeUndefined();
 });
 
+it('cuts between sequences that have only a first token in common, and a crowd behind one context at four times the limits', async () => {
+  const bos = noting();
+  const texts = Array.from({ length: 40 }, (_, i) => [1, ...Array<number>(1000).fill(i)]);
+  await logprobsOf(bos.worker, texts, newTally(0), Array(40).fill(1));
+  expect(bos.calls.map(({ sequences }) => sequences)).toEqual([16, 16, 8]);
+  const crowd = noting();
+  const answers = Array.from({ length: 1500 }, (_, i) => [...Array<number>(100).fill(7), i]);
+  await logprobsOf(crowd.worker, answers, newTally(0), Array(1500).fill(100));
+  expect(crowd.calls.map(({ sequences }) => sequences)).toEqual([1024, 476]);
+});
+
 it('asks for nothing before the second token: nothing predicts the first', async () => {
   const { calls, worker } = noting();
   await logprobsOf(worker, [[5, 6]], newTally(0), [0]);
