@@ -56,6 +56,21 @@ class Collated:
     """Slot from whose features the token is predicted."""
 
 
+@dataclass(frozen=True)
+class Pass:
+    """What goes through the model together, and the tokens that are asked of it."""
+
+    ids_BT: np.ndarray
+    position_ids_BT: np.ndarray | None
+    predicted_P: np.ndarray
+    """Ragged index of each token that is asked for."""
+    predictor_slots_P: np.ndarray
+    branches_BT: np.ndarray | None = None
+    """Of rows with continuations of one context: which of them a token is of, see ``contexts.py``."""
+    spans: tuple[np.ndarray, int] | None = None
+    """Bounds of the sequences in a packed row and the longest of them, where attention is told of them."""
+
+
 def micro_batches(lengths: Sequence[int] | np.ndarray, token_budget: int, layout: str) -> list[MicroBatch]:
     """Split sequences into micro-batches of at most ``token_budget`` padded tokens; longer sequences stand alone.
 
@@ -72,12 +87,15 @@ def is_long(model: Model, lengths: np.ndarray) -> np.ndarray:
     return lengths > (independent_positions(model) or np.inf)
 
 
-def plan_micro_batches(model: Model, lengths: np.ndarray) -> list[MicroBatch]:
-    """Split sequences as ``model`` wants them: its layout, its budget, and few widths where each costs a plan of kernels."""
-    long = is_long(model, lengths)
+def plan_micro_batches(
+    model: Model, lengths: np.ndarray, among: np.ndarray | None = None
+) -> list[MicroBatch]:
+    """Split sequences, or those ``among`` them, as ``model`` wants them: its layout, its budget, and few widths where each costs a plan of kernels."""
+    chosen = np.arange(len(lengths)) if among is None else among
+    long = is_long(model, lengths[chosen])
     plan = [
         replace(part, sequences=tuple(alike[list(part.sequences)].tolist()))
-        for alike in (np.flatnonzero(~long), np.flatnonzero(long))
+        for alike in (chosen[~long], chosen[long])
         for part in micro_batches(lengths[alike], model.token_budget, model.layout)
     ]
     if not model.varlen:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from py_worker.attention_kind import UNFIT, Masks, attention_kind, has_plain_layers, masks_of, narrowed
-from py_worker.batch import is_long, micro_batches
+from py_worker.batch import Pass, is_long, micro_batches
 from py_worker.errors import is_out_of_memory
 from py_worker.model import Model
 from py_worker.network import Inputs
@@ -46,18 +46,6 @@ class Tree:
     """Ragged index of each token of the continuations."""
     predictors_P: np.ndarray
     """Place in the row from which it is predicted."""
-
-
-@dataclass(frozen=True)
-class Forest:
-    """Trees that go through the model together, padded on the right."""
-
-    ids_BT: np.ndarray
-    layout: tuple[np.ndarray, np.ndarray] | None
-    """Positions and branches [B, T]; None where every continuation is of one token, so that only contexts are left."""
-    predicted_P: np.ndarray
-    predictor_slots_P: np.ndarray
-    """Slot (row * T + column)."""
 
 
 def grow_trees(
@@ -130,7 +118,7 @@ def _tree(sequences: list[int], ids: np.ndarray, offsets: np.ndarray, starts: np
     return Tree(*(np.concatenate(parts) for parts in (tokens, positions, branches, predicted, predictors)))
 
 
-def plant(model: Model, trees: Sequence[Tree], ids: np.ndarray) -> list[Forest]:
+def passes_of(model: Model, trees: Sequence[Tree], ids: np.ndarray) -> list[Pass]:
     """Put trees of like length together, within the token budget (a longer one goes alone) and what their masks may take."""
     if not trees:
         return []
@@ -138,10 +126,10 @@ def plant(model: Model, trees: Sequence[Tree], ids: np.ndarray) -> list[Forest]:
     longest = max(lengths)
     budget = max(longest, min(model.token_budget, MOST_CELLS // longest))
     plan = micro_batches(lengths, budget, "bucket")
-    return [_forest([trees[i] for i in part.sequences], part.width, ids) for part in plan]
+    return [_pass([trees[i] for i in part.sequences], part.width, ids) for part in plan]
 
 
-def _forest(trees: Sequence[Tree], width: int, ids: np.ndarray) -> Forest:
+def _pass(trees: Sequence[Tree], width: int, ids: np.ndarray) -> Pass:
     ids_BT = np.zeros((len(trees), width), np.int64)
     position_ids_BT = np.zeros_like(ids_BT)
     branches_BT = np.full_like(ids_BT, PADDING)
@@ -150,10 +138,13 @@ def _forest(trees: Sequence[Tree], width: int, ids: np.ndarray) -> Forest:
         ids_BT[row, here] = ids[tree.tokens_T]
         position_ids_BT[row, here] = tree.positions_T
         branches_BT[row, here] = tree.branches_T
-    slots = [row * width + tree.predictors_P for row, tree in enumerate(trees)]
-    predicted = [tree.predicted_P for tree in trees]
-    layout = (position_ids_BT, branches_BT) if branches_BT.max() > CONTEXT else None
-    return Forest(ids_BT, layout, np.concatenate(predicted), np.concatenate(slots))
+    slots_P = np.concatenate([row * width + tree.predictors_P for row, tree in enumerate(trees)])
+    predicted_P = np.concatenate([tree.predicted_P for tree in trees])
+    if (
+        branches_BT.max() == CONTEXT
+    ):  # continuations of one token each: nothing but contexts, which need no mask
+        return Pass(ids_BT, None, predicted_P, slots_P)
+    return Pass(ids_BT, position_ids_BT, predicted_P, slots_P, branches_BT)
 
 
 def tree_masks(model: Model, positions_BT: torch.Tensor, branches_BT: torch.Tensor) -> Masks:
@@ -179,9 +170,11 @@ def probe_trees(model: Model) -> bool:
         for other in (first, (first + 1) % model.vocab_size):
             ids = np.concatenate([context, other, context, second])
             offsets, starts = np.array([0, 12, 24]), np.array([6, 6])
-            (forest,) = plant(model, [_tree([0, 1], ids, offsets, starts)], ids)
-            assert forest.layout is not None
-            ids_BT, positions_BT, branches_BT = to_device([forest.ids_BT, *forest.layout], model.device)
+            (part,) = passes_of(model, [_tree([0, 1], ids, offsets, starts)], ids)
+            assert part.position_ids_BT is not None
+            assert part.branches_BT is not None
+            given = [part.ids_BT, part.position_ids_BT, part.branches_BT]
+            ids_BT, positions_BT, branches_BT = to_device(given, model.device)
             masks = tree_masks(model, positions_BT, branches_BT)
             try:
                 logits = model.network.next_logits(Inputs(ids_BT, positions_BT, masks))
@@ -189,7 +182,7 @@ def probe_trees(model: Model) -> bool:
                 if is_out_of_memory(error):
                     raise
                 return False  # the model does not take our mask
-            found.append(logits[forest.predictor_slots_P[6:]])
+            found.append(logits[part.predictor_slots_P[6:]])
         whole = torch.from_numpy(np.concatenate([context, second]))[None].to(model.device)
         alone = model.network.next_logits(Inputs(whole))[5:-1]
     tolerance = (1e-4 if model.compute_dtype == torch.float32 else 5e-2) * float(alone.abs().max())

@@ -1,4 +1,4 @@
-"""transformers' sdpa without its copies: behind a mask it repeats keys and values for every query head of a group.
+"""Grouped-query attention as transformers' sdpa has it, without the copies: behind a mask it repeats keys and values for every query head of a group.
 
 torch's kernel for CPUs reads grouped heads as they are, to the same bits of what it returns: sampling then attends to 400 tokens in a
 third of the time, to 1,600 in a seventh. Its gradients have other bits, and on CUDA such a call takes a slow kernel: there the copies stay.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from py_worker.batch import collate, most_spans, plan_micro_batches, spans_of
-from py_worker.contexts import grow_trees, plant, probe_trees, tree_masks
+from py_worker.batch import Pass, collate, most_spans, plan_micro_batches, spans_of
+from py_worker.contexts import grow_trees, passes_of, probe_trees, tree_masks
 from py_worker.model import Check, Model, mode
 from py_worker.network import Inputs, Tokens
 from py_worker.sequences import asked_tokens, validate_sequences
@@ -38,20 +38,6 @@ class Divergence:
     to_other: np.ndarray | None = None
     """float32 [N] KL(model‖other) over the vocabulary; 0 at the first token of each sequence."""
     from_other: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class _Pass:
-    """What goes through the model together, and the tokens that are asked of it."""
-
-    ids_BT: np.ndarray
-    position_ids_BT: np.ndarray | None
-    predicted_P: np.ndarray
-    """Ragged index of each."""
-    predictor_slots_P: np.ndarray
-    branches_BT: np.ndarray | None = None
-    """Of trees, whose attention follows it."""
-    spans: tuple[np.ndarray, int] | None = None
 
 
 @torch.inference_mode()
@@ -110,7 +96,7 @@ def score(
 
 def _passes(
     model: Model, ids: np.ndarray, offsets: np.ndarray, lengths: np.ndarray, starts: np.ndarray | None
-) -> list[_Pass]:
+) -> list[Pass]:
     """Return the passes that bring all that is asked for."""
     sequences = np.arange(len(lengths))
     if starts is None:
@@ -121,23 +107,15 @@ def _passes(
     if not model.has_trees:
         return _whole(model, ids, offsets, sequences, is_asked_N)
     trees, alone = grow_trees(model, ids, offsets, starts)
-    passes = []
-    for forest in plant(model, trees, ids):
-        positions_BT, branches_BT = forest.layout or (None, None)
-        asked = (forest.predicted_P, forest.predictor_slots_P)
-        if len(forest.predicted_P):
-            passes.append(_Pass(forest.ids_BT, positions_BT, *asked, branches_BT=branches_BT))
+    passes = [part for part in passes_of(model, trees, ids) if len(part.predicted_P)]
     return passes + _whole(model, ids, offsets, np.array(alone, np.int64), is_asked_N)
 
 
 def _whole(
     model: Model, ids: np.ndarray, offsets: np.ndarray, sequences: np.ndarray, is_asked_N: np.ndarray
-) -> list[_Pass]:
+) -> list[Pass]:
     """Return passes of ``sequences`` as they are."""
-    plan = [
-        replace(part, sequences=tuple(sequences[list(part.sequences)].tolist()))
-        for part in plan_micro_batches(model, np.diff(offsets)[sequences])
-    ]
+    plan = plan_micro_batches(model, np.diff(offsets), sequences)
     count = most_spans(plan) if model.varlen and plan else 0
     passes = []
     for part in plan:
@@ -146,11 +124,11 @@ def _whole(
         asked = (rows.predicted_P[is_asked_P], rows.predictor_slots_P[is_asked_P])
         spans = spans_of(part, offsets, count) if model.varlen else None
         if len(asked[0]):
-            passes.append(_Pass(rows.ids_BT, rows.position_ids_BT, *asked, spans=spans))
+            passes.append(Pass(rows.ids_BT, rows.position_ids_BT, *asked, spans=spans))
     return passes
 
 
-def _sent(model: Model, passes: list[_Pass], ids: np.ndarray) -> Iterator[tuple[Inputs, Tokens]]:
+def _sent(model: Model, passes: list[Pass], ids: np.ndarray) -> Iterator[tuple[Inputs, Tokens]]:
     """Bring all passes to the device at once."""
     arrays: list[np.ndarray] = []
     for part in passes:

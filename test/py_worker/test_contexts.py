@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Factory, no_check
+from conftest import Factory, no_check, random_sequences
+from plain_loop import assert_like_reference, weighted
 from test_score import reference
 from transformers import Phi3Config, Phi3ForCausalLM
 
@@ -17,6 +18,7 @@ from py_worker.errors import WorkerError
 from py_worker.model import Model
 from py_worker.network import Network
 from py_worker.score import Divergence, Top, score
+from py_worker.train import GradientOptions
 
 LONGROPE: dict[str, Any] = {
     "vocab_size": 97,
@@ -151,13 +153,17 @@ def test_nothing_is_asked_where_all_is_context(tiny_model: Factory):
     assert not top.ids.any()
 
 
-def test_a_long_sequence_leaves_the_angles_of_its_neighbours_alone():
-    """Of longrope: all of a pass have other angles as soon as one sequence is longer than the model was first trained for."""
+def longrope_model(**fields: Any) -> Model:
+    """Return a model all of whose angles are others as soon as one sequence of a pass is longer than 16 tokens."""
     torch.manual_seed(0)
     causal_lm = Phi3ForCausalLM(Phi3Config(**LONGROPE)).eval()
     network = Network(causal_lm, causal_lm, torch.float32)
     network.find_head(97)
-    model = Model(network, None, torch.device("cpu"), 97, 256, token_budget=1000)
+    return Model(network, None, torch.device("cpu"), 97, 256, token_budget=1000, **fields)
+
+
+def test_a_long_sequence_leaves_the_angles_of_its_neighbours_alone():
+    model = longrope_model()
     context = [*CONTEXT, *CONTEXT]
     rows = ragged([*context, 5], [*context, 5, 6], [*context, *range(20, 32)], [*context, 9, 9])
     expected, _ = reference(model, *rows)
@@ -196,8 +202,8 @@ def test_masks_stay_within_their_limit(tiny_model: Factory, monkeypatch: pytest.
     rows = ragged(*([k, *CONTEXT, k, end] for k in range(1, 9) for end in (1, 2)))
     starts = np.full(16, 8, np.int32)
     trees, _ = contexts.grow_trees(model, *rows, starts)
-    forests = contexts.plant(model, trees, rows[0])
-    assert [forest.ids_BT.shape for forest in forests] == [(4, 10), (4, 10)]
+    passes = contexts.passes_of(model, trees, rows[0])
+    assert [part.ids_BT.shape for part in passes] == [(4, 10), (4, 10)]
 
 
 def test_a_model_that_cannot_share_scores_one_by_one(tiny_model: Factory, monkeypatch: pytest.MonkeyPatch):
@@ -263,3 +269,9 @@ def test_a_start_that_cannot_be_is_refused(tiny_model: Factory, starts: tuple[in
     rows = ragged([*CONTEXT, 1], [*CONTEXT, 2])
     with pytest.raises(WorkerError, match=said):
         score(tiny_model(), *rows, False, no_check, starts=starts_at(*starts))
+
+
+@pytest.mark.parametrize("layout", ["bucket", "pack"])
+def test_gradients_of_short_sequences_do_not_depend_on_a_long_one(layout: str):
+    rows = random_sequences([5, 30, 12, 16, 17])
+    assert_like_reference(longrope_model(layout=layout), weighted(rows), GradientOptions(logprobs=True))
