@@ -10,6 +10,8 @@ from typing import Any, cast
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
+from py_worker.errors import WorkerError, from_library, one_line
+
 MARK = "\ufdd0"
 """Behind the first character of a name in somebody's words. A noncharacter of Unicode: no text that is interchanged has it."""
 
@@ -53,15 +55,16 @@ class Literals:
     def _plain_ids(self, texts: list[str], add_special_tokens: bool) -> list[list[int]]:
         if not texts:
             return []
-        encoded = self._tokenizer(
-            texts,
-            add_special_tokens=add_special_tokens,
-            padding=False,
-            truncation=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
+        with from_library(_unwritable):
+            encoded = self._tokenizer(
+                texts,
+                add_special_tokens=add_special_tokens,
+                padding=False,
+                truncation=False,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                verbose=False,
+            )
         return encoded["input_ids"]
 
     def _marked_ids(self, texts: list[str], add_special_tokens: bool) -> list[list[int]]:
@@ -73,7 +76,8 @@ class Literals:
         unmarked = [
             pattern.sub(lambda match: names.get(match[0], match[0]).replace(MARK, ""), text) for text in texts
         ]
-        rows = twin.encode_batch(unmarked, add_special_tokens=add_special_tokens)
+        with from_library(_unwritable):
+            rows = twin.encode_batch(unmarked, add_special_tokens=add_special_tokens)
         return [[ids.get(token, token) for token in row.ids] for row in rows]
 
     def _can_be_split(self, name: str) -> bool:
@@ -102,6 +106,11 @@ class Literals:
             }
             self._twin = (twin, names, ids)
         return self._twin
+
+
+def _unwritable(error: BaseException) -> WorkerError:
+    why = "the data have characters that its vocabulary lacks, or it is of another model"
+    return WorkerError("BAD_PARAMS", f"the model's tokenizer cannot write a text ({one_line(error)}): {why}")
 
 
 def texts_in(value: Any) -> list[str]:

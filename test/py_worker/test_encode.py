@@ -9,6 +9,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedToken
 
 from py_worker.encode import Encoded, decode, encode
 from py_worker.errors import WorkerError
+from py_worker.literals import Literals
 
 EOS = 4
 SMOLLM2 = Path("/tmp/smollm2")
@@ -293,3 +294,11 @@ def test_a_real_chat_model_is_encoded_as_its_own_template_tokenises() -> None:
 
 def one_row(ids: list[int]) -> tuple[np.ndarray, np.ndarray]:
     return np.array(ids, dtype=np.int32), np.array([0, len(ids)], dtype=np.int32)
+
+
+def test_a_character_that_the_vocabulary_lacks_is_the_data_s_fault_and_not_ours():
+    tokenizer = AutoTokenizer.from_pretrained(Path(__file__).parents[2] / "configs/lab/base")
+    assert Literals(tokenizer).ids(["12"], False) == [tokenizer.convert_tokens_to_ids(["1", "2"])]
+    with pytest.raises(WorkerError, match="cannot write a text") as caught:
+        Literals(tokenizer).ids(["12", "é"], False)
+    assert caught.value.code == "BAD_PARAMS"
